@@ -1,0 +1,77 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reference angles at the times of something else: by stamp and by joint name, never by position in an array."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.recording import NANOSECONDS, JointTrack
+
+# Between reference angles further apart than this nothing is made up.
+LONGEST_GAP_NS = NANOSECONDS // 5
+
+
+class AlignedAngles(NamedTuple):
+    """Reference angles at given times.
+
+    Attributes:
+        positions: angles (rad), shape (times, joints); meaningless where not `known`.
+        known: whether the reference covers the time, shape (times,).
+    """
+
+    positions: NDArray[np.float64]
+    known: NDArray[np.bool_]
+
+
+def reference_joints(track: JointTrack) -> tuple[str, ...]:
+    """Return which of the ten joints the reference measures, in the order of JOINT_NAMES.
+
+    Raises:
+        RecordingError: none of them.
+    """
+    names = tuple(name for name in JOINT_NAMES if name in track.names)
+    if not names:
+        raise RecordingError(f'the reference has joints {list(track.names)}, none of {list(JOINT_NAMES)}')
+    return names
+
+
+def angles_at(track: JointTrack, names: Sequence[str], stamps_ns: NDArray[np.int64]) -> AlignedAngles:
+    """Interpolate the reference linearly at the given times.
+
+    Args:
+        track: the reference.
+        names: joints wanted, in the order wanted.
+        stamps_ns: times (ns), shape (times,).
+
+    Raises:
+        RecordingError: the reference lacks a joint.
+    """
+    missing = [name for name in names if name not in track.names]
+    if missing:
+        raise RecordingError(f'the reference has no joint {", ".join(missing)}; it has {", ".join(track.names)}')
+    known = _covered(track.stamps_ns, stamps_ns)
+    positions = np.empty((len(stamps_ns), len(names)))
+    if len(track.stamps_ns) == 0:
+        return AlignedAngles(np.full_like(positions, np.nan), known)
+    # Seconds since the start: nanoseconds since 1970 do not fit a float64 exactly.
+    start = track.stamps_ns[0]
+    times, wanted = (track.stamps_ns - start) / NANOSECONDS, (stamps_ns - start) / NANOSECONDS
+    for column, name in enumerate(names):
+        positions[:, column] = np.interp(wanted, times, track.positions[:, track.names.index(name)])
+    return AlignedAngles(positions, known & np.isfinite(positions).all(axis=1))
+
+
+def _covered(reference_ns: NDArray[np.int64], stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    after = np.searchsorted(reference_ns, stamps_ns, side='left')
+    inside = after < len(reference_ns)
+    exact = np.zeros_like(inside)
+    exact[inside] = reference_ns[after[inside]] == stamps_ns[inside]
+    between = inside & (after > 0)
+    gap = reference_ns[after[between]] - reference_ns[after[between] - 1]
+    between[between] = gap <= LONGEST_GAP_NS
+    return exact | between

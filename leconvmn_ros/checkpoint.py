@@ -1,0 +1,208 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A trained decoder on disk: a folder with `weights.safetensors` and a readable `checkpoint.json`.
+
+Neither file can run code. Whatever they claim is checked before memory is taken for it.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from leconvmn_ros.errors import CheckpointError
+from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
+from leconvmn_ros.protocol import HoldOut
+from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
+
+DESCRIPTION_FILE = 'checkpoint.json'
+WEIGHTS_FILE = 'weights.safetensors'
+LARGEST_DESCRIPTION = 4 * 2**20  # bytes
+# What safetensors may add to the bare tensors: its JSON header.
+LARGEST_HEADER = 2**20  # bytes
+
+
+class JointOutput(BaseModel):
+    """How one output of the network becomes an angle: mean + scale * output, within lower and upper (rad)."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    name: str = Field(min_length=1, max_length=64)
+    mean: float
+    scale: float = Field(gt=0)
+    lower: float = Field(description='smallest angle published: the smallest in the training data')
+    upper: float = Field(description='largest angle published: the largest in the training data')
+
+    @model_validator(mode='after')
+    def _ordered(self) -> 'JointOutput':
+        if self.lower > self.upper:
+            raise ValueError(f'{self.name}: lower {self.lower} is above upper {self.upper}')
+        return self
+
+
+class TrainingRecord(BaseModel):
+    """What the decoder was trained on, how, and how it scored on the validation data."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    recordings: tuple[str, ...]
+    information: tuple[dict[str, str], ...] = ()
+    hold_out: HoldOut
+    settings: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    validation: dict[str, float | None]
+    seconds: float
+
+
+class Description(BaseModel):
+    """Everything about a decoder but its weights."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    format: Literal['leconvmn_ros checkpoint'] = 'leconvmn_ros checkpoint'
+    format_version: Literal[1] = 1
+    package_version: str
+    units: Literal['V, s, rad'] = 'V, s, rad'
+    model: LeConvMnConfig
+    signal_path: SignalPathConfig
+    statistics: FeatureStatistics | None
+    joints: tuple[JointOutput, ...] = Field(min_length=1, max_length=64)
+    training: TrainingRecord
+    weights_sha256: str = ''
+
+    @model_validator(mode='after')
+    def _consistent(self) -> 'Description':
+        names = [joint.name for joint in self.joints]
+        if len(set(names)) != len(names):
+            raise ValueError(f'joint names {names}; each may appear once')
+        if self.model.planes[-1] != len(names):
+            raise ValueError(f'{self.model.planes[-1]} planes in the last layer for {len(names)} joints; one per joint')
+        if self.statistics is not None and len(self.statistics.mean) != self.signal_path.channels:
+            raise ValueError(f'statistics of {len(self.statistics.mean)} channels for {self.signal_path.channels}')
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trained decoder: its description and its weights."""
+
+    description: Description
+    weights: Mapping[str, Tensor]
+
+    def build_model(self) -> LeConvMn:
+        """Make the network and give it the weights."""
+        model = _empty_model(self.description, 'cpu')
+        model.load_state_dict(dict(self.weights))
+        return model.eval()
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint; an older one at the same place is replaced when the new one is complete.
+
+        Raises:
+            CheckpointError: the place cannot be written, or holds something that is no checkpoint.
+        """
+        if folder.exists() and not (folder / DESCRIPTION_FILE).is_file():
+            raise CheckpointError(f'{folder} exists and is no checkpoint; choose another place or remove it')
+        data = save_tensors({name: tensor.contiguous() for name, tensor in self.weights.items()})
+        described = self.description.model_copy(update={'weights_sha256': hashlib.sha256(data).hexdigest()})
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f'.{folder.name}.', dir=folder.parent) as scratch:
+                new = Path(scratch, 'new')
+                new.mkdir()
+                (new / WEIGHTS_FILE).write_bytes(data)
+                (new / DESCRIPTION_FILE).write_text(described.model_dump_json(indent=2) + '\n', encoding='utf-8')
+                if folder.exists():
+                    folder.rename(Path(scratch, 'old'))
+                new.rename(folder)
+        except OSError as error:
+            raise CheckpointError(f'cannot write checkpoint {folder}: {error.strerror or error}') from error
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, truncated, damaged, or none of ours; the message says which.
+    """
+    description = _read_description(folder)
+    data = _read_weights(folder, description)
+    try:
+        weights = load_tensors(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f'{folder / WEIGHTS_FILE} is damaged: {error}') from error
+    expected = {name: tuple(tensor.shape) for name, tensor in _empty_model(description, 'meta').state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if found != expected:
+        raise CheckpointError(f'{folder}: the weights {found} do not fit the described network, which has {expected}')
+    if not all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights.values()):
+        raise CheckpointError(f'{folder / WEIGHTS_FILE} holds weights that are not finite float32 numbers')
+    return Checkpoint(description, weights)
+
+
+def package_version() -> str:
+    """Return the installed version of this package."""
+    try:
+        return version('leconvmn_ros')
+    except PackageNotFoundError:  # the colcon route installs no Python metadata
+        return 'unknown'
+
+
+def _empty_model(description: Description, device: str) -> LeConvMn:
+    path = description.signal_path
+    with torch.device(device):
+        return LeConvMn(description.model, path.channels, path.image_length)
+
+
+def _read_description(folder: Path) -> Description:
+    path = folder / DESCRIPTION_FILE
+    if not path.is_file():
+        raise CheckpointError(f'{folder} is no checkpoint: a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed')
+    try:
+        if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
+            raise CheckpointError(f'{path} has {size} bytes; at most {LARGEST_DESCRIPTION} are allowed')
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f'cannot read {path}: {error.strerror}') from error
+    try:
+        return Description.model_validate_json(content)
+    except ValidationError as error:
+        raise CheckpointError(f'{path} is not a checkpoint of this package: {_first_problem(error)}') from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    place = '.'.join(str(part) for part in problem['loc']) or 'document'
+    more = f' (and {error.error_count() - 1} more)' if error.error_count() > 1 else ''
+    return f'{place}: {problem["msg"]}, got {str(problem["input"])[:80]!r}{more}'
+
+
+def _read_weights(folder: Path, description: Description) -> bytes:
+    path = folder / WEIGHTS_FILE
+    try:
+        bare = sum(4 * tensor.numel() for tensor in _empty_model(description, 'meta').state_dict().values())
+    except ValueError as error:
+        raise CheckpointError(f'{folder / DESCRIPTION_FILE}: {error}') from error
+    try:
+        size = path.stat().st_size
+        if not bare < size <= bare + LARGEST_HEADER:
+            raise CheckpointError(
+                f'{path} has {size} bytes; the described network needs {bare} and a header: truncated or foreign'
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f'cannot read {path}: {error.strerror}') from error
+    if hashlib.sha256(data).hexdigest() != description.weights_sha256:
+        raise CheckpointError(f'{path} is damaged or belongs to another {DESCRIPTION_FILE}: its SHA-256 differs')
+    return data

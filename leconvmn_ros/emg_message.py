@@ -1,0 +1,65 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""EmgArray message to samples and back, without a Python loop.
+
+Works on the message classes of rclpy and of rosbags alike: both have the fields of `msg/EmgArray.msg`.
+"""
+
+from array import array
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.recording import NANOSECONDS, EmgChunk
+
+FRAME_ID = 'emg'
+
+
+def stamp_to_ns(stamp: Any) -> int:
+    """Return a builtin_interfaces/Time as integer nanoseconds."""
+    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
+
+
+def chunk_from_message(message: Any) -> EmgChunk:
+    """Read an EmgArray message.
+
+    The samples of the chunk share the memory of the message; the values themselves are not judged here
+    (NaN passes, `Intake` decides).
+
+    Args:
+        message: an EmgArray of rclpy (samples: array.array) or of rosbags (samples: NumPy array).
+
+    Returns:
+        The chunk, samples of shape (samples, channels) in V.
+
+    Raises:
+        MalformedMessageError: the fields contradict each other.
+    """
+    channels, rate = int(message.channels), float(message.sampling_rate)
+    flat = np.frombuffer(message.samples, dtype=np.float32)
+    if channels < 1:
+        raise MalformedMessageError(f'EmgArray with {channels} channels; at least 1 is needed')
+    if flat.size == 0 or flat.size % channels:
+        raise MalformedMessageError(
+            f'EmgArray with {flat.size} values for {channels} channels; a positive multiple of {channels} is needed'
+        )
+    if not (isfinite(rate) and rate > 0):
+        raise MalformedMessageError(f'EmgArray with a sampling rate of {rate} Hz; it must be finite and above 0')
+    return EmgChunk(stamp_to_ns(message.header.stamp), rate, int(message.first_sample), flat.reshape(-1, channels))
+
+
+def fill_message(message: Any, chunk: EmgChunk) -> Any:
+    """Write a chunk into an EmgArray message of rclpy and return that message.
+
+    rclpy publishes 0.0 without a word for a field of another type than its own, hence the float() and int().
+    """
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(int(chunk.stamp_ns), NANOSECONDS)
+    message.header.frame_id = FRAME_ID
+    message.sampling_rate = float(chunk.sampling_rate)
+    message.first_sample = int(chunk.first_sample)
+    message.channels = int(chunk.samples.shape[1])
+    # An array.array made from bytes is the only fast way in: 0.4 us against 17 us for a NumPy array.
+    message.samples = array('f', np.ascontiguousarray(chunk.samples, dtype=np.float32).tobytes())
+    return message

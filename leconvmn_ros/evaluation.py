@@ -1,0 +1,108 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of estimates against a reference: one way of scoring for the live evaluator and the offline evaluation."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from math import isnan
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leconvmn_ros.alignment import angles_at
+from leconvmn_ros.decoder import Decoder
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.metrics import METRICS, ScoreTable, score_table
+from leconvmn_ros.protocol import HoldOut, Role
+from leconvmn_ros.recording import JointTrack, LabelTrack, Recording
+
+Part = Literal['test', 'all']
+
+
+class Comparison(NamedTuple):
+    """Estimates beside the truth at the same times.
+
+    Attributes:
+        stamps_ns: times of the estimates (ns), shape (times,).
+        names: joint names.
+        truth: reference angles (rad), shape (times, joints).
+        estimate: estimated angles (rad), same shape.
+    """
+
+    stamps_ns: NDArray[np.int64]
+    names: tuple[str, ...]
+    truth: NDArray[np.float64]
+    estimate: NDArray[np.float64]
+
+    def score(self) -> ScoreTable:
+        """Score all joints; RMSE and MAE come in degrees."""
+        return score_table(self.names, np.degrees(self.truth), np.degrees(self.estimate))
+
+
+def decode_recording(
+    decoder: Decoder, recording: Recording, progress: Callable[[float], None] | None = None
+) -> JointTrack:
+    """Decode a whole recording, chunk by chunk as it would come in live.
+
+    Args:
+        decoder: a fresh decoder.
+        recording: the EMG.
+        progress: called now and then with the share done, 0 to 1.
+    """
+    estimates = []
+    for number, chunk in enumerate(recording.chunks, start=1):
+        estimates += decoder.decode(chunk)
+        if progress is not None and number % 50 == 0:
+            progress(number / len(recording.chunks))
+    stamps_ns = np.array([estimate.stamp_ns for estimate in estimates], dtype=np.int64)
+    positions = np.array([estimate.positions for estimate in estimates]).reshape(-1, len(decoder.joint_names))
+    return JointTrack(stamps_ns, decoder.joint_names, positions)
+
+
+def compare(
+    estimates: JointTrack,
+    reference: JointTrack,
+    labels: LabelTrack | None,
+    span_ns: tuple[int, int],
+    hold_out: HoldOut | None,
+) -> Comparison:
+    """Put estimates and reference side by side.
+
+    Args:
+        estimates: what a decoder said.
+        reference: what was measured.
+        labels: movement labels of the recording, if it has any.
+        span_ns: times of the first sample of the recording's first and last chunk (ns).
+        hold_out: keep only what this holds out for the test; None keeps everything.
+
+    Raises:
+        RecordingError: nothing is left to compare.
+    """
+    truth, known = angles_at(reference, estimates.names, estimates.stamps_ns)
+    kept = known
+    if hold_out is not None:
+        kept = known & (hold_out.roles(estimates.stamps_ns, labels, span_ns) == Role.TEST)
+    if not kept.any():
+        raise RecordingError(
+            f'nothing to score: {len(estimates.stamps_ns)} estimates, {int(known.sum())} of them with a reference angle, '
+            f'none in the held-out part'
+        )
+    return Comparison(estimates.stamps_ns[kept], estimates.names, truth[kept], estimates.positions[kept])
+
+
+def as_json(table: ScoreTable) -> dict[str, Any]:
+    """Return a score table as JSON values: `mean` and `joints`; what is not defined is null, with a reason."""
+    return {
+        'count': table.count,
+        'units': {'rmse': 'deg', 'mae': 'deg'},
+        'mean': _row(asdict(table.mean)),
+        'joints': {name: _row(asdict(score)) for name, score in table.joints.items()},
+    }
+
+
+def _row(score: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {m: None if isnan(score[m]) else score[m] for m in METRICS}
+    if score['reason']:
+        row['reason'] = score['reason']
+    return row

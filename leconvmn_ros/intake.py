@@ -1,0 +1,162 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What stands between a source of EMG and the decoder: every chunk is checked, ordered and counted here.
+
+The rules, one per fault:
+
+=============================  ==============================================================================
+fault                          response
+=============================  ==============================================================================
+other channel count or rate    the chunk is refused
+NaN or infinite sample         the chunk is refused
+samples missing, short gap     bridged: the newest samples are repeated backwards in time, which keeps their RMS
+samples missing, long gap      the decoder starts afresh
+samples repeated or late       those already decoded (or bridged) are dropped
+counter or time fell back      the source has started again, or a bag loops: the decoder starts afresh
+=============================  ==============================================================================
+
+A refused chunk leaves a hole in the counter, so its samples are counted and treated as missing when the next one comes.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leconvmn_ros.recording import NANOSECONDS, EmgChunk
+
+# Sources that measure their own rate report 1999.7 Hz for 2 kHz.
+RATE_TOLERANCE = 0.01
+# A counter or a clock that falls back by more than this is a new start, by less a late message.
+RESTART_AFTER_NS = NANOSECONDS
+
+
+class Piece(NamedTuple):
+    """Samples fit for decoding, without a gap to the piece before unless `restart` is set.
+
+    Attributes:
+        stamp_ns: acquisition time of the first sample (ns).
+        samples: amplitudes (V), shape (samples, channels), all finite.
+        restart: the decoder must forget everything first.
+    """
+
+    stamp_ns: int
+    samples: NDArray[np.float32]
+    restart: bool
+
+
+@dataclass(slots=True)
+class IntakeCounts:
+    """What came in and what became of it, since the intake was made. Samples are counted per channel."""
+
+    messages: int = 0
+    samples: int = 0
+    wrong_channels: int = 0
+    wrong_rate: int = 0
+    not_finite: int = 0
+    malformed: int = 0
+    lost_samples: int = 0
+    bridged_samples: int = 0
+    late_samples: int = 0
+    restarts: int = 0
+
+    def faults(self) -> dict[str, int]:
+        """Return the counters that tell of a fault and are not 0."""
+        return {name: count for name, count in asdict(self).items() if count and name not in {'messages', 'samples'}}
+
+
+class Intake:
+    """Turns chunks as they arrive into gapless pieces of finite samples of one rate and channel count."""
+
+    def __init__(self, channels: int, sampling_rate: float, longest_bridge: float = 0.1) -> None:
+        """Prepare for a source.
+
+        Args:
+            channels: channels that every chunk must have.
+            sampling_rate: rate that every chunk must have, within 1 % (Hz).
+            longest_bridge: longest gap that is bridged (s); 0 bridges none.
+        """
+        self.counts = IntakeCounts()
+        self._channels = channels
+        self._rate = sampling_rate
+        self._bridge_length = round(longest_bridge * sampling_rate)
+        self._recent: deque[NDArray[np.float32]] = deque()
+        self._recent_length = 0
+        self._next_sample: int | None = None
+        self._end_ns = 0
+
+    def accept(self, chunk: EmgChunk) -> Iterator[Piece]:
+        """Check one chunk and yield what can be decoded: nothing, the chunk, or a bridge and the chunk."""
+        self.counts.messages += 1
+        if self._refused(chunk):
+            return
+        if self._next_sample is None or self._fell_back(chunk):
+            self.counts.restarts += self._next_sample is not None
+            yield self._take(chunk, restart=True)
+            return
+        missing = chunk.first_sample - self._next_sample
+        if missing < 0:
+            chunk = self._drop_known(chunk, -missing)
+            if len(chunk.samples) == 0:
+                return
+        self.counts.lost_samples += max(missing, 0)
+        if missing > 0 and (bridge := self._bridge(chunk, missing)) is not None:
+            yield bridge
+            missing = 0
+        self.counts.restarts += missing > 0
+        yield self._take(chunk, restart=missing > 0)
+
+    def _refused(self, chunk: EmgChunk) -> bool:
+        if chunk.samples.shape[1] != self._channels:
+            self.counts.wrong_channels += 1
+        elif abs(chunk.sampling_rate - self._rate) > RATE_TOLERANCE * self._rate:
+            self.counts.wrong_rate += 1
+        elif not np.isfinite(chunk.samples).all():
+            self.counts.not_finite += 1
+        else:
+            return False
+        return True
+
+    def _fell_back(self, chunk: EmgChunk) -> bool:
+        """Tell a source that started again (its counter did) or a looping bag (its time did) from a late message."""
+        assert self._next_sample is not None
+        counter_back = chunk.first_sample < self._next_sample
+        time_on = chunk.stamp_ns >= self._end_ns
+        return (counter_back and time_on) or chunk.stamp_ns < self._end_ns - RESTART_AFTER_NS
+
+    def _drop_known(self, chunk: EmgChunk, known: int) -> EmgChunk:
+        known = min(known, len(chunk.samples))
+        self.counts.late_samples += known
+        return chunk._replace(
+            stamp_ns=chunk.stamp_ns + self._duration_ns(known),
+            first_sample=chunk.first_sample + known,
+            samples=chunk.samples[known:],
+        )
+
+    def _bridge(self, chunk: EmgChunk, missing: int) -> Piece | None:
+        if missing > self._bridge_length or missing > self._recent_length:
+            return None
+        self.counts.bridged_samples += missing
+        newest = np.concatenate(self._recent)[-missing:]
+        return Piece(chunk.stamp_ns - self._duration_ns(missing), newest[::-1], restart=False)
+
+    def _take(self, chunk: EmgChunk, *, restart: bool) -> Piece:
+        self.counts.samples += len(chunk.samples)
+        self._next_sample = chunk.first_sample + len(chunk.samples)
+        self._end_ns = chunk.stamp_ns + self._duration_ns(len(chunk.samples) - 1)
+        if restart:
+            self._recent.clear()
+            self._recent_length = 0
+        self._recent.append(chunk.samples)
+        self._recent_length += len(chunk.samples)
+        while self._recent_length - len(self._recent[0]) >= self._bridge_length:
+            if len(self._recent) == 1:
+                break
+            self._recent_length -= len(self._recent.popleft())
+        return Piece(chunk.stamp_ns, chunk.samples, restart)
+
+    def _duration_ns(self, samples: int) -> int:
+        return round(samples * NANOSECONDS / self._rate)

@@ -1,0 +1,37 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The ten finger joints: the one place that names them and says how far they go."""
+
+from math import radians
+from typing import NamedTuple
+
+
+class Joint(NamedTuple):
+    """A flexion joint of the hand.
+
+    Attributes:
+        name: name in every JointState, bag, checkpoint and report.
+        lower: extension limit (rad); negative is hyperextension.
+        upper: flexion limit (rad).
+    """
+
+    name: str
+    lower: float
+    upper: float
+
+
+# Ranges of active motion: American Academy of Orthopaedic Surgeons, The Clinical Measurement of Joint Motion (1994).
+JOINTS = (
+    Joint('thumb_mcp', radians(0), radians(50)),
+    Joint('thumb_ip', radians(-20), radians(80)),
+    Joint('index_mcp', radians(-45), radians(90)),
+    Joint('index_pip', radians(0), radians(100)),
+    Joint('middle_mcp', radians(-45), radians(90)),
+    Joint('middle_pip', radians(0), radians(100)),
+    Joint('ring_mcp', radians(-45), radians(90)),
+    Joint('ring_pip', radians(0), radians(100)),
+    Joint('little_mcp', radians(-45), radians(90)),
+    Joint('little_pip', radians(0), radians(100)),
+)
+
+JOINT_NAMES = tuple(joint.name for joint in JOINTS)

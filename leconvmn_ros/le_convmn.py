@@ -1,0 +1,120 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The network: stacked ConvLSTM layers over long-exposure images, and one head shared by all joints.
+
+Source: Guo et al., J. Neural Eng. 18 (2021) 026027; the cell is that of Shi et al., NIPS 2015, without peepholes.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+# One layer's hidden and cell planes, each of shape (batch, planes, channels, time).
+LayerState = tuple[Tensor, Tensor]
+State = list[LayerState]
+
+# A checkpoint from a stranger must not make us allocate without end.
+MOST_STATE_VALUES = 2**26
+
+
+class LeConvMnConfig(BaseModel):
+    """Architecture of the network."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    kind: Literal['le_convmn'] = 'le_convmn'
+    planes: tuple[int, ...] = Field(
+        default=(64, 32, 10), min_length=1, max_length=8, description='hidden planes per layer; the last: one per joint'
+    )
+    kernel: int = Field(default=3, ge=1, le=15, description='side of the square kernels, odd')
+    forget_bias: float = Field(default=1.0, ge=-10, le=10, description='initial bias of the forget gates')
+
+    @model_validator(mode='after')
+    def _sane(self) -> 'LeConvMnConfig':
+        if min(self.planes) < 1 or max(self.planes) > 512:
+            raise ValueError(f'planes {self.planes}; each layer may have 1 to 512')
+        if self.kernel % 2 == 0:
+            raise ValueError(f'kernel {self.kernel}; it must be odd for the image to keep its size')
+        return self
+
+
+class ConvLstmCell(nn.Module):
+    """One ConvLSTM layer: the products of an LSTM cell are convolutions that keep the size of the image."""
+
+    def __init__(self, inputs: int, planes: int, kernel: int, forget_bias: float) -> None:
+        super().__init__()
+        self.planes = planes
+        self.gates = nn.Conv2d(inputs + planes, 4 * planes, kernel, padding='same')
+        with torch.no_grad():
+            self.gates.bias[planes : 2 * planes] += forget_bias  # type: ignore[index]
+
+    def forward(self, image: Tensor, state: LayerState) -> LayerState:
+        """Advance by one image.
+
+        Args:
+            image: (batch, inputs, channels, time).
+            state: h and c, each (batch, planes, channels, time).
+        """
+        h, c = state
+        i, f, o, g = self.gates(torch.cat((image, h), dim=1)).split(self.planes, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class LeConvMn(nn.Module):
+    """LE-ConvMN: image by image, with the state carried from one image to the next."""
+
+    def __init__(self, config: LeConvMnConfig, channels: int, length: int) -> None:
+        """Build the network for images of channels x length.
+
+        Raises:
+            ValueError: the state would be larger than MOST_STATE_VALUES.
+        """
+        super().__init__()
+        size = 2 * sum(config.planes) * channels * length
+        if size > MOST_STATE_VALUES:
+            raise ValueError(
+                f'planes {config.planes} over images of {channels} x {length} need {size} state values; '
+                f'allowed are {MOST_STATE_VALUES}'
+            )
+        self.image_size = (channels, length)
+        inputs = (1, *config.planes[:-1])
+        self.layers = nn.ModuleList(
+            ConvLstmCell(n, planes, config.kernel, config.forget_bias)
+            for n, planes in zip(inputs, config.planes, strict=True)
+        )
+        self.head = nn.Linear(channels * length, 1)
+
+    def initial_state(self, batch: int = 1) -> State:
+        """Return the state before the first image: zeros."""
+        weight = self.head.weight
+        return [
+            (weight.new_zeros(batch, n, *self.image_size), weight.new_zeros(batch, n, *self.image_size))
+            for n in (layer.planes for layer in self.layers)  # type: ignore[union-attr]
+        ]
+
+    def forward(self, images: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance by one image.
+
+        Args:
+            images: features, (batch, channels, time).
+            state: of `initial_state` or of the step before.
+
+        Returns:
+            Outputs in standardised units, (batch, joints), and the new state.
+        """
+        x = images.unsqueeze(1)  # (batch, 1, channels, time)
+        advanced: State = []
+        for layer, before in zip(self.layers, state, strict=True):
+            after = layer(x, before)
+            advanced.append(after)
+            x = after[0]
+        # Plane j of the last layer, flattened, gives joint j through the one head.
+        return self.head(x.flatten(2)).squeeze(-1), advanced
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of trained values."""
+    return sum(p.numel() for p in model.parameters())

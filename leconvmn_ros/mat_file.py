@@ -1,0 +1,190 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reads numeric arrays from MATLAB 5 files (.mat) without trusting what the file says of its sizes.
+
+scipy parses the variables. It would, however, inflate a compressed variable to whatever its inner length field says,
+so each variable is inflated here first, up to the size its shape can explain.
+See MathWorks, MAT-File Format, chapter 'Level 5 MAT-Files'.
+"""
+
+from collections.abc import Mapping
+from io import BytesIO
+from math import prod
+from pathlib import Path
+import struct
+from typing import Any, BinaryIO, NamedTuple
+import warnings
+import zlib
+
+from leconvmn_ros.errors import RecordingError
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat, whosmat
+
+_HEADER_BYTES = 128
+_TAG_BYTES = 8
+_MATRIX = 14
+_COMPRESSED = 15
+# Enough for tag, flags, dimensions and name of a variable; its values follow them.
+_PEEK_BYTES = 1024
+_MOST_VARIABLES = 1000
+_NUMERIC = frozenset(
+    {
+        'int8',
+        'uint8',
+        'int16',
+        'uint16',
+        'int32',
+        'uint32',
+        'int64',
+        'uint64',
+        'single',
+        'double',
+        'logical',
+    }
+)
+
+
+class MatVariable(NamedTuple):
+    """A variable of a .mat file, its values not read yet.
+
+    Attributes:
+        shape: dimensions, as the file claims.
+        kind: MATLAB class, 'double' for example.
+        start: position in the file (bytes).
+        size: length in the file (bytes).
+        compressed: whether it must be inflated.
+    """
+
+    shape: tuple[int, ...]
+    kind: str
+    start: int
+    size: int
+    compressed: bool
+
+
+class MatFile:
+    """A MATLAB 5 file.
+
+    Attributes:
+        path: the file.
+        variables: what it holds, by name.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Read the list of variables.
+
+        Args:
+            path: the file.
+
+        Raises:
+            RecordingError: it is missing, of another format, or damaged.
+        """
+        self.path = Path(path)
+        try:
+            with self.path.open('rb') as file:
+                self._header, order = self._read_header(file)
+                self.variables: Mapping[str, MatVariable] = self._scan(file, order)
+        except OSError as error:
+            raise RecordingError(f'cannot read {self.path}: {error.strerror or error}') from error
+
+    def load(self, name: str) -> NDArray[Any]:
+        """Read a real numeric array.
+
+        Args:
+            name: a name in `variables`. Its shape is the caller's to judge before.
+
+        Returns:
+            The array, of the claimed shape.
+
+        Raises:
+            RecordingError: it is not numeric, or damaged.
+        """
+        variable = self.variables[name]
+        if variable.kind not in _NUMERIC:
+            raise RecordingError(
+                f'{self.path}: variable {name} is a MATLAB {variable.kind}; numbers are needed'
+            )
+        try:
+            with self.path.open('rb') as file:
+                file.seek(variable.start)
+                content = file.read(variable.size)
+        except OSError as error:
+            raise RecordingError(f'cannot read {self.path}: {error.strerror or error}') from error
+        if variable.compressed:
+            content = self._inflate(
+                content[_TAG_BYTES:], _PEEK_BYTES + 8 * prod(variable.shape), name
+            )
+        try:
+            with warnings.catch_warnings():
+                # scipy only warns of values it cannot read, and hands out a text in their place.
+                warnings.simplefilter('error')
+                array = loadmat(BytesIO(self._header + content), variable_names=[name])[name]
+        except Exception as error:  # scipy answers damage with whatever error it stumbles on
+            raise self._damaged(f'variable {name} cannot be read: {error}') from error
+        if (
+            not isinstance(array, np.ndarray)
+            or array.shape != variable.shape
+            or array.dtype.kind not in 'iufb'
+        ):
+            raise self._damaged(f'variable {name} holds no real numbers of shape {variable.shape}')
+        return array
+
+    def _read_header(self, file: BinaryIO) -> tuple[bytes, str]:
+        header = file.read(_HEADER_BYTES)
+        if header.startswith((b'MATLAB 7.3', b'\x89HDF')):
+            raise RecordingError(
+                f"{self.path} is a MATLAB 7.3 (HDF5) file, which is not supported: save it with '-v7' in MATLAB"
+            )
+        order = {b'IM': '<', b'MI': '>'}.get(header[126:128])
+        if order is None:
+            raise RecordingError(f'{self.path} is no MATLAB 5 file (.mat)')
+        return header, order
+
+    def _scan(self, file: BinaryIO, order: str) -> dict[str, MatVariable]:
+        end = file.seek(0, 2)
+        start = _HEADER_BYTES
+        variables: dict[str, MatVariable] = {}
+        for _ in range(_MOST_VARIABLES):
+            if start == end:
+                return variables
+            file.seek(start)
+            beginning = file.read(_PEEK_BYTES)
+            if len(beginning) < _TAG_BYTES:
+                raise self._damaged('it ends inside a variable')
+            kind, length = struct.unpack(order + 'II', beginning[:_TAG_BYTES])
+            size = _TAG_BYTES + length
+            if start + size > end:
+                raise self._damaged('it ends inside a variable')
+            if kind not in (_MATRIX, _COMPRESSED):
+                raise self._damaged(f'element type {kind} where a variable is expected')
+            name, shape, matlab_class = self._describe(
+                beginning[:size], compressed=kind == _COMPRESSED
+            )
+            variables[name] = MatVariable(shape, matlab_class, start, size, kind == _COMPRESSED)
+            start += size
+        raise RecordingError(
+            f'{self.path} holds more than {_MOST_VARIABLES} variables: no recording'
+        )
+
+    def _describe(self, beginning: bytes, *, compressed: bool) -> tuple[str, tuple[int, ...], str]:
+        try:
+            if compressed:
+                beginning = zlib.decompressobj().decompress(beginning[_TAG_BYTES:], _PEEK_BYTES)
+            ((name, shape, kind),) = whosmat(BytesIO(self._header + beginning))
+            return str(name), tuple(int(length) for length in shape), str(kind)
+        except Exception as error:  # scipy answers damage with whatever error it stumbles on
+            raise self._damaged(f'a variable cannot be read: {error}') from error
+
+    def _inflate(self, compressed: bytes, limit: int, name: str) -> bytes:
+        inflater = zlib.decompressobj()
+        try:
+            content = inflater.decompress(compressed, limit)
+        except zlib.error as error:
+            raise self._damaged(f'variable {name} cannot be inflated') from error
+        if not inflater.eof:
+            raise self._damaged(f'variable {name} does not end where its shape says')
+        return content
+
+    def _damaged(self, reason: str) -> RecordingError:
+        return RecordingError(f'{self.path} is damaged or no MATLAB 5 file: {reason}')

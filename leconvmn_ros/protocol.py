@@ -1,0 +1,100 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which part of a recording may be trained on, which chooses the epoch, and which is kept for the test."""
+
+from enum import IntEnum
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.recording import LabelTrack, Recording
+
+
+class Role(IntEnum):
+    """What a moment of a recording may be used for."""
+
+    TRAINING = 0
+    VALIDATION = 1
+    TEST = 2
+
+
+class RepetitionHoldOut(BaseModel):
+    """Whole repetitions, each with the rest that follows it, are held out.
+
+    What comes before the first repetition belongs to the training data.
+    """
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    kind: Literal['repetitions'] = 'repetitions'
+    validation: tuple[int, ...] = Field(min_length=1, description='repetitions that choose the epoch')
+    test: tuple[int, ...] = Field(min_length=1, description='repetitions that are only ever scored')
+
+    @model_validator(mode='after')
+    def _disjoint(self) -> 'RepetitionHoldOut':
+        both = sorted(set(self.validation) & set(self.test))
+        if both:
+            raise ValueError(f'repetitions {both} are in both validation {self.validation} and test {self.test}')
+        return self
+
+    def roles(
+        self, stamps_ns: NDArray[np.int64], labels: LabelTrack | None, span_ns: tuple[int, int]
+    ) -> NDArray[np.int64]:
+        """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
+        if labels is None:
+            raise RecordingError('the recording has no movement labels, so no repetitions can be held out')
+        repetition = repetition_at(labels, stamps_ns)
+        roles = np.full(stamps_ns.shape, Role.TRAINING, dtype=np.int64)
+        roles[np.isin(repetition, self.validation)] = Role.VALIDATION
+        roles[np.isin(repetition, self.test)] = Role.TEST
+        return roles
+
+
+class BlockHoldOut(BaseModel):
+    """The end of a recording is held out: its last share is the test, the share before it chooses the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    kind: Literal['blocks'] = 'blocks'
+    validation: float = Field(default=0.15, gt=0, lt=0.5, description='share of the duration')
+    test: float = Field(default=0.25, gt=0, lt=0.5, description='share of the duration')
+
+    def roles(
+        self, stamps_ns: NDArray[np.int64], labels: LabelTrack | None, span_ns: tuple[int, int]
+    ) -> NDArray[np.int64]:
+        """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
+        first, last = span_ns
+        share = (stamps_ns - first) / max(1, last - first)
+        roles = np.full(stamps_ns.shape, Role.TRAINING, dtype=np.int64)
+        roles[share >= 1 - self.test - self.validation] = Role.VALIDATION
+        roles[share >= 1 - self.test] = Role.TEST
+        return roles
+
+
+# Both have roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns), given the labels of
+# the recording and the times of its first and last EMG sample. Raises RecordingError if what it needs is missing.
+HoldOut = Annotated[RepetitionHoldOut | BlockHoldOut, Field(discriminator='kind')]
+
+
+def default_hold_out(recording: Recording) -> RepetitionHoldOut | BlockHoldOut:
+    """Choose what to hold out of a recording: by repetition if it has at least three, else by time.
+
+    With six or ten repetitions these are the splits usual for Ninapro DB2 and DB5 (test 2, 5) and DB1 (test 2, 5, 7).
+    """
+    labels = recording.labels
+    repetitions = [] if labels is None else sorted(set(labels.repetition[labels.repetition > 0].tolist()))
+    if len(repetitions) < 3:
+        return BlockHoldOut()
+    usual = (2, 5, 7) if len(repetitions) >= 10 else (2, 5)
+    if set(usual) | {4} <= set(repetitions):
+        return RepetitionHoldOut(validation=(4,), test=usual)
+    return RepetitionHoldOut(validation=(repetitions[-2],), test=(repetitions[-1],))
+
+
+def repetition_at(labels: LabelTrack, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the repetition that holds at each of the times (ns), 0 before the first label."""
+    index = np.searchsorted(labels.stamps_ns, stamps_ns, side='right') - 1
+    return np.where(index >= 0, labels.repetition[np.maximum(index, 0)], 0)

@@ -1,0 +1,231 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From EMG samples to long-exposure images: sliding RMS, mu-law, standardisation, image.
+
+Everything here is a stream: feed chunks of any size, a whole recording is one big chunk. The numbers do not depend on
+how the samples were cut into chunks, and a chunk costs time in proportion to its own length.
+
+Source: Guo et al., J. Neural Eng. 18 (2021) 026027.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Companding constant of the mu-law. The RMS of surface EMG in volts is 1e-6 to 1e-3, so mu |r| is 1 to 1000: the law is
+# about logarithmic over the working range and linear below one microvolt.
+MU = 2**20
+
+
+class SignalPathConfig(BaseModel):
+    """What turns samples into images; durations in seconds, so that one setting serves every rate."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    channels: int = Field(ge=1, le=256, description='electrodes')
+    sampling_rate: float = Field(gt=0, le=100_000, description='samples per second of each channel (Hz)')
+    rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
+    exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
+    companding: bool = Field(default=True, description='apply the mu-law')
+    standardise: bool = Field(default=True, description='centre and scale each channel by training statistics')
+
+    @model_validator(mode='after')
+    def _long_enough(self) -> 'SignalPathConfig':
+        if self.image_length < 2:
+            raise ValueError(
+                f'exposure of {self.exposure} s holds {self.image_length} samples at {self.sampling_rate} Hz; '
+                f'at least 2 are needed, so {2 / self.sampling_rate:g} s'
+            )
+        return self
+
+    @property
+    def window_length(self) -> int:
+        """Samples in the RMS window, at least 1."""
+        return max(1, round(self.rms_window * self.sampling_rate))
+
+    @property
+    def image_length(self) -> int:
+        """Samples in one image."""
+        return round(self.exposure * self.sampling_rate)
+
+
+class FeatureStatistics(BaseModel):
+    """Mean and standard deviation of each channel's features over the training data (after the mu-law)."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @model_validator(mode='after')
+    def _usable(self) -> 'FeatureStatistics':
+        if len(self.mean) != len(self.scale) or not self.mean:
+            raise ValueError(f'{len(self.mean)} means for {len(self.scale)} scales; one of each per channel is needed')
+        if min(self.scale) <= 0:
+            raise ValueError(f'feature scale {min(self.scale)}; it must be above 0')
+        return self
+
+    @classmethod
+    def of(cls, features: NDArray[np.floating]) -> 'FeatureStatistics':
+        """Take the statistics of features of shape (samples, channels); a constant channel gets scale 1."""
+        deviation = features.std(axis=0, dtype=np.float64)
+        scale = np.where(deviation > 1e-12, deviation, 1.0)
+        return cls(mean=tuple(features.mean(axis=0, dtype=np.float64).tolist()), scale=tuple(scale.tolist()))
+
+
+def mu_law(values: NDArray[np.floating], mu: float = MU) -> NDArray[np.floating]:
+    """Compress amplitudes: sign(r) ln(1 + mu |r|) / ln(1 + mu), elementwise (ITU-T G.711)."""
+    return np.copysign(np.log1p(mu * np.abs(values)) / np.log1p(mu), values)
+
+
+class SlidingRms:
+    """RMS over the last `window` samples, one value per sample (step of one sample).
+
+    The sums come from two parts that are only ever added to: the samples of the current block, and what the window still
+    holds of the block before (van Herk 1992, Gil and Werman 1993). Nothing is subtracted, so no rounding error builds
+    up however long the stream is, and a loud artefact leaves no trace once the window has passed it.
+
+    Until `window` samples have come, the RMS is over those that have.
+    """
+
+    def __init__(self, window: int, channels: int) -> None:
+        self._window = window
+        self._squares = np.zeros((window, channels))
+        # _older[k]: sum of the previous block's squares from position k on; _older[window] stays 0.
+        self._older = np.zeros((window + 1, channels))
+        self._newer = np.zeros(channels)
+        self._counts = np.arange(1.0, window + 1)[:, None]
+        self._position = 0
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        self.__init__(self._window, self._newer.size)  # type: ignore[misc]
+
+    def push(self, samples: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Take samples (samples, channels) in V and return the RMS at each of them, same shape."""
+        rms = np.empty(samples.shape)
+        done = 0
+        while done < len(samples):
+            first = self._position
+            last = min(self._window, first + len(samples) - done)
+            part = rms[done : done + last - first]
+            np.square(samples[done : done + last - first], out=part, dtype=np.float64)
+            self._squares[first:last] = part
+            part[0] += self._newer
+            np.cumsum(part, axis=0, out=part)
+            self._newer = part[-1].copy()
+            part += self._older[first + 1 : last + 1]
+            part /= self._counts[first:last]
+            self._position = last
+            if last == self._window:
+                self._close_block()
+            done += last - first
+        return np.sqrt(rms, out=rms)
+
+    def _close_block(self) -> None:
+        np.cumsum(self._squares[::-1], axis=0, out=self._older[-2::-1])
+        self._newer = np.zeros_like(self._newer)
+        self._counts = np.full_like(self._counts, self._window)
+        self._position = 0
+
+
+class SignalPath:
+    """Samples in, features out: sliding RMS, mu-law, standardisation. One feature vector per sample."""
+
+    def __init__(self, config: SignalPathConfig, statistics: FeatureStatistics | None = None) -> None:
+        """Prepare the path; without statistics the features are left unstandardised.
+
+        Raises:
+            ValueError: the statistics are for another number of channels.
+        """
+        if statistics is not None and len(statistics.mean) != config.channels:
+            raise ValueError(f'statistics of {len(statistics.mean)} channels for a path of {config.channels}')
+        self._config = config
+        self._rms = SlidingRms(config.window_length, config.channels)
+        self._standardise = statistics if config.standardise else None
+        if self._standardise is not None:
+            self._mean = np.array(self._standardise.mean)
+            self._inverse_scale = 1 / np.array(self._standardise.scale)
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        self._rms.reset()
+
+    def push(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Take samples (samples, channels) in V and return one row of features for each, same shape."""
+        features: NDArray[np.floating] = self._rms.push(samples)
+        if self._config.companding:
+            features = mu_law(features)
+        if self._standardise is not None:
+            features = (features - self._mean) * self._inverse_scale
+        return features.astype(np.float32)
+
+
+class Image(NamedTuple):
+    """One long exposure.
+
+    Attributes:
+        stream: which of the interleaved streams it belongs to, from 0.
+        last: index, in the features just pushed, of its last sample.
+        pixels: features, shape (channels, image length).
+    """
+
+    stream: int
+    last: int
+    pixels: NDArray[np.float32]
+
+
+class LongExposure:
+    """Cuts a stream of features into images that do not overlap within a stream.
+
+    With K streams there are K such sequences, each shifted by 1/K of an image against the one before: a polyphase
+    decoder gets K images per exposure while each stream still sees consecutive images that do not overlap.
+    """
+
+    def __init__(self, length: int, channels: int, streams: int = 1) -> None:
+        """Prepare to cut images of `length` samples.
+
+        Raises:
+            ValueError: more streams than samples in an image.
+        """
+        if not 1 <= streams <= length:
+            raise ValueError(f'{streams} streams over images of {length} samples; allowed are 1 to {length}')
+        self.length = length
+        self._streams = streams
+        # Room for several images: the newest one is moved to the front only once in a while.
+        self._buffer = np.zeros((8 * length, channels), dtype=np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all features; the next image starts with the next one."""
+        self._filled = 0
+        self._missing = self.length
+        self._images = 0
+
+    def push(self, features: NDArray[np.float32]) -> list[Image]:
+        """Take features (samples, channels) and return the images they complete, in time order."""
+        images = []
+        done = 0
+        while len(features) - done >= self._missing:
+            done += self._missing
+            self._append(features[done - self._missing : done])
+            pixels = self._buffer[self._filled - self.length : self._filled].T.copy()
+            images.append(Image(self._images % self._streams, done - 1, pixels))
+            self._missing = self._end_of(self._images + 1) - self._end_of(self._images)
+            self._images += 1
+        self._append(features[done:])
+        self._missing -= len(features) - done
+        return images
+
+    def _end_of(self, image: int) -> int:
+        exposures, phase = divmod(image, self._streams)
+        return exposures * self.length + phase * self.length // self._streams
+
+    def _append(self, features: NDArray[np.float32]) -> None:
+        if self._filled + len(features) > len(self._buffer):
+            self._buffer[: self.length] = self._buffer[self._filled - self.length : self._filled]
+            self._filled = self.length
+        self._buffer[self._filled : self._filled + len(features)] = features
+        self._filled += len(features)

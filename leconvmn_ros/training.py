@@ -1,0 +1,253 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training of LE-ConvMN: truncated back-propagation through time over lanes, the epoch chosen on validation data."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import cos, pi
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from leconvmn_ros.alignment import reference_joints
+from leconvmn_ros.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord, package_version
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig, State
+from leconvmn_ros.protocol import HoldOut, Role, default_hold_out
+from leconvmn_ros.recording import Recording
+from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
+from leconvmn_ros.training_data import Lanes, Segment, arrange_lanes, cut_segments, features_of
+
+
+class TrainingSettings(BaseModel):
+    """How to train; the defaults are the paper's network size."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    planes: tuple[int, ...] = Field(default=(64, 32), description='hidden planes of all layers but the last')
+    exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
+    rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
+    epochs: int = Field(default=60, ge=1, le=10_000, description='passes over the training data')
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description='peak of the one-cycle schedule')
+    weight_decay: float = Field(default=1e-2, ge=0, le=1, description='of AdamW')
+    lanes: int = Field(default=4, ge=1, le=256, description='sequences trained in parallel')
+    truncation: int = Field(default=10, ge=1, le=1000, description='images per back-propagation through time')
+    gradient_norm: float = Field(default=1.0, gt=0, description='gradients are clipped to this norm')
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description='of initial weights and order of the data')
+
+
+PRESETS = {
+    'small': TrainingSettings(planes=(16, 16), epochs=40),
+    'paper': TrainingSettings(),
+}
+
+
+class EpochReport(NamedTuple):
+    """How an epoch went; losses are mean squared errors of standardised angles."""
+
+    epoch: int
+    epochs: int
+    training_loss: float
+    validation_loss: float
+    best_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Training and validation data, in features and standardised angles."""
+
+    signal_path: SignalPathConfig
+    statistics: FeatureStatistics
+    joints: tuple[JointOutput, ...]
+    training: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]
+    validation: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]
+
+
+def train(
+    recordings: Sequence[Recording],
+    settings: TrainingSettings,
+    *,
+    hold_out: HoldOut | None = None,
+    device: str = 'cpu',
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> Checkpoint:
+    """Train LE-ConvMN on recordings of one set of electrodes.
+
+    Args:
+        recordings: with reference angles; channel counts and rates must agree.
+        settings: how to train.
+        hold_out: which part chooses the epoch and which is not touched; chosen from the first recording if None.
+        device: a torch device.
+        on_epoch: called after each epoch.
+
+    Returns:
+        The weights of the epoch with the lowest loss on the validation part, ready to decode.
+
+    Raises:
+        RecordingError: the recordings cannot be trained on.
+    """
+    started = time.monotonic()
+    hold_out = hold_out or default_hold_out(recordings[0])
+    data = _prepare(recordings, settings, hold_out)
+    torch.manual_seed(settings.seed)
+    config = LeConvMnConfig(planes=(*settings.planes, len(data.joints)))
+    model = LeConvMn(config, data.signal_path.channels, data.signal_path.image_length).to(device)
+    fit = _fit(model, data, settings, on_epoch)
+    description = Description(
+        package_version=package_version(),
+        model=config,
+        signal_path=data.signal_path,
+        statistics=data.statistics,
+        joints=data.joints,
+        training=TrainingRecord(
+            recordings=tuple(recording.name for recording in recordings),
+            information=tuple(dict(recording.information) for recording in recordings),
+            hold_out=hold_out,
+            settings=settings.model_dump(mode='json'),
+            epochs=settings.epochs,
+            best_epoch=fit.epoch,
+            validation={'loss': fit.loss},
+            seconds=round(time.monotonic() - started, 1),
+        ),
+    )
+    return Checkpoint(description, fit.weights)
+
+
+def _prepare(recordings: Sequence[Recording], settings: TrainingSettings, hold_out: HoldOut) -> _Data:
+    names = _common_joints(recordings)
+    segments = [segment for recording in recordings for segment in cut_segments(recording, names, hold_out)]
+    training = [segment for segment in segments if segment.role is Role.TRAINING]
+    validation = [segment for segment in segments if segment.role is Role.VALIDATION]
+    if not training or not validation:
+        raise RecordingError(
+            f'holding out {hold_out.model_dump()} leaves {len(training)} stretches to train on '
+            f'and {len(validation)} to choose the epoch; at least one of each is needed'
+        )
+    first = recordings[0].chunks[0]
+    path = SignalPathConfig(
+        channels=first.samples.shape[1],
+        sampling_rate=first.sampling_rate,
+        rms_window=settings.rms_window,
+        exposure=settings.exposure,
+    )
+    statistics = FeatureStatistics.of(np.concatenate(features_of(training, path, None)))
+    joints = _outputs(names, np.concatenate([segment.angles for segment in training]))
+
+    def standardised(part: list[Segment]) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
+        return features_of(part, path, statistics), [((s.angles - mean) / scale).astype(np.float32) for s in part]
+
+    return _Data(path, statistics, joints, standardised(training), standardised(validation))
+
+
+def _common_joints(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    sources = {(r.chunks[0].samples.shape[1], r.chunks[0].sampling_rate) for r in recordings if r.chunks}
+    if len(sources) > 1:
+        raise RecordingError(f'recordings of different electrodes (channels, Hz): {sorted(sources)}; they must agree')
+    joints = {reference_joints(r.reference) for r in recordings if r.reference is not None}
+    if len(joints) > 1:
+        raise RecordingError(f'recordings with different reference joints: {sorted(joints)}; they must agree')
+    if not joints:
+        raise RecordingError(f'no reference angles in {", ".join(recording.name for recording in recordings)}')
+    return joints.pop()
+
+
+def _outputs(names: Sequence[str], angles: NDArray[np.float64]) -> tuple[JointOutput, ...]:
+    deviation = angles.std(axis=0)
+    return tuple(
+        JointOutput(
+            name=name,
+            mean=float(angles[:, j].mean()),
+            scale=float(deviation[j]) if deviation[j] > 1e-9 else 1.0,
+            lower=float(angles[:, j].min()),
+            upper=float(angles[:, j].max()),
+        )
+        for j, name in enumerate(names)
+    )
+
+
+class _Fit(NamedTuple):
+    epoch: int
+    loss: float
+    weights: dict[str, Tensor]
+
+
+def _fit(
+    model: LeConvMn, data: _Data, settings: TrainingSettings, on_epoch: Callable[[EpochReport], None] | None
+) -> _Fit:
+    rng = np.random.default_rng(settings.seed)
+    length = data.signal_path.image_length
+    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    validation = arrange_lanes(*data.validation, length, lanes=16)
+    best = _Fit(0, float('inf'), {})
+    for epoch in range(1, settings.epochs + 1):
+        lanes = arrange_lanes(*data.training, length, settings.lanes, rng)
+        training_loss = _train_epoch(model, lanes, optimiser, settings, epoch)
+        validation_loss = _validate(model, validation)
+        if validation_loss < best.loss:
+            best = _Fit(epoch, validation_loss, {k: v.detach().cpu().clone() for k, v in model.state_dict().items()})
+        if on_epoch is not None:
+            on_epoch(EpochReport(epoch, settings.epochs, training_loss, validation_loss, best.epoch))
+    if not best.weights:
+        raise RecordingError(f'training diverged: the loss was never finite at learning rate {settings.learning_rate}')
+    return best
+
+
+def _train_epoch(
+    model: LeConvMn, lanes: Lanes, optimiser: torch.optim.Optimizer, settings: TrainingSettings, epoch: int
+) -> float:
+    model.train()
+    steps = len(lanes.images)
+    state = model.initial_state(lanes.images.shape[1])
+    total = 0.0
+    for first in range(0, steps, settings.truncation):
+        for group in optimiser.param_groups:
+            group['lr'] = _one_cycle((epoch - 1 + first / steps) / settings.epochs, settings.learning_rate)
+        state = [(h.detach(), c.detach()) for h, c in state]
+        loss, state = _run(model, lanes, range(first, min(steps, first + settings.truncation)), state)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
+        optimiser.step()
+        total += float(loss.detach()) * min(settings.truncation, steps - first)
+    return total / steps
+
+
+@torch.inference_mode()
+def _validate(model: LeConvMn, lanes: Lanes) -> float:
+    model.eval()
+    squares = 0.0
+    state = model.initial_state(lanes.images.shape[1])
+    for step in range(len(lanes.images)):
+        loss, state = _run(model, lanes, range(step, step + 1), state)
+        squares += float(loss) * int(lanes.used[step].sum())
+    return squares / int(lanes.used.sum())
+
+
+def _run(model: LeConvMn, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State]:
+    """Run some steps and return the mean squared error over the used outputs, and the state after them."""
+    device = model.head.weight.device
+    images, targets = (torch.from_numpy(a[steps.start : steps.stop]).to(device) for a in (lanes.images, lanes.targets))
+    used, kept = (
+        torch.from_numpy(a[steps.start : steps.stop]).to(device, torch.float32) for a in (lanes.used, ~lanes.fresh)
+    )
+    outputs = []
+    for step in range(len(steps)):
+        keep = kept[step, :, None, None, None]
+        output, state = model(images[step], [(h * keep, c * keep) for h, c in state])
+        outputs.append(output)
+    squares = (torch.stack(outputs) - targets).square().mean(dim=-1)  # (steps, lanes)
+    return (squares * used).sum() / used.sum(), state
+
+
+def _one_cycle(progress: float, peak: float) -> float:
+    """Learning rate at a share of the training: up over the first 15 %, then down along a cosine (Smith 2018)."""
+    rise = 0.15
+    if progress < rise:
+        return peak * (0.04 + 0.96 * 0.5 * (1 - cos(pi * progress / rise)))
+    return peak * max(1e-4, 0.5 * (1 + cos(pi * (progress - rise) / (1 - rise))))

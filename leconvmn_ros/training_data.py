@@ -1,0 +1,168 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings cut into what a model may learn from, and those pieces arranged for recurrent training.
+
+A segment is cut out of the samples before any feature is computed, and its features start afresh: nothing of a
+held-out repetition, not even the tail of an RMS window, reaches the training data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leconvmn_ros.alignment import angles_at
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.intake import Intake
+from leconvmn_ros.protocol import HoldOut, Role
+from leconvmn_ros.recording import NANOSECONDS, Recording
+from leconvmn_ros.signal_path import FeatureStatistics, SignalPath, SignalPathConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An uninterrupted stretch of one role.
+
+    Attributes:
+        role: what it may be used for.
+        samples: EMG (V), shape (samples, channels).
+        angles: reference at each sample (rad), shape (samples, joints).
+    """
+
+    role: Role
+    samples: NDArray[np.float32]
+    angles: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Sequences of images side by side, as a batch for recurrent training.
+
+    Attributes:
+        images: features, shape (steps, lanes, channels, time).
+        targets: standardised angles at the last sample of each image, shape (steps, lanes, joints).
+        fresh: where a segment starts, so the state must be reset before this step, shape (steps, lanes).
+        used: False where a lane is over and its images are filler, shape (steps, lanes).
+    """
+
+    images: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    fresh: NDArray[np.bool_]
+    used: NDArray[np.bool_]
+
+
+def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) -> list[Segment]:
+    """Cut a recording into segments, in time order; what has no reference angle is left out.
+
+    Args:
+        recording: EMG and reference.
+        names: joints wanted from the reference.
+        hold_out: which part plays which role.
+
+    Raises:
+        RecordingError: no EMG, no reference, or none at the same times.
+    """
+    if not recording.chunks:
+        raise RecordingError(f'{recording.name} has no EMG')
+    if recording.reference is None:
+        raise RecordingError(f'{recording.name} has no reference angles to learn from')
+    segments = []
+    for samples, stamps_ns in _runs(recording):
+        angles, known = angles_at(recording.reference, names, stamps_ns)
+        roles = np.where(known, hold_out.roles(stamps_ns, recording.labels, recording.span_ns), -1)
+        edges = np.flatnonzero(np.diff(roles)) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(roles)]):
+            if roles[first] >= 0:
+                segments.append(Segment(Role(roles[first]), samples[first:last], angles[first:last]))
+    if not segments:
+        raise RecordingError(f'{recording.name}: the reference angles and the EMG share no time')
+    return segments
+
+
+def _runs(recording: Recording) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Return gapless runs of samples with the time of each (ns), as the decoder's own intake would see them."""
+    first = recording.chunks[0]
+    intake = Intake(first.samples.shape[1], first.sampling_rate)
+    runs: list[list[tuple[NDArray[np.float32], NDArray[np.int64]]]] = []
+    for chunk in recording.chunks:
+        for piece in intake.accept(chunk):
+            if piece.restart:
+                runs.append([])
+            offsets = np.round(np.arange(len(piece.samples)) * NANOSECONDS / first.sampling_rate)
+            runs[-1].append((piece.samples, piece.stamp_ns + offsets.astype(np.int64)))
+    return [(np.concatenate([p[0] for p in run]), np.concatenate([p[1] for p in run])) for run in runs]
+
+
+def features_of(
+    segments: Sequence[Segment], config: SignalPathConfig, statistics: FeatureStatistics | None
+) -> list[NDArray[np.float32]]:
+    """Return the features of each segment, shape (samples, channels)."""
+    features = []
+    for segment in segments:
+        features.append(SignalPath(config, statistics).push(segment.samples))
+    return features
+
+
+def arrange_lanes(
+    features: Sequence[NDArray[np.float32]],
+    targets: Sequence[NDArray[np.float32]],
+    image_length: int,
+    lanes: int,
+    rng: np.random.Generator | None = None,
+) -> Lanes:
+    """Cut segments into images and lay them out in parallel lanes of about equal length.
+
+    Args:
+        features: features of each segment, shape (samples, channels).
+        targets: standardised angles of each segment, shape (samples, joints).
+        image_length: samples in an image.
+        lanes: number of lanes, fewer if there are fewer segments.
+        rng: if given, shuffles the segments and shifts each one's image grid by a random phase (augmentation).
+
+    Raises:
+        RecordingError: no segment holds a whole image.
+    """
+    order = [i for i, feature in enumerate(features) if len(feature) >= image_length]
+    if not order:
+        raise RecordingError(f'no stretch of the recording holds a whole image of {image_length} samples')
+    if rng is not None:
+        rng.shuffle(order)
+    rows: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = [[] for _ in range(min(lanes, len(order)))]
+    lengths = [0] * len(rows)
+    for index in order:
+        spare = len(features[index]) - image_length
+        phase = 0 if rng is None else int(rng.integers(0, min(image_length, spare + 1)))
+        images, angles = _images(features[index][phase:], targets[index][phase:], image_length)
+        shortest = lengths.index(min(lengths))
+        rows[shortest].append((images, angles))
+        lengths[shortest] += len(images)
+    return _side_by_side(rows, max(lengths))
+
+
+def _images(
+    features: NDArray[np.float32], targets: NDArray[np.float32], length: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    count = len(features) // length
+    images = features[: count * length].reshape(count, length, -1).transpose(0, 2, 1)
+    return images, targets[length - 1 : count * length : length]
+
+
+def _side_by_side(rows: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]], steps: int) -> Lanes:
+    images, angles = rows[0][0]
+    lanes = Lanes(
+        images=np.zeros((steps, len(rows), *images.shape[1:]), dtype=np.float32),
+        targets=np.zeros((steps, len(rows), angles.shape[1]), dtype=np.float32),
+        fresh=np.zeros((steps, len(rows)), dtype=np.bool_),
+        used=np.zeros((steps, len(rows)), dtype=np.bool_),
+    )
+    for lane, row in enumerate(rows):
+        step = 0
+        for images, angles in row:
+            lanes.fresh[step, lane] = True
+            lanes.images[step : step + len(images), lane] = images
+            lanes.targets[step : step + len(images), lane] = angles
+            lanes.used[step : step + len(images), lane] = True
+            step += len(images)
+    return lanes
