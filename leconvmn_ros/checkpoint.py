@@ -162,7 +162,7 @@ def package_version() -> str:
 def _empty_model(description: Description, device: str) -> LeConvMn:
     path = description.signal_path
     with torch.device(device):
-        return LeConvMn(description.model, path.channels, path.image_length)
+        return LeConvMn(description.model, path.channels, path.image_columns)
 
 
 def _read_description(folder: Path) -> Description:

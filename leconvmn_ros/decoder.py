@@ -53,11 +53,14 @@ class Decoder:
         path = checkpoint.description.signal_path
         joints = checkpoint.description.joints
         self._streams = _streams_for(output_rate, path.exposure, path.image_length)
-        self._rate = path.sampling_rate
+        self.channels = path.channels
+        self.sampling_rate = path.sampling_rate
         self.joint_names = tuple(joint.name for joint in joints)
         self._intake = Intake(path.channels, path.sampling_rate)
         self._signal_path = SignalPath(path, checkpoint.description.statistics)
-        self._images = LongExposure(path.image_length, path.channels, self._streams)
+        self._images = LongExposure(
+            path.image_length, path.channels, column_step=path.column_step, streams=self._streams
+        )
         self._device = _device(device)
         self._model = checkpoint.build_model().to(self._device)
         self._mean = np.array([joint.mean for joint in joints])
@@ -69,7 +72,7 @@ class Decoder:
     @property
     def output_rate(self) -> float:
         """Estimates per second (Hz)."""
-        return self._streams * self._rate / self._images.length
+        return self._streams * self.sampling_rate / self._images.length
 
     @property
     def counts(self) -> IntakeCounts:
@@ -84,15 +87,19 @@ class Decoder:
         estimates = []
         for piece in self._intake.accept(chunk):
             if piece.restart:
-                self.reset()
+                self._forget()
             features = self._signal_path.push(piece.samples)
             for image in self._images.push(features):
-                stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self._rate)
+                stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
                 estimates.append(Estimate(stamp_ns, self._step(image)))
         return estimates
 
     def reset(self) -> None:
-        """Forget all samples and all recurrent state; the next estimate comes one image after the next sample."""
+        """Expect a new source: forget all samples and all recurrent state, keep the counts."""
+        self._intake.reset()
+        self._forget()
+
+    def _forget(self) -> None:
         self._signal_path.reset()
         self._images.reset()
         self._states = [self._model.initial_state() for _ in range(self._streams)]

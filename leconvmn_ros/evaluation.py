@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores of estimates against a reference: one way of scoring for the live evaluator and the offline evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from math import isnan
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,6 @@ from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.metrics import METRICS, ScoreTable, score_table
 from leconvmn_ros.protocol import HoldOut, Role
 from leconvmn_ros.recording import JointTrack, LabelTrack, Recording
-
-Part = Literal['test', 'all']
 
 
 class Comparison(NamedTuple):
@@ -89,6 +87,16 @@ def compare(
             f'none in the held-out part'
         )
     return Comparison(estimates.stamps_ns[kept], estimates.names, truth[kept], estimates.positions[kept])
+
+
+def join(comparisons: Sequence[Comparison]) -> Comparison:
+    """Put comparisons of the same joints behind one another."""
+    return Comparison(
+        np.concatenate([c.stamps_ns for c in comparisons]),
+        comparisons[0].names,
+        np.concatenate([c.truth for c in comparisons]),
+        np.concatenate([c.estimate for c in comparisons]),
+    )
 
 
 def as_json(table: ScoreTable) -> dict[str, Any]:

@@ -84,6 +84,11 @@ class Intake:
         self._rate = sampling_rate
         self._bridge_length = round(longest_bridge * sampling_rate)
         self._recent: deque[NDArray[np.float32]] = deque()
+        self.reset()
+
+    def reset(self) -> None:
+        """Expect a new source: the next chunk follows nothing. The counts go on."""
+        self._recent.clear()
         self._recent_length = 0
         self._next_sample: int | None = None
         self._end_ns = 0
@@ -93,11 +98,14 @@ class Intake:
         self.counts.messages += 1
         if self._refused(chunk):
             return
-        if self._next_sample is None or self._fell_back(chunk):
-            self.counts.restarts += self._next_sample is not None
+        if self._next_sample is None:
             yield self._take(chunk, restart=True)
             return
         missing = chunk.first_sample - self._next_sample
+        if self._fell_back(chunk, missing):
+            self.counts.restarts += 1
+            yield self._take(chunk, restart=True)
+            return
         if missing < 0:
             chunk = self._drop_known(chunk, -missing)
             if len(chunk.samples) == 0:
@@ -120,12 +128,10 @@ class Intake:
             return False
         return True
 
-    def _fell_back(self, chunk: EmgChunk) -> bool:
+    def _fell_back(self, chunk: EmgChunk, missing: int) -> bool:
         """Tell a source that started again (its counter did) or a looping bag (its time did) from a late message."""
-        assert self._next_sample is not None
-        counter_back = chunk.first_sample < self._next_sample
-        time_on = chunk.stamp_ns >= self._end_ns
-        return (counter_back and time_on) or chunk.stamp_ns < self._end_ns - RESTART_AFTER_NS
+        counter_only = missing < 0 and chunk.stamp_ns > self._end_ns
+        return counter_only or chunk.stamp_ns < self._end_ns - RESTART_AFTER_NS
 
     def _drop_known(self, chunk: EmgChunk, known: int) -> EmgChunk:
         known = min(known, len(chunk.samples))

@@ -1,18 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads numeric arrays from MATLAB 5 files (.mat) without trusting what the file says of its sizes.
+"""Reads arrays from MATLAB 5 files (.mat) without trusting what a file says of its sizes.
 
-scipy parses the variables. It would, however, inflate a compressed variable to whatever its inner length field says,
-so each variable is inflated here first, up to the size its shape can explain.
+scipy parses the variables. It would, however, inflate a compressed variable to whatever its inner
+length field says, so each variable is inflated here first, up to the size its shape can explain.
 See MathWorks, MAT-File Format, chapter 'Level 5 MAT-Files'.
 """
 
-from collections.abc import Mapping
 from io import BytesIO
 from math import prod
 from pathlib import Path
 import struct
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TYPE_CHECKING
 import warnings
 import zlib
 
@@ -21,13 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, whosmat
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _HEADER_BYTES = 128
 _TAG_BYTES = 8
 _MATRIX = 14
 _COMPRESSED = 15
+_FLAGS_BYTES = 16
+_COMPLEX = 0x0800
+# double and single, then the integers from int8 to uint64; a logical is a uint8 with a flag.
+_NUMERIC_CLASSES = range(6, 16)
+# int8 to uint32, single, double, int64, uint64.
+_NUMBER_TYPES = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13})
 # Enough for tag, flags, dimensions and name of a variable; its values follow them.
 _PEEK_BYTES = 1024
 _MOST_VARIABLES = 1000
+# The largest variable of Ninapro, the glove of DB2 in doubles, takes 0.4 GB.
+_LARGEST_VARIABLE_BYTES = 2**31
 _NUMERIC = frozenset(
     {
         'int8',
@@ -81,10 +91,11 @@ class MatFile:
             RecordingError: it is missing, of another format, or damaged.
         """
         self.path = Path(path)
+        self.variables: Mapping[str, MatVariable]
         try:
             with self.path.open('rb') as file:
-                self._header, order = self._read_header(file)
-                self.variables: Mapping[str, MatVariable] = self._scan(file, order)
+                self._header, self._order = self._read_header(file)
+                self.variables = self._scan(file)
         except OSError as error:
             raise RecordingError(f'cannot read {self.path}: {error.strerror or error}') from error
 
@@ -105,6 +116,12 @@ class MatFile:
             raise RecordingError(
                 f'{self.path}: variable {name} is a MATLAB {variable.kind}; numbers are needed'
             )
+        size = 8 * prod(variable.shape)
+        if not 0 <= size <= _LARGEST_VARIABLE_BYTES:
+            raise RecordingError(
+                f'{self.path}: variable {name} has shape {variable.shape};'
+                f' at most {_LARGEST_VARIABLE_BYTES} bytes are read'
+            )
         try:
             with self.path.open('rb') as file:
                 file.seek(variable.start)
@@ -112,9 +129,8 @@ class MatFile:
         except OSError as error:
             raise RecordingError(f'cannot read {self.path}: {error.strerror or error}') from error
         if variable.compressed:
-            content = self._inflate(
-                content[_TAG_BYTES:], _PEEK_BYTES + 8 * prod(variable.shape), name
-            )
+            content = self._inflate(content[_TAG_BYTES:], _PEEK_BYTES + size, name)
+        self._check_parts(content, name)
         try:
             with warnings.catch_warnings():
                 # scipy only warns of values it cannot read, and hands out a text in their place.
@@ -134,14 +150,15 @@ class MatFile:
         header = file.read(_HEADER_BYTES)
         if header.startswith((b'MATLAB 7.3', b'\x89HDF')):
             raise RecordingError(
-                f"{self.path} is a MATLAB 7.3 (HDF5) file, which is not supported: save it with '-v7' in MATLAB"
+                f'{self.path} is a MATLAB 7.3 (HDF5) file, which is not supported:'
+                " save it with '-v7' in MATLAB"
             )
         order = {b'IM': '<', b'MI': '>'}.get(header[126:128])
         if order is None:
             raise RecordingError(f'{self.path} is no MATLAB 5 file (.mat)')
         return header, order
 
-    def _scan(self, file: BinaryIO, order: str) -> dict[str, MatVariable]:
+    def _scan(self, file: BinaryIO) -> dict[str, MatVariable]:
         end = file.seek(0, 2)
         start = _HEADER_BYTES
         variables: dict[str, MatVariable] = {}
@@ -152,7 +169,7 @@ class MatFile:
             beginning = file.read(_PEEK_BYTES)
             if len(beginning) < _TAG_BYTES:
                 raise self._damaged('it ends inside a variable')
-            kind, length = struct.unpack(order + 'II', beginning[:_TAG_BYTES])
+            kind, length = struct.unpack(self._order + 'II', beginning[:_TAG_BYTES])
             size = _TAG_BYTES + length
             if start + size > end:
                 raise self._damaged('it ends inside a variable')
@@ -185,6 +202,25 @@ class MatFile:
         if not inflater.eof:
             raise self._damaged(f'variable {name} does not end where its shape says')
         return content
+
+    def _check_parts(self, matrix: bytes, name: str) -> None:
+        """Refuse what scipy would trust: it makes room for any length and crashes on odd types."""
+        word = self._order + 'II'
+        if len(matrix) < _TAG_BYTES + _FLAGS_BYTES:
+            raise self._damaged(f'variable {name} ends too early')
+        flags, _ = struct.unpack_from(word, matrix, _TAG_BYTES + _TAG_BYTES)
+        if flags & 0xFF not in _NUMERIC_CLASSES or flags & _COMPLEX:
+            raise RecordingError(f'{self.path}: variable {name} does not hold real numbers')
+        start = _TAG_BYTES
+        while start + _TAG_BYTES <= len(matrix):
+            kind, length = struct.unpack_from(word, matrix, start)
+            if kind & 0xFFFF not in _NUMBER_TYPES:
+                raise self._damaged(f'variable {name} has a part of type {kind & 0xFFFF}')
+            # A part of up to 4 bytes has its length in the upper half of the type, values behind.
+            start += _TAG_BYTES if kind >> 16 else _TAG_BYTES + length
+            if start > len(matrix):
+                raise self._damaged(f'variable {name} ends too early')
+            start += -start % 8
 
     def _damaged(self, reason: str) -> RecordingError:
         return RecordingError(f'{self.path} is damaged or no MATLAB 5 file: {reason}')

@@ -1,108 +1,55 @@
 # Copyright 2026 The leconvmn_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ninapro recordings (.mat files of DB1, DB2 and DB5) as sampled subjects.
-
-Atzori et al., Electromyography data for non-invasive naturally-controlled robotic hand prostheses, Sci. Data 1 (2014)
-140053 (DB1, DB2); Pizzolato et al., Comparison of six electromyography acquisition setups on hand movement
-classification tasks, PLoS ONE 12 (2017) e0186132 (DB5).
-"""
+"""Ninapro recordings (.mat files of DB1, DB2 and DB5) as sampled subjects."""
 
 import hashlib
 from math import radians
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.finite import first_non_finite
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.mat_file import MatFile
+from leconvmn_ros.ninapro_layouts import Database, GLOVE_COLUMNS, LAYOUTS
 from leconvmn_ros.recording import SampledSubject
+from leconvmn_ros.subject_check import LARGEST_LABEL
 import numpy as np
 from numpy.typing import NDArray
 
-Database = Literal['DB1', 'DB2', 'DB5']
-
-# Columns of the 22-sensor CyberGlove II, counted from 0, in the order of JOINT_NAMES: MCP and IP of the thumb, then
-# MCP and PIP of index, middle, ring and little finger.
-GLOVE_COLUMNS: Final = (1, 2, 4, 5, 7, 8, 11, 12, 15, 16)
-
-# The Myo armband gives signed 8-bit counts and its maker never published their size in volts. 10 uV makes full scale
-# 1.28 mV, the size of surface EMG; only the unit depends on it, every decoder scales its input.
-VOLTS_PER_MYO_COUNT: Final = 1e-5
-
 _GLOVE_SENSORS = 22
-# 2.8 hours at 2 kHz; the longest recording of DB2 takes about half an hour.
+# The longest exercise of DB2, 23 movements x 6 repetitions x 8 s at 2 kHz, has 2.2 million.
 _MOST_SAMPLES = 20_000_000
-_LARGEST_LABEL = 2**16 - 1
-_UNCALIBRATED = 'rad (nominal: the glove is not calibrated, 1 glove unit is taken as 1 degree)'
-
-
-class _Layout(NamedTuple):
-    """How one database stores a recording."""
-
-    channels: int
-    sampling_rate: float
-    emg_kind: str
-    emg_unit: str
-    emg_source_unit: str
-    volts_per_source_unit: float
-    joint_unit: str
-    reference: str
-
-
-_LAYOUTS: Final[dict[Database, _Layout]] = {
-    'DB1': _Layout(
-        10,
-        100.0,
-        'envelope',
-        'V',
-        'V',
-        1.0,
-        _UNCALIBRATED,
-        'Atzori et al., Sci. Data 1 (2014) 140053',
-    ),
-    'DB2': _Layout(
-        12, 2000.0, 'raw', 'V', 'V', 1.0, _UNCALIBRATED, 'Atzori et al., Sci. Data 1 (2014) 140053'
-    ),
-    'DB5': _Layout(
-        16,
-        200.0,
-        'raw',
-        f'V (nominal: the armband is not calibrated, 1 count is taken as {VOLTS_PER_MYO_COUNT:g} V)',
-        'count',
-        VOLTS_PER_MYO_COUNT,
-        'rad',
-        'Pizzolato et al., PLoS ONE 12 (2017) e0186132',
-    ),
-}
 
 
 def read_ninapro(path: str | Path, *, database: Database | None = None) -> SampledSubject:
     """Read a Ninapro recording.
 
-    Labels are those that Ninapro moved to the real onset of the movement (`restimulus`, `rerepetition`); only a file
-    without them is read by `stimulus` and `repetition`. Ninapro's repetition during rest is 0 or that of the movement
-    to come; here it is that of the movement before.
+    Labels are those that Ninapro moved to the real onset of the movement (`restimulus`,
+    `rerepetition`); only a file without them is read by `stimulus` and `repetition`. Ninapro's
+    repetition during rest is 0 or that of the movement to come; here it is that of the movement
+    before.
 
     Args:
         path: .mat file of DB1, DB2 or DB5.
         database: which of them; found out by the number of EMG channels if None.
 
     Returns:
-        The subject. DB1 and DB2 come with an uncalibrated glove, DB5 with uncalibrated EMG: its `information` says how
-        they are taken.
+        The subject. DB1 and DB2 come with an uncalibrated glove, DB5 with uncalibrated EMG: its
+        `information` says how they are taken.
 
     Raises:
         ConfigurationError: `database` is none of the three.
-        RecordingError: the file is missing, damaged, of another format or another database, or holds NaN.
+        RecordingError: the file is missing, damaged, of another format or another database, or
+            holds NaN.
     """
-    if database is not None and database not in _LAYOUTS:
-        raise ConfigurationError(f'database is {database!r}; allowed are {", ".join(_LAYOUTS)}')
+    if database is not None and database not in LAYOUTS:
+        raise ConfigurationError(f'database is {database!r}; allowed are {", ".join(LAYOUTS)}')
     file = MatFile(path)
     names = _label_names(file)
     _check_shapes(file, names)
     database = _find_database(file, database)
-    layout = _LAYOUTS[database]
+    layout = LAYOUTS[database]
     emg = _load_emg(file, database)
     degrees = _load_finite(file, 'glove')[:, GLOVE_COLUMNS]
     movement, repetition = (_load_labels(file, name) for name in names)
@@ -129,13 +76,13 @@ def _check_shapes(file: MatFile, label_names: tuple[str, str]) -> None:
     if missing:
         there = ', '.join(sorted(file.variables)) or 'none'
         raise RecordingError(
-            f'{file.path} is no Ninapro recording with a data glove: it has no variable {", ".join(missing)}'
-            f' (variables that are there: {there})'
+            f'{file.path} is no Ninapro recording with a data glove: it has no variable'
+            f' {", ".join(missing)} (variables that are there: {there})'
         )
     for name in ('emg', 'glove'):
         if len(file.variables[name].shape) != 2:
             raise RecordingError(
-                f'{file.path}: {name} has shape {file.variables[name].shape}; 2 dimensions are needed'
+                f'{file.path}: {name} has shape {file.variables[name].shape}, not 2 dimensions'
             )
     samples, _ = file.variables['emg'].shape
     if not 0 < samples <= _MOST_SAMPLES:
@@ -163,13 +110,13 @@ def _vector_length(shape: tuple[int, ...]) -> int | None:
 def _find_database(file: MatFile, database: Database | None) -> Database:
     channels = file.variables['emg'].shape[1]
     if database is None:
-        for name, layout in _LAYOUTS.items():
+        for name, layout in LAYOUTS.items():
             if layout.channels == channels:
                 database = name
     if database is None:
-        known = ', '.join(f'{layout.channels} ({name})' for name, layout in _LAYOUTS.items())
+        known = ', '.join(f'{layout.channels} ({name})' for name, layout in LAYOUTS.items())
         raise RecordingError(f'{file.path}: emg has {channels} channels; known are {known}')
-    layout = _LAYOUTS[database]
+    layout = LAYOUTS[database]
     if channels != layout.channels:
         raise RecordingError(
             f'{file.path}: emg has {channels} channels; {database} has {layout.channels}'
@@ -177,7 +124,8 @@ def _find_database(file: MatFile, database: Database | None) -> Database:
     rate = _load_number(file, 'frequency')
     if rate is not None and rate != layout.sampling_rate:
         raise RecordingError(
-            f'{file.path}: frequency is {rate:g} Hz; {database} has {layout.sampling_rate:g} Hz at {channels} channels'
+            f'{file.path}: frequency is {rate:g} Hz; {database} has {channels} channels'
+            f' at {layout.sampling_rate:g} Hz'
         )
     return database
 
@@ -186,7 +134,8 @@ def _load_emg(file: MatFile, database: Database) -> NDArray[Any]:
     emg = _load_finite(file, 'emg')
     if database == 'DB5' and (emg.min() < -128 or emg.max() > 127 or np.any(emg != np.rint(emg))):
         raise RecordingError(
-            f'{file.path}: emg goes from {emg.min():g} to {emg.max():g}; DB5 has whole counts from -128 to 127'
+            f'{file.path}: emg goes from {emg.min():g} to {emg.max():g};'
+            ' DB5 has whole counts from -128 to 127'
         )
     return emg
 
@@ -198,7 +147,8 @@ def _load_finite(file: MatFile, name: str) -> NDArray[Any]:
     if place := first_non_finite(values[:, columns]):
         sample, column = place
         raise RecordingError(
-            f'{file.path}: {name} is not finite in channel {columns[column]} (counted from 0), first at sample {sample}'
+            f'{file.path}: {name} is not finite in channel {columns[column]} (counted from 0),'
+            f' first at sample {sample}'
         )
     return values
 
@@ -206,18 +156,18 @@ def _load_finite(file: MatFile, name: str) -> NDArray[Any]:
 def _load_labels(file: MatFile, name: str) -> NDArray[np.int64]:
     values = file.load(name).reshape(-1)
     # NaN fails the comparisons as well.
-    wrong = ~((values >= 0) & (values <= _LARGEST_LABEL) & (values == np.rint(values)))
+    wrong = ~((values >= 0) & (values <= LARGEST_LABEL) & (values == np.rint(values)))
     if wrong.any():
         sample = int(np.argmax(wrong))
         raise RecordingError(
-            f'{file.path}: {name} is {values[sample]} at sample {sample}; whole numbers from 0 to {_LARGEST_LABEL}'
-            ' are allowed'
+            f'{file.path}: {name} is {values[sample]} at sample {sample};'
+            f' whole numbers from 0 to {LARGEST_LABEL} are allowed'
         )
     return values.astype(np.int64)
 
 
 def _load_number(file: MatFile, name: str) -> float | None:
-    """Return a single number, None if the file has no such variable or something else under its name."""
+    """Return a single number, None if the file has none under that name."""
     variable = file.variables.get(name)
     if variable is None or variable.shape != (1, 1) or variable.kind == 'char':
         return None
@@ -235,14 +185,14 @@ def _kept_during_rest(
 def _information(
     file: MatFile, database: Database, label_names: tuple[str, str]
 ) -> dict[str, str]:
-    layout = _LAYOUTS[database]
+    layout = LAYOUTS[database]
     subject, exercise = (_load_number(file, name) for name in ('subject', 'exercise'))
     return {
         'database': f'Ninapro {database}',
-        'reference': layout.reference,
+        'citation': layout.citation,
         'subject': 'unknown' if subject is None else f'{subject:g}',
         'exercise': 'unknown' if exercise is None else f'{exercise:g}',
-        # A file name need not be text; the bag's metadata must.
+        # A file's name need not be text; the bag's metadata must.
         'source_file': file.path.name.encode('utf-8', 'replace').decode('utf-8'),
         'source_sha256': _sha256(file.path),
         'emg_kind': layout.emg_kind,

@@ -28,15 +28,18 @@ class SignalPathConfig(BaseModel):
     sampling_rate: float = Field(gt=0, le=100_000, description='samples per second of each channel (Hz)')
     rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
     exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
+    column_period: float = Field(
+        default=0, ge=0, le=1, description='time between columns of an image (s); 0 = every sample, as in the paper'
+    )
     companding: bool = Field(default=True, description='apply the mu-law')
     standardise: bool = Field(default=True, description='centre and scale each channel by training statistics')
 
     @model_validator(mode='after')
     def _long_enough(self) -> 'SignalPathConfig':
-        if self.image_length < 2:
+        if self.image_columns < 2:
             raise ValueError(
-                f'exposure of {self.exposure} s holds {self.image_length} samples at {self.sampling_rate} Hz; '
-                f'at least 2 are needed, so {2 / self.sampling_rate:g} s'
+                f'exposure of {self.exposure} s holds {self.image_columns} columns at {self.sampling_rate} Hz; '
+                f'at least 2 are needed, so {2 * self.column_step / self.sampling_rate:g} s'
             )
         return self
 
@@ -46,9 +49,19 @@ class SignalPathConfig(BaseModel):
         return max(1, round(self.rms_window * self.sampling_rate))
 
     @property
+    def column_step(self) -> int:
+        """Samples from one column of an image to the next."""
+        return max(1, round(self.column_period * self.sampling_rate))
+
+    @property
+    def image_columns(self) -> int:
+        """Columns of one image."""
+        return round(self.exposure * self.sampling_rate / self.column_step)
+
+    @property
     def image_length(self) -> int:
-        """Samples in one image."""
-        return round(self.exposure * self.sampling_rate)
+        """Samples that one image spans."""
+        return self.image_columns * self.column_step
 
 
 class FeatureStatistics(BaseModel):
@@ -169,12 +182,17 @@ class Image(NamedTuple):
     Attributes:
         stream: which of the interleaved streams it belongs to, from 0.
         last: index, in the features just pushed, of its last sample.
-        pixels: features, shape (channels, image length).
+        pixels: features, shape (channels, columns).
     """
 
     stream: int
     last: int
     pixels: NDArray[np.float32]
+
+
+def columns_of(span: NDArray[np.float32], column_step: int) -> NDArray[np.float32]:
+    """Turn the features an image spans, (..., samples, channels), into its pixels, (..., channels, columns)."""
+    return np.ascontiguousarray(np.swapaxes(span[..., column_step - 1 :: column_step, :], -1, -2))
 
 
 class LongExposure:
@@ -184,8 +202,8 @@ class LongExposure:
     decoder gets K images per exposure while each stream still sees consecutive images that do not overlap.
     """
 
-    def __init__(self, length: int, channels: int, streams: int = 1) -> None:
-        """Prepare to cut images of `length` samples.
+    def __init__(self, length: int, channels: int, *, column_step: int = 1, streams: int = 1) -> None:
+        """Prepare to cut images that span `length` samples and hold every `column_step`-th of them, the newest included.
 
         Raises:
             ValueError: more streams than samples in an image.
@@ -193,6 +211,7 @@ class LongExposure:
         if not 1 <= streams <= length:
             raise ValueError(f'{streams} streams over images of {length} samples; allowed are 1 to {length}')
         self.length = length
+        self._column_step = column_step
         self._streams = streams
         # Room for several images: the newest one is moved to the front only once in a while.
         self._buffer = np.zeros((8 * length, channels), dtype=np.float32)
@@ -211,8 +230,8 @@ class LongExposure:
         while len(features) - done >= self._missing:
             done += self._missing
             self._append(features[done - self._missing : done])
-            pixels = self._buffer[self._filled - self.length : self._filled].T.copy()
-            images.append(Image(self._images % self._streams, done - 1, pixels))
+            span = self._buffer[self._filled - self.length : self._filled]
+            images.append(Image(self._images % self._streams, done - 1, columns_of(span, self._column_step)))
             self._missing = self._end_of(self._images + 1) - self._end_of(self._images)
             self._images += 1
         self._append(features[done:])

@@ -31,6 +31,7 @@ class TrainingSettings(BaseModel):
 
     planes: tuple[int, ...] = Field(default=(64, 32), description='hidden planes of all layers but the last')
     exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
+    column_period: float = Field(default=0, ge=0, le=1, description='time between columns (s); 0 = every sample')
     rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
     epochs: int = Field(default=60, ge=1, le=10_000, description='passes over the training data')
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description='peak of the one-cycle schedule')
@@ -96,7 +97,7 @@ def train(
     data = _prepare(recordings, settings, hold_out)
     torch.manual_seed(settings.seed)
     config = LeConvMnConfig(planes=(*settings.planes, len(data.joints)))
-    model = LeConvMn(config, data.signal_path.channels, data.signal_path.image_length).to(device)
+    model = LeConvMn(config, data.signal_path.channels, data.signal_path.image_columns).to(device)
     fit = _fit(model, data, settings, on_epoch)
     description = Description(
         package_version=package_version(),
@@ -134,6 +135,7 @@ def _prepare(recordings: Sequence[Recording], settings: TrainingSettings, hold_o
         sampling_rate=first.sampling_rate,
         rms_window=settings.rms_window,
         exposure=settings.exposure,
+        column_period=settings.column_period,
     )
     statistics = FeatureStatistics.of(np.concatenate(features_of(training, path, None)))
     joints = _outputs(names, np.concatenate([segment.angles for segment in training]))
@@ -181,12 +183,11 @@ def _fit(
     model: LeConvMn, data: _Data, settings: TrainingSettings, on_epoch: Callable[[EpochReport], None] | None
 ) -> _Fit:
     rng = np.random.default_rng(settings.seed)
-    length = data.signal_path.image_length
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    validation = arrange_lanes(*data.validation, length, lanes=16)
+    validation = arrange_lanes(*data.validation, data.signal_path, lanes=16)
     best = _Fit(0, float('inf'), {})
     for epoch in range(1, settings.epochs + 1):
-        lanes = arrange_lanes(*data.training, length, settings.lanes, rng)
+        lanes = arrange_lanes(*data.training, data.signal_path, settings.lanes, rng)
         training_loss = _train_epoch(model, lanes, optimiser, settings, epoch)
         validation_loss = _validate(model, validation)
         if validation_loss < best.loss:

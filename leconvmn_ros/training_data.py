@@ -18,7 +18,7 @@ from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.intake import Intake
 from leconvmn_ros.protocol import HoldOut, Role
 from leconvmn_ros.recording import NANOSECONDS, Recording
-from leconvmn_ros.signal_path import FeatureStatistics, SignalPath, SignalPathConfig
+from leconvmn_ros.signal_path import FeatureStatistics, SignalPath, SignalPathConfig, columns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def features_of(
 def arrange_lanes(
     features: Sequence[NDArray[np.float32]],
     targets: Sequence[NDArray[np.float32]],
-    image_length: int,
+    config: SignalPathConfig,
     lanes: int,
     rng: np.random.Generator | None = None,
 ) -> Lanes:
@@ -117,13 +117,14 @@ def arrange_lanes(
     Args:
         features: features of each segment, shape (samples, channels).
         targets: standardised angles of each segment, shape (samples, joints).
-        image_length: samples in an image.
+        config: what an image is.
         lanes: number of lanes, fewer if there are fewer segments.
         rng: if given, shuffles the segments and shifts each one's image grid by a random phase (augmentation).
 
     Raises:
         RecordingError: no segment holds a whole image.
     """
+    image_length = config.image_length
     order = [i for i, feature in enumerate(features) if len(feature) >= image_length]
     if not order:
         raise RecordingError(f'no stretch of the recording holds a whole image of {image_length} samples')
@@ -134,7 +135,7 @@ def arrange_lanes(
     for index in order:
         spare = len(features[index]) - image_length
         phase = 0 if rng is None else int(rng.integers(0, min(image_length, spare + 1)))
-        images, angles = _images(features[index][phase:], targets[index][phase:], image_length)
+        images, angles = _images(features[index][phase:], targets[index][phase:], config)
         shortest = lengths.index(min(lengths))
         rows[shortest].append((images, angles))
         lengths[shortest] += len(images)
@@ -142,10 +143,11 @@ def arrange_lanes(
 
 
 def _images(
-    features: NDArray[np.float32], targets: NDArray[np.float32], length: int
+    features: NDArray[np.float32], targets: NDArray[np.float32], config: SignalPathConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    length = config.image_length
     count = len(features) // length
-    images = features[: count * length].reshape(count, length, -1).transpose(0, 2, 1)
+    images = columns_of(features[: count * length].reshape(count, length, -1), config.column_step)
     return images, targets[length - 1 : count * length : length]
 
 

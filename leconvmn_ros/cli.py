@@ -1,0 +1,56 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command line `leconvmn_ros`."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+import sys
+
+from leconvmn_ros.errors import LeconvmnError
+
+# Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C (as shells have it).
+EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+
+COMMANDS = {
+    'demo': 'make a subject, train, then replay, decode and evaluate over ROS 2',
+    'convert': 'turn Ninapro .mat files (DB1, DB2, DB5) into bags',
+    'synthesize': 'make the bag of a synthetic subject',
+    'train': 'train a decoder on bags',
+    'evaluate': 'decode bags without ROS and score what training held out',
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog='leconvmn_ros',
+        description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
+        epilog='The nodes are programs of their own: replay, decoder, evaluator (ros2 run leconvmn_ros ...).',
+    )
+    subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    modules = {}
+    for name, summary in COMMANDS.items():
+        modules[name] = import_module(f'leconvmn_ros.commands.{name}')
+        modules[name].add_arguments(
+            subparsers.add_parser(
+                name, help=summary, description=modules[name].__doc__, formatter_class=_HelpFormatter
+            )
+        )
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(modules[parsed.command].run(parsed))
+    except LeconvmnError as error:
+        print(f'leconvmn_ros {parsed.command}: {error}', file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print(f'leconvmn_ros {parsed.command}: stopped', file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the description and shows defaults."""
+
+
+if __name__ == '__main__':
+    sys.exit(main())

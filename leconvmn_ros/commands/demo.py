@@ -1,0 +1,130 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The whole way in one command: a recording, a decoder trained on it, and a replay over ROS 2 that is scored.
+
+Without RECORDING a synthetic subject is made. With a Ninapro .mat file or a bag, that is used. Replay,
+decoder and evaluator run as processes of their own; what the training held out is scored. The recording
+is played faster than it was made; nothing is lost, since the readers hold the replay back.
+"""
+
+import argparse
+import json
+from pathlib import Path
+import time
+from typing import Any
+
+from rich.console import Console
+
+from leconvmn_ros.bags import open_bag, read_bag, write_bag
+from leconvmn_ros.checkpoint import DESCRIPTION_FILE, load_checkpoint, package_version
+from leconvmn_ros.errors import CheckpointError, ConfigurationError
+from leconvmn_ros.ninapro import read_ninapro
+from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
+from leconvmn_ros.progress import CONSOLE, progress_bar
+from leconvmn_ros.recording import NANOSECONDS, SampledSubject
+from leconvmn_ros.reports import score_table_text
+from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
+from leconvmn_ros.training import EpochReport, PRESETS, train
+
+# Processes are looked at this often (s).
+POLL_PERIOD = 0.2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('recording', nargs='?', type=Path, metavar='RECORDING', help='a Ninapro .mat file or a bag')
+    parser.add_argument('--output', type=Path, default=Path('demo'), metavar='FOLDER', help='where everything goes')
+    parser.add_argument('--preset', choices=sorted(PRESETS), default='small', help='size of the network')
+    parser.add_argument('--rate', type=float, default=8.0, help='speed of the replay; 1 = real time, 0 = no limit')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the recording, train unless that was done, replay and score."""
+    folder: Path = arguments.output
+    bag = _prepare_bag(arguments.recording, folder)
+    checkpoint = folder / f'{bag.name}_{arguments.preset}'
+    _prepare_checkpoint(checkpoint, bag, arguments.preset)
+    results = folder / 'results'
+    report = _replay(bag, checkpoint, results, arguments.rate)
+    Console().print(score_table_text(report, f'{bag.name}: {report["count"]} held-out estimates over ROS 2'))
+    latency = report['latency_ms']
+    if latency and arguments.rate == 1:
+        print(f'latency {latency["median"]:.1f} ms (p99 {latency["p99"]:.1f} ms)')
+    print(f'plot: {results / "estimates.png"}')
+    print(f'scores: {results / "scores.json"}')
+    return 0
+
+
+def _prepare_bag(recording: Path | None, folder: Path) -> Path:
+    """Return the bag to use; make it if there is none yet."""
+    if recording is not None and recording.suffix != '.mat':
+        return recording
+    name = 'synthetic' if recording is None else recording.stem
+    bag = folder / name
+    if bag.is_dir():
+        return bag
+    with progress_bar(f'make {bag}') as progress:
+        subject: SampledSubject = synthesize(SyntheticSubjectConfig()) if recording is None else read_ninapro(recording)
+        write_bag(subject, bag, progress=progress)
+    return bag
+
+
+def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> None:
+    """Train, unless a checkpoint of this version and preset is there."""
+    settings = PRESETS[preset]
+    if (folder / DESCRIPTION_FILE).is_file():
+        try:
+            description = load_checkpoint(folder).description
+        except CheckpointError:
+            description = None
+        if (
+            description is not None
+            and description.package_version == package_version()
+            and description.training.settings == settings.model_dump(mode='json')
+        ):
+            CONSOLE.print(f'using the decoder that was trained before: {folder}')
+            return
+    with progress_bar('train') as progress:
+
+        def on_epoch(report: EpochReport) -> None:
+            progress(report.epoch / report.epochs, f'validation loss {report.validation_loss:.3f}')
+
+        checkpoint = train([read_bag(bag)], settings, on_epoch=on_epoch)
+    checkpoint.save(folder)
+
+
+def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str, Any]:
+    """Run the three nodes until the evaluator is done, and return its report."""
+    lossless = {
+        f'qos_overrides./{topic}.subscription.{policy}': value
+        for topic in ('emg', 'joint_states', 'joint_states_reference')
+        for policy, value in (('reliability', 'reliable'), ('history', 'keep_all'))
+    }
+    with node_processes(results) as launcher, progress_bar('replay over ROS 2') as progress:
+        launcher.start('decoder', {'checkpoint': checkpoint} | lossless)
+        evaluator = launcher.start('evaluator', {'checkpoint': checkpoint, 'output': results} | lossless)
+        launcher.start('replay', {'bag': bag, 'rate': float(rate), 'subscribers': 2})
+        with open_bag(bag) as opened:
+            duration = (opened.end_ns - opened.start_ns) / NANOSECONDS / (rate or 10)
+        started = time.monotonic()
+        while evaluator.process.poll() is None:
+            _check(launcher)
+            progress(min(0.99, (time.monotonic() - started) / duration), _last_remark(evaluator))
+            time.sleep(POLL_PERIOD)
+        _check(launcher)
+    report: dict[str, Any] = json.loads((results / 'scores.json').read_text(encoding='utf-8'))
+    return report
+
+
+def _check(launcher: Launcher) -> None:
+    if failed := launcher.failed():
+        lines = failed.log.read_text(encoding='utf-8', errors='replace').splitlines()[-5:]
+        raise ConfigurationError(
+            f'{failed.name} ended with code {failed.process.returncode}, see {failed.log}:\n' + '\n'.join(lines)
+        )
+
+
+def _last_remark(node: NodeProcess) -> str:
+    """Return the score in the newest live report of the evaluator, empty if there is none yet."""
+    reports = [line for line in node.log.read_text(encoding='utf-8', errors='replace').splitlines() if 'CC ' in line]
+    return reports[-1].partition(': ')[2].partition(';')[0] if reports else ''

@@ -1,0 +1,88 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Decode bags with a checkpoint, without ROS, and score them.
+
+The decoder is the one that the ROS node runs. By default only what the training held out is scored; the
+rest is decoded too, since the state runs through the whole recording. With several bags the scores are
+over all of them together.
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+import torch
+
+from leconvmn_ros.bags import read_bag
+from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
+from leconvmn_ros.commands.train import add_topic_arguments
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recording, join
+from leconvmn_ros.plots import plot_comparison
+from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.recording import JointTrack, Recording
+from leconvmn_ros.reports import score_table_text, write_estimates, write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote')
+    parser.add_argument('bags', nargs='+', type=Path, metavar='BAG', help='recordings with reference angles')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the scores here')
+    parser.add_argument('--plot', type=Path, metavar='FILE.png', help='draw estimate over truth here')
+    parser.add_argument('--estimates', type=Path, metavar='FILE.csv', help='write all estimates here (one bag only)')
+    parser.add_argument('--part', choices=('test', 'all'), default='test', help='score what was held out, or everything')
+    parser.add_argument('--output-rate', type=float, default=DEFAULT_OUTPUT_RATE, help='estimates per second (Hz)')
+    add_topic_arguments(parser)
+    parser.add_argument('--device', default='auto', help='torch device: auto, cpu, cuda')
+    parser.add_argument('--threads', type=int, help='CPU threads')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decode, score, show, write."""
+    if arguments.estimates and len(arguments.bags) > 1:
+        raise ConfigurationError(f'--estimates takes one bag, got {len(arguments.bags)}')
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    comparisons = []
+    for path in arguments.bags:
+        recording = read_bag(
+            path,
+            emg_topic=arguments.emg_topic,
+            reference_topic=arguments.reference_topic,
+            label_topic=arguments.label_topic,
+        )
+        estimates = _decode(checkpoint, recording, arguments)
+        comparisons.append(_compare(checkpoint, recording, estimates, arguments.part))
+        if arguments.estimates:
+            write_estimates(arguments.estimates, estimates)
+    comparison = join(comparisons)
+    report = as_json(comparison.score())
+    title = f'{arguments.checkpoint.name} on {", ".join(path.name for path in arguments.bags)} ({arguments.part})'
+    Console().print(score_table_text(report, title))
+    if arguments.json:
+        write_json(arguments.json, report)
+    if arguments.plot:
+        plot_comparison(comparison, arguments.plot, title)
+    return 0
+
+
+def _decode(checkpoint: Checkpoint, recording: Recording, arguments: argparse.Namespace) -> JointTrack:
+    decoder = Decoder(checkpoint, output_rate=arguments.output_rate, device=arguments.device)
+    with progress_bar(f'decode {recording.name}') as progress:
+        estimates = decode_recording(decoder, recording, progress)
+    if len(estimates.stamps_ns) == 0:
+        raise RecordingError(
+            f'{recording.name} gave no estimate: the decoder takes {decoder.channels} channels at '
+            f'{decoder.sampling_rate:g} Hz; input: {decoder.counts.faults() or "shorter than one image"}'
+        )
+    return estimates
+
+
+def _compare(checkpoint: Checkpoint, recording: Recording, estimates: JointTrack, part: str) -> Comparison:
+    if recording.reference is None:
+        raise RecordingError(f'{recording.name} has no reference angles to score against')
+    hold_out = checkpoint.description.training.hold_out if part == 'test' else None
+    return compare(estimates, recording.reference, recording.labels, recording.span_ns, hold_out)

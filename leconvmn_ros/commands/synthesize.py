@@ -1,0 +1,46 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Make the bag of a synthetic subject: finger movements, the muscles behind them, and their EMG on a ring of electrodes.
+
+For trying things out without data. The same seed gives the same subject.
+"""
+
+import argparse
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from leconvmn_ros.bags import write_bag
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.synthetic import SyntheticSubjectConfig, synthesize
+
+OPTIONS = ('channels', 'sampling_rate', 'movements', 'repetitions', 'seed')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; those of the subject come from its configuration."""
+    parser.add_argument('--output', required=True, type=Path, metavar='BAG', help='folder of the new bag')
+    for name in OPTIONS:
+        field = SyntheticSubjectConfig.model_fields[name]
+        parser.add_argument(
+            f'--{name.replace("_", "-")}', type=field.annotation, default=field.default, help=field.description
+        )
+    parser.add_argument('--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)')
+    parser.add_argument('--overwrite', action='store_true', help='replace a bag that is there')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the subject and write its bag."""
+    try:
+        config = SyntheticSubjectConfig(**{name: getattr(arguments, name) for name in OPTIONS})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise ConfigurationError(f'{problem["loc"]}: {problem["msg"]}, got {problem["input"]!r}') from error
+    with progress_bar('synthesize') as progress:
+        subject = synthesize(config)
+        write_bag(
+            subject, arguments.output, chunk_duration=arguments.chunk, overwrite=arguments.overwrite, progress=progress
+        )
+    print(f'{arguments.output}: {config.channels} channels at {config.sampling_rate:g} Hz, {config.duration:.0f} s')
+    return 0

@@ -1,0 +1,84 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the Ninapro databases store a recording.
+
+Atzori et al., Electromyography data for non-invasive naturally-controlled robotic hand prostheses,
+Sci. Data 1 (2014) 140053 (DB1, DB2); Pizzolato et al., Comparison of six electromyography
+acquisition setups on hand movement classification tasks, PLoS ONE 12 (2017) e0186132 (DB5).
+"""
+
+from typing import Final, Literal, NamedTuple
+
+Database = Literal['DB1', 'DB2', 'DB5']
+
+# Columns of the 22-sensor CyberGlove II, counted from 0, in the order of JOINT_NAMES: MCP and IP
+# of the thumb, then MCP and PIP of index, middle, ring and little finger.
+GLOVE_COLUMNS: Final = (1, 2, 4, 5, 7, 8, 11, 12, 15, 16)
+
+# The Myo armband gives signed 8-bit counts; its maker never published what one is in volts. 10 uV
+# make full scale 1.28 mV, the size of surface EMG. A model fits only recordings that were
+# converted with the same constant, hence it is kept with each.
+VOLTS_PER_MYO_COUNT: Final = 1e-5
+
+_UNCALIBRATED = 'rad (nominal: the glove is not calibrated, 1 glove unit is taken as 1 degree)'
+
+
+class Layout(NamedTuple):
+    """How one database stores a recording.
+
+    Attributes:
+        channels: number of EMG channels; it tells the databases apart.
+        sampling_rate: samples per second of every array (Hz).
+        emg_kind: 'raw', or 'envelope' if the amplifier delivered the RMS already.
+        emg_unit: unit of the EMG after conversion.
+        emg_source_unit: unit of the EMG in the file.
+        volts_per_source_unit: factor between the two.
+        joint_unit: unit of the angles after conversion from degrees.
+        citation: what to cite.
+    """
+
+    channels: int
+    sampling_rate: float
+    emg_kind: str
+    emg_unit: str
+    emg_source_unit: str
+    volts_per_source_unit: float
+    joint_unit: str
+    citation: str
+
+
+_ATZORI = 'Atzori et al., Sci. Data 1 (2014) 140053'
+_PIZZOLATO = 'Pizzolato et al., PLoS ONE 12 (2017) e0186132'
+
+LAYOUTS: Final[dict[Database, Layout]] = {
+    'DB1': Layout(
+        channels=10,
+        sampling_rate=100.0,
+        emg_kind='envelope',
+        emg_unit='V',
+        emg_source_unit='V',
+        volts_per_source_unit=1.0,
+        joint_unit=_UNCALIBRATED,
+        citation=_ATZORI,
+    ),
+    'DB2': Layout(
+        channels=12,
+        sampling_rate=2000.0,
+        emg_kind='raw',
+        emg_unit='V',
+        emg_source_unit='V',
+        volts_per_source_unit=1.0,
+        joint_unit=_UNCALIBRATED,
+        citation=_ATZORI,
+    ),
+    'DB5': Layout(
+        channels=16,
+        sampling_rate=200.0,
+        emg_kind='raw',
+        emg_unit=f'V (nominal: uncalibrated, 1 count is taken as {VOLTS_PER_MYO_COUNT} V)',
+        emg_source_unit='count',
+        volts_per_source_unit=VOLTS_PER_MYO_COUNT,
+        joint_unit='rad',
+        citation=_PIZZOLATO,
+    ),
+}

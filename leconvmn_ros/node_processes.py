@@ -1,0 +1,108 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The nodes of this package as child processes, for those without `ros2 launch`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import subprocess
+import sys
+from typing import IO, NamedTuple
+
+from leconvmn_ros.errors import ConfigurationError
+
+PACKAGE = 'leconvmn_ros'
+# A node ends within a second of SIGTERM; what still runs after this has hung (s).
+LONGEST_SHUTDOWN = 5.0
+
+
+class NodeProcess(NamedTuple):
+    """A running node.
+
+    Attributes:
+        name: executable.
+        process: the child.
+        log: what it prints, stdout and stderr together.
+    """
+
+    name: str
+    process: 'subprocess.Popen[bytes]'
+    log: Path
+
+
+def find_executable(name: str) -> Path:
+    """Find a node's program beside this Python (pip route) or in a workspace (colcon route).
+
+    Raises:
+        ConfigurationError: the package is not installed.
+    """
+    prefixes = [prefix for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if prefix]
+    places = [Path(sys.executable).parent, *(Path(prefix, 'lib', PACKAGE) for prefix in [sys.prefix, *prefixes])]
+    for place in places:
+        if os.access(place / name, os.X_OK):
+            return place / name
+    raise ConfigurationError(
+        f'the program {name} of {PACKAGE} is in none of {", ".join(map(str, places))}; '
+        'install the package (make setup, or colcon build) and source its workspace'
+    )
+
+
+@contextmanager
+def node_processes(log_folder: Path) -> Iterator['Launcher']:
+    """Start nodes within this context; all of them have ended when it is left."""
+    launcher = Launcher(log_folder)
+    try:
+        yield launcher
+    finally:
+        launcher.stop()
+
+
+class Launcher:
+    """Starts nodes and keeps track of them; use `node_processes`."""
+
+    def __init__(self, log_folder: Path) -> None:
+        self._log_folder = log_folder
+        self._nodes: list[NodeProcess] = []
+        self._logs: list[IO[bytes]] = []
+
+    def start(self, name: str, parameters: Mapping[str, object]) -> NodeProcess:
+        """Start a node with parameters; its output goes to NAME.log."""
+        self._log_folder.mkdir(parents=True, exist_ok=True)
+        command = [str(find_executable(name)), '--ros-args']
+        for key, value in parameters.items():
+            command += ['-p', f'{key}:={_yaml(value)}']
+        log = self._log_folder / f'{name}.log'
+        output = log.open('wb')
+        self._logs.append(output)
+        process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        node = NodeProcess(name, process, log)
+        self._nodes.append(node)
+        return node
+
+    def failed(self) -> NodeProcess | None:
+        """Return a node that has ended with an error, if any has."""
+        return next((node for node in self._nodes if node.process.poll()), None)
+
+    def stop(self) -> None:
+        """End all nodes."""
+        for node in self._nodes:
+            if node.process.poll() is None:
+                node.process.terminate()
+        for node in self._nodes:
+            try:
+                node.process.wait(LONGEST_SHUTDOWN)
+            except subprocess.TimeoutExpired:
+                node.process.kill()
+                node.process.wait()
+        for log in self._logs:
+            log.close()
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Quoted, so that a folder called 123 or true stays a text.
+    return f"'{value}'" if isinstance(value, str | Path) else str(value)

@@ -1,0 +1,167 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The decoder node: EmgArray in, JointState out.
+
+Subscribes `emg`, publishes `joint_states`: the ten joints by name, positions in radians, stamped with the acquisition
+time of the last EMG sample used. A lifecycle node: configure loads and warms the model, activate listens and
+publishes. With `autostart` (the default) it does both by itself.
+"""
+
+from pathlib import Path
+
+import torch
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.subscription import Subscription
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+
+from leconvmn_ros.checkpoint import load_checkpoint
+from leconvmn_ros.decoder import DEFAULT_OUTPUT_RATE, Decoder, Estimate
+from leconvmn_ros.emg_message import chunk_from_message
+from leconvmn_ros.errors import ConfigurationError, LeconvmnError, MalformedMessageError
+from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.nodes.quality_of_service import EMG_INPUT, JOINT_STATES, overridable
+from leconvmn_ros.nodes.running import declare, run_node
+from leconvmn_ros.recording import NANOSECONDS
+
+
+class DecoderNode(LifecycleNode):
+    """Wires `Decoder` to topics, parameters and the life cycle."""
+
+    def __init__(self) -> None:
+        """Declare the parameters; with `autostart`, configure and activate.
+
+        Raises:
+            ConfigurationError: a parameter is not allowed, or the autostart failed.
+        """
+        super().__init__('decoder')
+        self.done = Future()
+        declare(self, 'checkpoint', '', 'folder of the trained decoder (checkpoint.json, weights.safetensors)')
+        declare(self, 'device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda')
+        declare(self, 'output_rate', DEFAULT_OUTPUT_RATE, 'estimates per second (Hz), 0 = one per image', allowed=(0.0, 1000.0))
+        declare(self, 'threads', 0, 'CPU threads of the network, 0 = as torch chooses', allowed=(0, 256))
+        declare(self, 'autostart', True, 'configure and activate without a lifecycle manager')
+        self._decoder: Decoder | None = None
+        self._publisher: LifecyclePublisher | None = None
+        self._subscription: Subscription | None = None
+        self._reported: dict[str, int] = {}
+        # Besides its report, this timer lets an idle node notice SIGTERM.
+        self.create_timer(1.0, self._report_faults)
+        if self.get_parameter('autostart').value:
+            self._start()
+
+    def _start(self) -> None:
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() is not TransitionCallbackReturn.SUCCESS:
+                raise ConfigurationError('the decoder cannot start, see the error above')
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the checkpoint, warm the network, make the publisher."""
+        try:
+            self._decoder = self._load_decoder()
+        except LeconvmnError as error:
+            self.get_logger().error(f'cannot configure: {error}')
+            return TransitionCallbackReturn.FAILURE
+        self._publisher = self.create_lifecycle_publisher(
+            JointState, 'joint_states', JOINT_STATES, qos_overriding_options=overridable()
+        )
+        return super().on_configure(state)
+
+    def _load_decoder(self) -> Decoder:
+        folder = self.get_parameter('checkpoint').value
+        if not folder:
+            raise ConfigurationError('parameter checkpoint is empty; give the folder of a trained decoder')
+        if threads := self.get_parameter('threads').value:
+            torch.set_num_threads(threads)
+        decoder = Decoder(
+            load_checkpoint(Path(folder)),
+            output_rate=self.get_parameter('output_rate').value,
+            device=self.get_parameter('device').value,
+        )
+        decoder.warm_up()
+        self.get_logger().info(
+            f'{folder}: {decoder.channels} channels at {decoder.sampling_rate:g} Hz in, '
+            f'{len(decoder.joint_names)} joints at {decoder.output_rate:g} Hz out'
+        )
+        return decoder
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start afresh and listen to the EMG."""
+        if self._decoder is not None:
+            self._decoder.reset()
+        self._subscription = self.create_subscription(
+            EmgArray, 'emg', self._on_emg, EMG_INPUT, qos_overriding_options=overridable()
+        )
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening."""
+        self._unsubscribe()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Drop the model."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Drop everything and end the process."""
+        self._release()
+        self.done.set_result(0)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured after an unforeseen error."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """Drop everything."""
+        self._report_faults()
+        self._release()
+
+    def _on_emg(self, message: EmgArray) -> None:
+        if self._decoder is None or self._publisher is None:
+            return
+        try:
+            chunk = chunk_from_message(message)
+        except MalformedMessageError:
+            self._decoder.counts.malformed += 1
+            return
+        for estimate in self._decoder.decode(chunk):
+            self._publisher.publish(self._joint_state(estimate))
+
+    def _joint_state(self, estimate: Estimate) -> JointState:
+        message = JointState()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(estimate.stamp_ns, NANOSECONDS)
+        message.name = list(self._decoder.joint_names) if self._decoder else []
+        message.position = estimate.positions.tolist()
+        return message
+
+    def _report_faults(self) -> None:
+        if self._decoder is None:
+            return
+        faults = self._decoder.counts.faults()
+        news = {name: count - self._reported.get(name, 0) for name, count in faults.items()}
+        if text := ', '.join(f'{count} {name.replace("_", " ")}' for name, count in news.items() if count):
+            self.get_logger().warning(f'input faults since the last report: {text}')
+        self._reported = faults
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def _release(self) -> None:
+        self._unsubscribe()
+        if self._publisher is not None:
+            self.destroy_lifecycle_publisher(self._publisher)
+            self._publisher = None
+        self._decoder = None
+        self._reported = {}
+
+
+def main() -> None:
+    """Run the node: `ros2 run leconvmn_ros decoder --ros-args -p checkpoint:=FOLDER`."""
+    run_node(DecoderNode)

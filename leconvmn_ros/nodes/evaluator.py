@@ -1,0 +1,150 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The evaluator node: how good and how fast the estimates on `joint_states` are.
+
+Subscribes `joint_states` (estimate), `joint_states_reference`, `movement_label` and `emg`. Reports
+while it runs; at the end writes `scores.json`, `estimates.csv` and `estimates.png` into `output`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+
+from leconvmn_ros.checkpoint import load_checkpoint
+from leconvmn_ros.emg_message import chunk_from_message, stamp_to_ns
+from leconvmn_ros.errors import MalformedMessageError, RecordingError
+from leconvmn_ros.msg import EmgArray, MovementLabel
+from leconvmn_ros.nodes.quality_of_service import EMG_INPUT, JOINT_STATES, LATCHED, overridable
+from leconvmn_ros.nodes.running import declare, run_node
+from leconvmn_ros.plots import plot_comparison
+from leconvmn_ros.protocol import HoldOut
+from leconvmn_ros.reports import write_estimates, write_json
+from leconvmn_ros.session import Session
+
+# After the replay has ended, what is still under way arrives within this time (s).
+SETTLING_TIME = 1.0
+
+
+class EvaluatorNode(Node):
+    """Wires `Session` to topics, parameters and files."""
+
+    def __init__(self) -> None:
+        """Declare the parameters and subscribe.
+
+        Raises:
+            ConfigurationError: a parameter is not allowed.
+            CheckpointError: the checkpoint cannot be read.
+        """
+        super().__init__('evaluator')
+        self.done = Future()
+        declare(self, 'output', 'evaluation', 'folder for the results')
+        declare(self, 'checkpoint', '', 'score only what this decoder held out; empty = score everything')
+        declare(self, 'report_period', 5.0, 'time between live reports (s)', allowed=(0.1, 3600.0))
+        declare(self, 'exit_when_done', True, 'end when the replay says that it is over')
+        self._session = Session(self._hold_out())
+        self._replay_over = False
+        self._quiet = 0.0
+        self._finished = False
+        self._emg: Subscription | None = None
+        self._subscribe()
+        self.create_timer(self.get_parameter('report_period').value, self._report_live)
+        self.create_timer(0.1, self._watch)
+
+    def _hold_out(self) -> HoldOut | None:
+        folder = self.get_parameter('checkpoint').value
+        return load_checkpoint(Path(folder)).description.training.hold_out if folder else None
+
+    def _subscribe(self) -> None:
+        self._estimate = self.create_subscription(
+            JointState, 'joint_states', self._on_estimate, JOINT_STATES, qos_overriding_options=overridable()
+        )
+        self._reference = self.create_subscription(
+            JointState, 'joint_states_reference', self._on_reference, JOINT_STATES, qos_overriding_options=overridable()
+        )
+        self.create_subscription(
+            MovementLabel, 'movement_label', self._on_label, LATCHED, qos_overriding_options=overridable()
+        )
+        self.create_subscription(Bool, 'replay_done', self._on_replay_done, LATCHED)
+
+    def _on_emg(self, message: EmgArray, info: dict[str, int]) -> None:
+        try:
+            self._session.add_emg(chunk_from_message(message), info['source_timestamp'])
+        except MalformedMessageError:
+            self._session.refused += 1
+
+    def _on_estimate(self, message: JointState, info: dict[str, int]) -> None:
+        self._quiet = 0.0
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        self._session.add_estimate(stamp_ns, message.name, message.position, info['received_timestamp'])
+
+    def _on_reference(self, message: JointState) -> None:
+        self._session.add_reference(stamp_to_ns(message.header.stamp), message.name, message.position)
+
+    def _on_label(self, message: MovementLabel) -> None:
+        self._session.add_label(stamp_to_ns(message.header.stamp), message.movement, message.repetition)
+
+    def _on_replay_done(self, message: Bool) -> None:
+        self._replay_over = message.data
+        self._quiet = 0.0
+
+    def _watch(self) -> None:
+        # The EMG comes last: a replay that waits for this reader starts when the others are in place.
+        others = (self._estimate, self._reference)
+        if self._emg is None and all(other.get_publisher_count() for other in others):
+            self._emg = self.create_subscription(
+                EmgArray, 'emg', self._on_emg, EMG_INPUT, qos_overriding_options=overridable()
+            )
+        self._quiet += 0.1
+        if self._replay_over and self._quiet > SETTLING_TIME and self.get_parameter('exit_when_done').value:
+            self.done.set_result(self._finish())
+
+    def _report_live(self) -> None:
+        report = self._session.report()
+        if 'mean' in report:
+            self.get_logger().info(_summary(report))
+
+    def close(self) -> None:
+        """Write the results, unless that was done."""
+        if not self._finished:
+            self._finish()
+
+    def _finish(self) -> int:
+        """Write the results and return the exit code: 1 if there was nothing to score."""
+        self._finished = True
+        folder = Path(self.get_parameter('output').value)
+        report = self._session.report()
+        try:
+            write_json(folder / 'scores.json', report)
+            comparison = self._session.compare()
+            write_estimates(folder / 'estimates.csv', self._session.estimates)
+            plot_comparison(comparison, folder / 'estimates.png', 'Estimate over DDS')
+        except RecordingError as error:
+            self.get_logger().error(str(error))
+            return 1
+        self.get_logger().info(f'{_summary(report)}; results in {folder}')
+        return 0
+
+
+def _summary(report: dict[str, Any]) -> str:
+    def text(value: float | None, form: str) -> str:
+        return 'undefined' if value is None else format(value, form)
+
+    mean, latency = report['mean'], report['latency_ms']
+    parts = [
+        f'CC {text(mean["cc"], ".3f")}, RMSE {text(mean["rmse"], ".2f")} deg, NRMSE {text(mean["nrmse"], ".3f")}',
+        f'{report["count"]} of {report["estimates"]} estimates scored',
+        f'{report["missing_estimates"]} missing, {report["lost_emg_samples"]} EMG samples lost',
+    ]
+    if latency:
+        parts.append(f'latency {latency["median"]:.1f} ms (p99 {latency["p99"]:.1f})')
+    return '; '.join(parts)
+
+
+def main() -> None:
+    """Run the node: `ros2 run leconvmn_ros evaluator --ros-args -p output:=FOLDER`."""
+    run_node(EvaluatorNode)

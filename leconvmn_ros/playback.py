@@ -1,0 +1,82 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""When each message of a bag is due."""
+
+from collections.abc import Callable
+from threading import Condition
+import time
+
+from leconvmn_ros.recording import NANOSECONDS
+
+
+class Playback:
+    """Keeps the time of a replay: every message is due at a fixed distance from one starting moment.
+
+    Nothing is added up from message to message, so there is no drift; a late message does not delay
+    the next one. Thread-safe: one thread waits for messages, others pause, resume and stop.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare.
+
+        Args:
+            rate: bag seconds per second; 0 = every message is due at once.
+            clock: seconds that never go back.
+        """
+        self._rate = rate
+        self._clock = clock
+        self._changed = Condition()
+        self._paused_at: float | None = None
+        self._stopped = False
+        self._started = 0.0
+        self._first_ns = 0
+
+    def start(self, first_ns: int) -> None:
+        """Let the bag time first_ns (ns) be now."""
+        with self._changed:
+            self._first_ns = first_ns
+            self._started = self._clock()
+            if self._paused_at is not None:
+                self._paused_at = self._started
+
+    def pause(self) -> None:
+        """Let no message be due until `resume`."""
+        with self._changed:
+            if self._paused_at is None:
+                self._paused_at = self._clock()
+
+    def resume(self) -> None:
+        """Go on where `pause` stopped."""
+        with self._changed:
+            if self._paused_at is not None:
+                self._started += self._clock() - self._paused_at
+                self._paused_at = None
+                self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let every wait return at once."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def wait(self, log_ns: int) -> bool:
+        """Wait until the message logged at log_ns (ns) is due.
+
+        Returns:
+            False if the playback was stopped.
+        """
+        with self._changed:
+            while not self._stopped:
+                if self._paused_at is not None:
+                    self._changed.wait()
+                    continue
+                left = self._due(log_ns) - self._clock()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            return not self._stopped
+
+    def _due(self, log_ns: int) -> float:
+        if self._rate == 0:
+            return self._started
+        return self._started + (log_ns - self._first_ns) / NANOSECONDS / self._rate

@@ -1,0 +1,63 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of results."""
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+import numpy as np
+from numpy.typing import NDArray
+
+from leconvmn_ros.evaluation import Comparison
+from leconvmn_ros.recording import NANOSECONDS
+
+# More than this is unreadable on one page.
+LONGEST_PLOT = 90.0  # s
+# Times further apart than this are not joined by a line.
+LONGEST_LINE = 0.5  # s
+TRUTH_COLOUR, ESTIMATE_COLOUR = '#555555', '#d1495b'
+
+
+def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
+    """Draw estimate over truth, one panel per joint, in degrees.
+
+    What was not scored is cut out of the time axis; where it was, a thin line stands.
+    """
+    table = comparison.score()
+    time, cuts = _scored_time(comparison.stamps_ns)
+    shown = time <= LONGEST_PLOT
+    joints = len(comparison.names)
+    figure = Figure(figsize=(11, 1.2 + 1.5 * -(-joints // 2)), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(-(-joints // 2), 2, sharex=True, squeeze=False).ravel()
+    for j, name in enumerate(comparison.names):
+        for angles, colour, label in (
+            (comparison.truth, TRUTH_COLOUR, 'measured'),
+            (comparison.estimate, ESTIMATE_COLOUR, 'estimated'),
+        ):
+            degrees = np.degrees(angles[shown, j])
+            axes[j].plot(time[shown], degrees, color=colour, linewidth=1.1, label=label)
+        for cut in cuts[cuts < LONGEST_PLOT]:
+            axes[j].axvline(cut, color='#cccccc', linewidth=0.6, zorder=0)
+        axes[j].set_title(f'{name}   CC {table.joints[name].cc:.2f}', fontsize=9, loc='left')
+        axes[j].tick_params(labelsize=8)
+        axes[j].spines[['top', 'right']].set_visible(False)
+    for axis in axes[joints:]:
+        axis.set_visible(False)
+    axes[0].legend(fontsize=8, frameon=False, ncols=2, loc='upper right')
+    figure.supxlabel('scored time (s)', fontsize=9)
+    figure.supylabel('angle (deg)', fontsize=9)
+    mean = table.mean
+    figure.suptitle(
+        f'{title}: CC {mean.cc:.2f}, RMSE {mean.rmse:.1f} deg, NRMSE {mean.nrmse:.3f}', fontsize=11
+    )
+    figure.savefig(path, dpi=110)
+
+
+def _scored_time(stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a time axis (s) without the holes between scored stretches, and where the holes were."""
+    steps = np.diff(stamps_ns, prepend=stamps_ns[0]) / NANOSECONDS
+    holes = steps > LONGEST_LINE
+    time = np.cumsum(np.where(holes, 0.0, steps))
+    return time, time[holes]

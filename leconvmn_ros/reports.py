@@ -1,0 +1,83 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Results as files and as text: each file appears whole or not at all."""
+
+import csv
+import io
+import json
+from pathlib import Path
+import tempfile
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.metrics import METRICS
+from leconvmn_ros.recording import JointTrack
+
+METRIC_TITLES = {'cc': 'CC', 'rmse': 'RMSE (deg)', 'nrmse': 'NRMSE', 'r2': 'R2', 'mae': 'MAE (deg)'}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name and move it into place.
+
+    Raises:
+        RecordingError: the place cannot be written.
+    """
+    scratch: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            'w', encoding='utf-8', dir=path.parent, prefix=f'.{path.name}.', delete=False
+        ) as file:
+            scratch = Path(file.name)
+            file.write(text)
+        scratch.replace(path)
+    except OSError as error:
+        raise RecordingError(f'cannot write {path}: {error.strerror or error}') from error
+    finally:
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
+
+
+def write_json(path: Path, report: dict[str, Any]) -> None:
+    """Write a report; see `write_text` for what is raised."""
+    write_text(path, json.dumps(report, indent=2, allow_nan=False) + '\n')
+
+
+def write_estimates(path: Path, track: JointTrack) -> None:
+    """Write joint angles as CSV: stamp (ns), then each joint (rad), without loss of precision."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['stamp_ns', *track.names])
+    for stamp_ns, positions in zip(track.stamps_ns.tolist(), track.positions.tolist(), strict=True):
+        writer.writerow([stamp_ns, *positions])
+    write_text(path, text.getvalue())
+
+
+def read_estimates(path: Path) -> JointTrack:
+    """Read what `write_estimates` wrote."""
+    with path.open(encoding='utf-8', newline='') as file:
+        header, *rows = csv.reader(file)
+    stamps_ns = np.array([int(row[0]) for row in rows], dtype=np.int64)
+    positions = np.array([[float(value) for value in row[1:]] for row in rows])
+    return JointTrack(stamps_ns, tuple(header[1:]), positions.reshape(-1, len(header) - 1))
+
+
+def score_table_text(report: dict[str, Any], title: str) -> Table:
+    """Lay out the `joints` and `mean` of a report (see `evaluation.as_json`) as a table."""
+    table = Table(title=title, title_justify='left')
+    table.add_column('joint')
+    for metric in METRICS:
+        table.add_column(METRIC_TITLES[metric], justify='right')
+    for name, score in report['joints'].items():
+        table.add_row(name, *_cells(score))
+    table.add_section()
+    table.add_row('mean', *_cells(report['mean']))
+    return table
+
+
+def _cells(score: dict[str, Any]) -> list[str]:
+    digits = {'cc': 3, 'rmse': 2, 'nrmse': 3, 'r2': 3, 'mae': 2}
+    return ['-' if score[m] is None else f'{score[m]:.{digits[m]}f}' for m in METRICS]

@@ -1,0 +1,171 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the live evaluator has heard so far, and the report it makes of it."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.evaluation import Comparison, as_json, compare
+from leconvmn_ros.protocol import HoldOut
+from leconvmn_ros.recording import NANOSECONDS, EmgChunk, JointTrack, LabelTrack
+
+# EMG messages kept to find the one that completed an estimate; estimates come at most this many messages later.
+EMG_MEMORY = 2000
+
+
+class _EmgMessage(NamedTuple):
+    first_ns: int
+    end_ns: int
+    published_ns: int
+
+
+class _Track:
+    """Joint states as they come in; of several with one stamp the last counts."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self._rows: dict[int, Sequence[float]] = {}
+
+    def add(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> None:
+        if not self.names:
+            self.names = tuple(names)
+        if tuple(names) != self.names:
+            by_name = dict(zip(names, positions, strict=True))
+            positions = [by_name[name] for name in self.names]
+        self._rows[stamp_ns] = positions
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def freeze(self) -> JointTrack:
+        stamps = sorted(self._rows)
+        positions = np.array([self._rows[stamp] for stamp in stamps], dtype=np.float64)
+        return JointTrack(np.array(stamps, dtype=np.int64), self.names, positions.reshape(-1, len(self.names)))
+
+
+class Session:
+    """Collects estimates, reference, labels and EMG arrivals of one evaluation, and scores them at any time.
+
+    Times called `published_ns` and `received_ns` are of the system clock as the middleware reports them, so they can be
+    compared between processes of one machine, whatever the stamps in the messages say.
+    """
+
+    def __init__(self, hold_out: HoldOut | None) -> None:
+        """Start; `hold_out` restricts the scores to what it holds out for the test, None scores everything."""
+        self._hold_out = hold_out
+        self._estimates, self._reference = _Track(), _Track()
+        self._labels: dict[int, tuple[int, int]] = {}
+        self._span_ns: tuple[int, int] | None = None
+        self._emg: deque[_EmgMessage] = deque(maxlen=EMG_MEMORY)
+        self._next_sample: int | None = None
+        self._waiting: deque[tuple[int, int]] = deque()
+        self._latencies_ns: list[int] = []
+        self.emg_messages = 0
+        self.lost_samples = 0
+        self.refused = 0
+
+    def add_emg(self, chunk: EmgChunk, published_ns: int) -> None:
+        """Note the arrival of EMG; the samples themselves are not kept."""
+        count = len(chunk.samples)
+        if self._next_sample is not None:
+            self.lost_samples += max(0, chunk.first_sample - self._next_sample)
+        self._next_sample = chunk.first_sample + count
+        self.emg_messages += 1
+        end_ns = chunk.stamp_ns + round(count * NANOSECONDS / chunk.sampling_rate)
+        self._emg.append(_EmgMessage(chunk.stamp_ns, end_ns, published_ns))
+        first, last = self._span_ns or (chunk.stamp_ns, chunk.stamp_ns)
+        self._span_ns = min(first, chunk.stamp_ns), max(last, chunk.stamp_ns)
+
+    def add_estimate(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float], received_ns: int) -> None:
+        """Note an estimate; one without the names of the first is refused."""
+        if self._add(self._estimates, stamp_ns, names, positions):
+            self._waiting.append((stamp_ns, received_ns))
+
+    def add_reference(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> None:
+        """Note a reference; one without the names of the first is refused."""
+        self._add(self._reference, stamp_ns, names, positions)
+
+    def add_label(self, stamp_ns: int, movement: int, repetition: int) -> None:
+        """Note a movement label."""
+        self._labels[stamp_ns] = movement, repetition
+
+    @property
+    def estimates(self) -> JointTrack:
+        """All estimates so far."""
+        return self._estimates.freeze()
+
+    def compare(self) -> Comparison:
+        """Put estimates and reference side by side.
+
+        Raises:
+            RecordingError: there is nothing to compare yet.
+        """
+        if not len(self._estimates) or not len(self._reference):
+            raise RecordingError(
+                f'nothing to score: {len(self._estimates)} estimates and {len(self._reference)} reference states came in'
+            )
+        estimates = self._estimates.freeze()
+        span_ns = self._span_ns or (int(estimates.stamps_ns[0]), int(estimates.stamps_ns[-1]))
+        return compare(estimates, self._reference.freeze(), self._label_track(), span_ns, self._hold_out)
+
+    def report(self) -> dict[str, Any]:
+        """Return counts, latency and, if there is anything to compare, scores, as JSON values."""
+        report: dict[str, Any] = {
+            'estimates': len(self._estimates),
+            'missing_estimates': self._missing_estimates(),
+            'emg_messages': self.emg_messages,
+            'lost_emg_samples': self.lost_samples,
+            'refused_messages': self.refused,
+            'latency_ms': self._latency(),
+        }
+        try:
+            return report | as_json(self.compare().score())
+        except RecordingError as error:
+            return report | {'reason': str(error)}
+
+    def _add(self, track: _Track, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> bool:
+        if not names or len(names) != len(positions) or not set(track.names) <= set(names):
+            self.refused += 1
+            return False
+        track.add(stamp_ns, names, positions)
+        return True
+
+    def _label_track(self) -> LabelTrack | None:
+        if not self._labels:
+            return None
+        stamps = sorted(self._labels)
+        movement, repetition = zip(*(self._labels[stamp] for stamp in stamps), strict=True)
+        return LabelTrack(np.array(stamps, dtype=np.int64), np.array(movement), np.array(repetition))
+
+    def _missing_estimates(self) -> int:
+        """Count the estimates that a steady rate would have had in the holes between those that came."""
+        gaps = np.diff(self._estimates.freeze().stamps_ns) if len(self._estimates) > 2 else np.zeros(0)
+        if gaps.size == 0:
+            return 0
+        return int(np.sum(np.maximum(np.round(gaps / np.median(gaps)) - 1, 0)))
+
+    def _latency(self) -> dict[str, float] | None:
+        """Time from publishing the EMG message that completed an estimate to receiving that estimate."""
+        self._match_waiting()
+        if not self._latencies_ns:
+            return None
+        values: NDArray[np.float64] = np.array(self._latencies_ns) / 1e6
+        return {'median': float(np.median(values)), 'p99': float(np.percentile(values, 99)), 'count': values.size}
+
+    def _match_waiting(self) -> None:
+        # Both lists are in order of arrival, and so nearly in order of stamps: one walk through both.
+        messages = iter(self._emg)
+        message = next(messages, None)
+        while self._waiting and message is not None:
+            stamp_ns, received_ns = self._waiting[0]
+            if message.end_ns <= stamp_ns:
+                message = next(messages, None)
+                continue
+            self._waiting.popleft()
+            if message.first_ns <= stamp_ns:
+                self._latencies_ns.append(received_ns - message.published_ns)

@@ -1,0 +1,55 @@
+# Copyright 2026 The leconvmn_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checks that a sampled subject is whole before it becomes a bag."""
+
+from math import isfinite
+
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.finite import first_non_finite
+from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.recording import SampledSubject
+
+# Labels are uint16 in MovementLabel.
+LARGEST_LABEL = 2**16 - 1
+
+
+def check_subject(subject: SampledSubject) -> None:
+    """Refuse a subject with values or shapes that do not belong in a recording.
+
+    Raises:
+        RecordingError: an array has another shape than it should, holds NaN or infinity (named
+            with channel or joint and sample, both counted from 0), or labels are out of range.
+    """
+    if not (isfinite(subject.sampling_rate) and subject.sampling_rate > 0):
+        raise RecordingError(
+            f'{subject.name}: a sampling rate of {subject.sampling_rate} Hz; it must be above 0'
+        )
+    if subject.emg.ndim != 2 or 0 in subject.emg.shape:
+        raise RecordingError(
+            f'{subject.name}: EMG of shape {subject.emg.shape}; (samples, channels) is needed'
+        )
+    samples = len(subject.emg)
+    for name, array, shape in (
+        ('angles', subject.positions, (samples, len(JOINT_NAMES))),
+        ('movement labels', subject.movement, (samples,)),
+        ('repetition labels', subject.repetition, (samples,)),
+    ):
+        if array.shape != shape:
+            raise RecordingError(
+                f'{subject.name}: {name} of shape {array.shape} beside {samples} samples of EMG'
+            )
+    if place := first_non_finite(subject.emg):
+        raise RecordingError(
+            f'{subject.name}: EMG of channel {place[1]} is not finite at sample {place[0]}'
+        )
+    if place := first_non_finite(subject.positions):
+        joint = JOINT_NAMES[place[1]]
+        raise RecordingError(
+            f'{subject.name}: the angle of {joint} is not finite at sample {place[0]}'
+        )
+    for name, labels in (('movement', subject.movement), ('repetition', subject.repetition)):
+        if labels.min() < 0 or labels.max() > LARGEST_LABEL:
+            raise RecordingError(
+                f'{subject.name}: {name} labels from {labels.min()} to {labels.max()};'
+                f' 0 to {LARGEST_LABEL} is allowed'
+            )
