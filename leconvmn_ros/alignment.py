@@ -1,16 +1,27 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Reference angles at the times of something else: by stamp and by joint name, never by position in an array."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import NANOSECONDS, JointTrack
+from leconvmn_ros.recording import JointTrack, NANOSECONDS
+import numpy as np
+from numpy.typing import NDArray
 
 # Between reference angles further apart than this nothing is made up.
 LONGEST_GAP_NS = NANOSECONDS // 5
@@ -36,11 +47,15 @@ def reference_joints(track: JointTrack) -> tuple[str, ...]:
     """
     names = tuple(name for name in JOINT_NAMES if name in track.names)
     if not names:
-        raise RecordingError(f'the reference has joints {list(track.names)}, none of {list(JOINT_NAMES)}')
+        raise RecordingError(
+            f'the reference has joints {list(track.names)}, none of {list(JOINT_NAMES)}'
+        )
     return names
 
 
-def angles_at(track: JointTrack, names: Sequence[str], stamps_ns: NDArray[np.int64]) -> AlignedAngles:
+def angles_at(
+    track: JointTrack, names: Sequence[str], stamps_ns: NDArray[np.int64]
+) -> AlignedAngles:
     """Interpolate the reference linearly at the given times.
 
     Args:
@@ -53,7 +68,9 @@ def angles_at(track: JointTrack, names: Sequence[str], stamps_ns: NDArray[np.int
     """
     missing = [name for name in names if name not in track.names]
     if missing:
-        raise RecordingError(f'the reference has no joint {", ".join(missing)}; it has {", ".join(track.names)}')
+        raise RecordingError(
+            f'the reference has no joint {", ".join(missing)}; it has {", ".join(track.names)}'
+        )
     known = _covered(track.stamps_ns, stamps_ns)
     positions = np.empty((len(stamps_ns), len(names)))
     if len(track.stamps_ns) == 0:
@@ -62,7 +79,9 @@ def angles_at(track: JointTrack, names: Sequence[str], stamps_ns: NDArray[np.int
     start = track.stamps_ns[0]
     times, wanted = (track.stamps_ns - start) / NANOSECONDS, (stamps_ns - start) / NANOSECONDS
     for column, name in enumerate(names):
-        positions[:, column] = np.interp(wanted, times, track.positions[:, track.names.index(name)])
+        positions[:, column] = np.interp(
+            wanted, times, track.positions[:, track.names.index(name)]
+        )
     return AlignedAngles(positions, known & np.isfinite(positions).all(axis=1))
 
 

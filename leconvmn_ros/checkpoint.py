@@ -1,29 +1,40 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """A trained decoder on disk: a folder with `weights.safetensors` and a readable `checkpoint.json`.
 
 Neither file can run code. Whatever they claim is checked before memory is taken for it.
 """
 
-import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+import tempfile
 from typing import Any, Literal
-
-import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-from torch import Tensor
 
 from leconvmn_ros.errors import CheckpointError
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
 from leconvmn_ros.protocol import HoldOut
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
+from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+import torch
+from torch import Tensor
 
 DESCRIPTION_FILE = 'checkpoint.json'
 WEIGHTS_FILE = 'weights.safetensors'
@@ -87,9 +98,13 @@ class Description(BaseModel):
         if len(set(names)) != len(names):
             raise ValueError(f'joint names {names}; each may appear once')
         if self.model.planes[-1] != len(names):
-            raise ValueError(f'{self.model.planes[-1]} planes in the last layer for {len(names)} joints; one per joint')
+            raise ValueError(
+                f'{self.model.planes[-1]} planes in the last layer for {len(names)} joints; one per joint'
+            )
         if self.statistics is not None and len(self.statistics.mean) != self.signal_path.channels:
-            raise ValueError(f'statistics of {len(self.statistics.mean)} channels for {self.signal_path.channels}')
+            raise ValueError(
+                f'statistics of {len(self.statistics.mean)} channels for {self.signal_path.channels}'
+            )
         return self
 
 
@@ -113,21 +128,31 @@ class Checkpoint:
             CheckpointError: the place cannot be written, or holds something that is no checkpoint.
         """
         if folder.exists() and not (folder / DESCRIPTION_FILE).is_file():
-            raise CheckpointError(f'{folder} exists and is no checkpoint; choose another place or remove it')
+            raise CheckpointError(
+                f'{folder} exists and is no checkpoint; choose another place or remove it'
+            )
         data = save_tensors({name: tensor.contiguous() for name, tensor in self.weights.items()})
-        described = self.description.model_copy(update={'weights_sha256': hashlib.sha256(data).hexdigest()})
+        described = self.description.model_copy(
+            update={'weights_sha256': hashlib.sha256(data).hexdigest()}
+        )
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f'.{folder.name}.', dir=folder.parent) as scratch:
+            with tempfile.TemporaryDirectory(
+                prefix=f'.{folder.name}.', dir=folder.parent
+            ) as scratch:
                 new = Path(scratch, 'new')
                 new.mkdir()
                 (new / WEIGHTS_FILE).write_bytes(data)
-                (new / DESCRIPTION_FILE).write_text(described.model_dump_json(indent=2) + '\n', encoding='utf-8')
+                (new / DESCRIPTION_FILE).write_text(
+                    described.model_dump_json(indent=2) + '\n', encoding='utf-8'
+                )
                 if folder.exists():
                     folder.rename(Path(scratch, 'old'))
                 new.rename(folder)
         except OSError as error:
-            raise CheckpointError(f'cannot write checkpoint {folder}: {error.strerror or error}') from error
+            raise CheckpointError(
+                f'cannot write checkpoint {folder}: {error.strerror or error}'
+            ) from error
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -142,12 +167,21 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         weights = load_tensors(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(f'{folder / WEIGHTS_FILE} is damaged: {error}') from error
-    expected = {name: tuple(tensor.shape) for name, tensor in _empty_model(description, 'meta').state_dict().items()}
+    expected = {
+        name: tuple(tensor.shape)
+        for name, tensor in _empty_model(description, 'meta').state_dict().items()
+    }
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if found != expected:
-        raise CheckpointError(f'{folder}: the weights {found} do not fit the described network, which has {expected}')
-    if not all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights.values()):
-        raise CheckpointError(f'{folder / WEIGHTS_FILE} holds weights that are not finite float32 numbers')
+        raise CheckpointError(
+            f'{folder}: the weights {found} do not fit the described network, which has {expected}'
+        )
+    if not all(
+        tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights.values()
+    ):
+        raise CheckpointError(
+            f'{folder / WEIGHTS_FILE} holds weights that are not finite float32 numbers'
+        )
     return Checkpoint(description, weights)
 
 
@@ -168,17 +202,23 @@ def _empty_model(description: Description, device: str) -> LeConvMn:
 def _read_description(folder: Path) -> Description:
     path = folder / DESCRIPTION_FILE
     if not path.is_file():
-        raise CheckpointError(f'{folder} is no checkpoint: a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed')
+        raise CheckpointError(
+            f'{folder} is no checkpoint: a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
+        )
     try:
         if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
-            raise CheckpointError(f'{path} has {size} bytes; at most {LARGEST_DESCRIPTION} are allowed')
+            raise CheckpointError(
+                f'{path} has {size} bytes; at most {LARGEST_DESCRIPTION} are allowed'
+            )
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f'cannot read {path}: {error.strerror}') from error
     try:
         return Description.model_validate_json(content)
     except ValidationError as error:
-        raise CheckpointError(f'{path} is not a checkpoint of this package: {_first_problem(error)}') from error
+        raise CheckpointError(
+            f'{path} is not a checkpoint of this package: {_first_problem(error)}'
+        ) from error
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -191,7 +231,10 @@ def _first_problem(error: ValidationError) -> str:
 def _read_weights(folder: Path, description: Description) -> bytes:
     path = folder / WEIGHTS_FILE
     try:
-        bare = sum(4 * tensor.numel() for tensor in _empty_model(description, 'meta').state_dict().values())
+        bare = sum(
+            4 * tensor.numel()
+            for tensor in _empty_model(description, 'meta').state_dict().values()
+        )
     except ValueError as error:
         raise CheckpointError(f'{folder / DESCRIPTION_FILE}: {error}') from error
     try:
@@ -204,5 +247,7 @@ def _read_weights(folder: Path, description: Description) -> bytes:
     except OSError as error:
         raise CheckpointError(f'cannot read {path}: {error.strerror}') from error
     if hashlib.sha256(data).hexdigest() != description.weights_sha256:
-        raise CheckpointError(f'{path} is damaged or belongs to another {DESCRIPTION_FILE}: its SHA-256 differs')
+        raise CheckpointError(
+            f'{path} is damaged or belongs to another {DESCRIPTION_FILE}: its SHA-256 differs'
+        )
     return data

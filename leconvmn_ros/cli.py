@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The command line `leconvmn_ros`."""
 
 import argparse
@@ -34,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         modules[name] = import_module(f'leconvmn_ros.commands.{name}')
         modules[name].add_arguments(
             subparsers.add_parser(
-                name, help=summary, description=modules[name].__doc__, formatter_class=_HelpFormatter
+                name,
+                help=summary,
+                description=modules[name].__doc__,
+                formatter_class=_HelpFormatter,
             )
         )
     parsed = parser.parse_args(arguments)

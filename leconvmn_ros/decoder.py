@@ -1,21 +1,36 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The decoder: EMG chunks in, time-stamped joint angles out. The live node and the offline evaluation both run this."""
 
+import os
+from time import perf_counter
 from typing import NamedTuple
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from leconvmn_ros.checkpoint import Checkpoint
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.intake import Intake, IntakeCounts
-from leconvmn_ros.recording import NANOSECONDS, EmgChunk
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.signal_path import Image, LongExposure, SignalPath
+import numpy as np
+from numpy.typing import NDArray
+import torch
 
 # Estimates per second unless asked otherwise: what a hand's controller expects, at a fifth of an image's length.
 DEFAULT_OUTPUT_RATE = 50.0
+
+WARM_UP_STEPS = 12
 
 
 class Estimate(NamedTuple):
@@ -38,7 +53,11 @@ class Decoder:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, output_rate: float = DEFAULT_OUTPUT_RATE, device: str = 'cpu'
+        self,
+        checkpoint: Checkpoint,
+        *,
+        output_rate: float = DEFAULT_OUTPUT_RATE,
+        device: str = 'cpu',
     ) -> None:
         """Prepare to decode.
 
@@ -104,11 +123,20 @@ class Decoder:
         self._images.reset()
         self._states = [self._model.initial_state() for _ in range(self._streams)]
 
-    def warm_up(self) -> None:
-        """Run the network once per stream, so that the first real image is not slowed by first-time work."""
-        for stream in range(self._streams):
-            self._step(Image(stream, 0, np.zeros(self._model.image_size, dtype=np.float32)))
+    def warm_up(self) -> float:
+        """Run the network some times, so that the first real image is not slowed by first-time work.
+
+        Returns:
+            Median time of one step of the network (s).
+        """
+        blank = np.zeros(self._model.image_size, dtype=np.float32)
+        times = []
+        for number in range(WARM_UP_STEPS):
+            started = perf_counter()
+            self._step(Image(number % self._streams, 0, blank))
+            times.append(perf_counter() - started)
         self.reset()
+        return float(np.median(times))
 
     @torch.inference_mode()
     def _step(self, image: Image) -> NDArray[np.float64]:
@@ -116,6 +144,34 @@ class Decoder:
         output, self._states[image.stream] = self._model(pixels, self._states[image.stream])
         angles = self._mean + self._scale * output[0].double().cpu().numpy()
         return np.clip(angles, self._lower, self._upper)
+
+
+def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
+    """Warm up and settle on a number of CPU threads for this process.
+
+    Several threads wait for one another after every layer: on a machine that does other things as well, that costs a
+    small network far more than it gains. So one thread is kept as long as it leaves three quarters of the time free.
+
+    Args:
+        decoder: the decoder to warm up.
+        threads: threads to use; 0 = choose by measuring.
+
+    Returns:
+        Median time of one step of the network (s).
+    """
+    torch.set_num_threads(threads or 1)
+    best = decoder.warm_up()
+    most = os.cpu_count() or 1
+    while (
+        not threads and best > 0.25 / decoder.output_rate and 2 * torch.get_num_threads() <= most
+    ):
+        torch.set_num_threads(2 * torch.get_num_threads())
+        time = decoder.warm_up()
+        if time > 0.8 * best:
+            torch.set_num_threads(torch.get_num_threads() // 2)
+            break
+        best = time
+    return best
 
 
 def _streams_for(output_rate: float, exposure: float, image_length: int) -> int:

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """EmgArray message to samples and back, without a Python loop.
 
 Works on the message classes of rclpy and of rosbags alike: both have the fields of `msg/EmgArray.msg`.
@@ -9,10 +21,9 @@ from array import array
 from math import isfinite
 from typing import Any
 
-import numpy as np
-
 from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.recording import NANOSECONDS, EmgChunk
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+import numpy as np
 
 FRAME_ID = 'emg'
 
@@ -46,8 +57,15 @@ def chunk_from_message(message: Any) -> EmgChunk:
             f'EmgArray with {flat.size} values for {channels} channels; a positive multiple of {channels} is needed'
         )
     if not (isfinite(rate) and rate > 0):
-        raise MalformedMessageError(f'EmgArray with a sampling rate of {rate} Hz; it must be finite and above 0')
-    return EmgChunk(stamp_to_ns(message.header.stamp), rate, int(message.first_sample), flat.reshape(-1, channels))
+        raise MalformedMessageError(
+            f'EmgArray with a sampling rate of {rate} Hz; it must be finite and above 0'
+        )
+    return EmgChunk(
+        stamp_to_ns(message.header.stamp),
+        rate,
+        int(message.first_sample),
+        flat.reshape(-1, channels),
+    )
 
 
 def fill_message(message: Any, chunk: EmgChunk) -> Any:
@@ -55,7 +73,9 @@ def fill_message(message: Any, chunk: EmgChunk) -> Any:
 
     rclpy publishes 0.0 without a word for a field of another type than its own, hence the float() and int().
     """
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(int(chunk.stamp_ns), NANOSECONDS)
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(
+        int(chunk.stamp_ns), NANOSECONDS
+    )
     message.header.frame_id = FRAME_ID
     message.sampling_rate = float(chunk.sampling_rate)
     message.first_sample = int(chunk.first_sample)

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Scores of estimates against a reference: one way of scoring for the live evaluator and the offline evaluation."""
 
 from collections.abc import Callable, Sequence
@@ -7,15 +19,14 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from leconvmn_ros.alignment import angles_at
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.metrics import METRICS, ScoreTable, score_table
+from leconvmn_ros.metrics import METRICS, score_table, ScoreTable
 from leconvmn_ros.protocol import HoldOut, Role
 from leconvmn_ros.recording import JointTrack, LabelTrack, Recording
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Comparison(NamedTuple):
@@ -54,7 +65,9 @@ def decode_recording(
         if progress is not None and number % 50 == 0:
             progress(number / len(recording.chunks))
     stamps_ns = np.array([estimate.stamp_ns for estimate in estimates], dtype=np.int64)
-    positions = np.array([estimate.positions for estimate in estimates]).reshape(-1, len(decoder.joint_names))
+    positions = np.array([estimate.positions for estimate in estimates]).reshape(
+        -1, len(decoder.joint_names)
+    )
     return JointTrack(stamps_ns, decoder.joint_names, positions)
 
 
@@ -86,7 +99,9 @@ def compare(
             f'nothing to score: {len(estimates.stamps_ns)} estimates, {int(known.sum())} of them with a reference angle, '
             f'none in the held-out part'
         )
-    return Comparison(estimates.stamps_ns[kept], estimates.names, truth[kept], estimates.positions[kept])
+    return Comparison(
+        estimates.stamps_ns[kept], estimates.names, truth[kept], estimates.positions[kept]
+    )
 
 
 def join(comparisons: Sequence[Comparison]) -> Comparison:

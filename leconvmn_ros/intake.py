@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What stands between a source of EMG and the decoder: every chunk is checked, ordered and counted here.
 
 The rules, one per fault:
@@ -23,10 +35,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
-
-from leconvmn_ros.recording import NANOSECONDS, EmgChunk
 
 # Sources that measure their own rate report 1999.7 Hz for 2 kHz.
 RATE_TOLERANCE = 0.01
@@ -65,7 +76,11 @@ class IntakeCounts:
 
     def faults(self) -> dict[str, int]:
         """Return the counters that tell of a fault and are not 0."""
-        return {name: count for name, count in asdict(self).items() if count and name not in {'messages', 'samples'}}
+        return {
+            name: count
+            for name, count in asdict(self).items()
+            if count and name not in {'messages', 'samples'}
+        }
 
 
 class Intake:

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The network: stacked ConvLSTM layers over long-exposure images, and one head shared by all joints.
 
 Source: Guo et al., J. Neural Eng. 18 (2021) 026027; the cell is that of Shi et al., NIPS 2015, without peepholes.
@@ -7,9 +19,9 @@ Source: Guo et al., J. Neural Eng. 18 (2021) 026027; the cell is that of Shi et 
 
 from typing import Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor, nn
+import torch
+from torch import nn, Tensor
 
 # One layer's hidden and cell planes, each of shape (batch, planes, channels, time).
 LayerState = tuple[Tensor, Tensor]
@@ -26,17 +38,24 @@ class LeConvMnConfig(BaseModel):
 
     kind: Literal['le_convmn'] = 'le_convmn'
     planes: tuple[int, ...] = Field(
-        default=(64, 32, 10), min_length=1, max_length=8, description='hidden planes per layer; the last: one per joint'
+        default=(64, 32, 10),
+        min_length=1,
+        max_length=8,
+        description='hidden planes per layer; the last: one per joint',
     )
     kernel: int = Field(default=3, ge=1, le=15, description='side of the square kernels, odd')
-    forget_bias: float = Field(default=1.0, ge=-10, le=10, description='initial bias of the forget gates')
+    forget_bias: float = Field(
+        default=1.0, ge=-10, le=10, description='initial bias of the forget gates'
+    )
 
     @model_validator(mode='after')
     def _sane(self) -> 'LeConvMnConfig':
         if min(self.planes) < 1 or max(self.planes) > 512:
             raise ValueError(f'planes {self.planes}; each layer may have 1 to 512')
         if self.kernel % 2 == 0:
-            raise ValueError(f'kernel {self.kernel}; it must be odd for the image to keep its size')
+            raise ValueError(
+                f'kernel {self.kernel}; it must be odd for the image to keep its size'
+            )
         return self
 
 
@@ -91,7 +110,10 @@ class LeConvMn(nn.Module):
         """Return the state before the first image: zeros."""
         weight = self.head.weight
         return [
-            (weight.new_zeros(batch, n, *self.image_size), weight.new_zeros(batch, n, *self.image_size))
+            (
+                weight.new_zeros(batch, n, *self.image_size),
+                weight.new_zeros(batch, n, *self.image_size),
+            )
             for n in (layer.planes for layer in self.layers)  # type: ignore[union-attr]
         ]
 

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """How good an estimate is: CC, RMSE, NRMSE, R2 and MAE, per joint and as their mean.
 
 With y the true angle, e the estimate, n their number and bars for means over time:
@@ -73,7 +85,9 @@ def score_joint(truth: NDArray[np.floating], estimate: NDArray[np.floating]) -> 
     """
     y, e = np.asarray(truth, dtype=np.float64), np.asarray(estimate, dtype=np.float64)
     if y.shape != e.shape or y.ndim != 1:
-        raise ValueError(f'truth of shape {y.shape} against estimate of shape {e.shape}; both must be (times,)')
+        raise ValueError(
+            f'truth of shape {y.shape} against estimate of shape {e.shape}; both must be (times,)'
+        )
     if y.size < 2:
         return Score(nan, nan, nan, nan, nan, f'{y.size} estimates; at least 2 are needed')
     if not (np.isfinite(y).all() and np.isfinite(e).all()):
@@ -83,7 +97,14 @@ def score_joint(truth: NDArray[np.floating], estimate: NDArray[np.floating]) -> 
     mae = float(np.mean(np.abs(error)))
     y_spread, e_spread = y - y.mean(), e - e.mean()
     if _constant(y, y_spread):
-        return Score(nan, rmse, nan, nan, mae, 'the true angle is constant: CC, NRMSE and R2 are not defined')
+        return Score(
+            nan,
+            rmse,
+            nan,
+            nan,
+            mae,
+            'the true angle is constant: CC, NRMSE and R2 are not defined',
+        )
     nrmse = rmse / float(np.ptp(y))
     r2 = float(1 - np.sum(error**2) / np.sum(y_spread**2))
     if _constant(e, e_spread):
@@ -109,7 +130,10 @@ def score_table(
 
 def _constant(values: NDArray[np.float64], spread: NDArray[np.float64]) -> bool:
     # The mean of equal values is off by rounding, so their spread is not exactly 0.
-    return bool(np.ptp(values) == 0 or np.max(np.abs(spread)) <= 1e-12 * max(1e-300, float(np.max(np.abs(values)))))
+    return bool(
+        np.ptp(values) == 0
+        or np.max(np.abs(spread)) <= 1e-12 * max(1e-300, float(np.max(np.abs(values))))
+    )
 
 
 def _mean(joints: dict[str, Score]) -> Score:

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The nodes of this package as child processes, for those without `ros2 launch`."""
 
 from collections.abc import Iterator, Mapping
@@ -37,8 +49,13 @@ def find_executable(name: str) -> Path:
     Raises:
         ConfigurationError: the package is not installed.
     """
-    prefixes = [prefix for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if prefix]
-    places = [Path(sys.executable).parent, *(Path(prefix, 'lib', PACKAGE) for prefix in [sys.prefix, *prefixes])]
+    prefixes = [
+        prefix for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if prefix
+    ]
+    places = [
+        Path(sys.executable).parent,
+        *(Path(prefix, 'lib', PACKAGE) for prefix in [sys.prefix, *prefixes]),
+    ]
     for place in places:
         if os.access(place / name, os.X_OK):
             return place / name

@@ -1,16 +1,27 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Which part of a recording may be trained on, which chooses the epoch, and which is kept for the test."""
 
 from enum import IntEnum
 from typing import Annotated, Literal
 
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.recording import LabelTrack, Recording
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import LabelTrack, Recording
 
 
 class Role(IntEnum):
@@ -30,14 +41,20 @@ class RepetitionHoldOut(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid')
 
     kind: Literal['repetitions'] = 'repetitions'
-    validation: tuple[int, ...] = Field(min_length=1, description='repetitions that choose the epoch')
-    test: tuple[int, ...] = Field(min_length=1, description='repetitions that are only ever scored')
+    validation: tuple[int, ...] = Field(
+        min_length=1, description='repetitions that choose the epoch'
+    )
+    test: tuple[int, ...] = Field(
+        min_length=1, description='repetitions that are only ever scored'
+    )
 
     @model_validator(mode='after')
     def _disjoint(self) -> 'RepetitionHoldOut':
         both = sorted(set(self.validation) & set(self.test))
         if both:
-            raise ValueError(f'repetitions {both} are in both validation {self.validation} and test {self.test}')
+            raise ValueError(
+                f'repetitions {both} are in both validation {self.validation} and test {self.test}'
+            )
         return self
 
     def roles(
@@ -45,7 +62,9 @@ class RepetitionHoldOut(BaseModel):
     ) -> NDArray[np.int64]:
         """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
         if labels is None:
-            raise RecordingError('the recording has no movement labels, so no repetitions can be held out')
+            raise RecordingError(
+                'the recording has no movement labels, so no repetitions can be held out'
+            )
         repetition = repetition_at(labels, stamps_ns)
         roles = np.full(stamps_ns.shape, Role.TRAINING, dtype=np.int64)
         roles[np.isin(repetition, self.validation)] = Role.VALIDATION
@@ -85,7 +104,9 @@ def default_hold_out(recording: Recording) -> RepetitionHoldOut | BlockHoldOut:
     With six or ten repetitions these are the splits usual for Ninapro DB2 and DB5 (test 2, 5) and DB1 (test 2, 5, 7).
     """
     labels = recording.labels
-    repetitions = [] if labels is None else sorted(set(labels.repetition[labels.repetition > 0].tolist()))
+    repetitions = (
+        [] if labels is None else sorted(set(labels.repetition[labels.repetition > 0].tolist()))
+    )
     if len(repetitions) < 3:
         return BlockHoldOut()
     usual = (2, 5, 7) if len(repetitions) >= 10 else (2, 5)

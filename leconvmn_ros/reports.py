@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Results as files and as text: each file appears whole or not at all."""
 
 import csv
@@ -9,14 +21,19 @@ from pathlib import Path
 import tempfile
 from typing import Any
 
-import numpy as np
-from rich.table import Table
-
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.metrics import METRICS
 from leconvmn_ros.recording import JointTrack
+import numpy as np
+from rich.table import Table
 
-METRIC_TITLES = {'cc': 'CC', 'rmse': 'RMSE (deg)', 'nrmse': 'NRMSE', 'r2': 'R2', 'mae': 'MAE (deg)'}
+METRIC_TITLES = {
+    'cc': 'CC',
+    'rmse': 'RMSE (deg)',
+    'nrmse': 'NRMSE',
+    'r2': 'R2',
+    'mae': 'MAE (deg)',
+}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,7 +68,9 @@ def write_estimates(path: Path, track: JointTrack) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(['stamp_ns', *track.names])
-    for stamp_ns, positions in zip(track.stamps_ns.tolist(), track.positions.tolist(), strict=True):
+    for stamp_ns, positions in zip(
+        track.stamps_ns.tolist(), track.positions.tolist(), strict=True
+    ):
         writer.writerow([stamp_ns, *positions])
     write_text(path, text.getvalue())
 

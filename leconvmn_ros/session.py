@@ -1,18 +1,29 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """What the live evaluator has heard so far, and the report it makes of it."""
 
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.evaluation import as_json, compare, Comparison
+from leconvmn_ros.protocol import HoldOut
+from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
-
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.evaluation import Comparison, as_json, compare
-from leconvmn_ros.protocol import HoldOut
-from leconvmn_ros.recording import NANOSECONDS, EmgChunk, JointTrack, LabelTrack
 
 # EMG messages kept to find the one that completed an estimate; estimates come at most this many messages later.
 EMG_MEMORY = 2000
@@ -45,7 +56,9 @@ class _Track:
     def freeze(self) -> JointTrack:
         stamps = sorted(self._rows)
         positions = np.array([self._rows[stamp] for stamp in stamps], dtype=np.float64)
-        return JointTrack(np.array(stamps, dtype=np.int64), self.names, positions.reshape(-1, len(self.names)))
+        return JointTrack(
+            np.array(stamps, dtype=np.int64), self.names, positions.reshape(-1, len(self.names))
+        )
 
 
 class Session:
@@ -81,12 +94,16 @@ class Session:
         first, last = self._span_ns or (chunk.stamp_ns, chunk.stamp_ns)
         self._span_ns = min(first, chunk.stamp_ns), max(last, chunk.stamp_ns)
 
-    def add_estimate(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float], received_ns: int) -> None:
+    def add_estimate(
+        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float], received_ns: int
+    ) -> None:
         """Note an estimate; one without the names of the first is refused."""
         if self._add(self._estimates, stamp_ns, names, positions):
             self._waiting.append((stamp_ns, received_ns))
 
-    def add_reference(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> None:
+    def add_reference(
+        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
+    ) -> None:
         """Note a reference; one without the names of the first is refused."""
         self._add(self._reference, stamp_ns, names, positions)
 
@@ -111,7 +128,9 @@ class Session:
             )
         estimates = self._estimates.freeze()
         span_ns = self._span_ns or (int(estimates.stamps_ns[0]), int(estimates.stamps_ns[-1]))
-        return compare(estimates, self._reference.freeze(), self._label_track(), span_ns, self._hold_out)
+        return compare(
+            estimates, self._reference.freeze(), self._label_track(), span_ns, self._hold_out
+        )
 
     def report(self) -> dict[str, Any]:
         """Return counts, latency and, if there is anything to compare, scores, as JSON values."""
@@ -128,7 +147,9 @@ class Session:
         except RecordingError as error:
             return report | {'reason': str(error)}
 
-    def _add(self, track: _Track, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> bool:
+    def _add(
+        self, track: _Track, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
+    ) -> bool:
         if not names or len(names) != len(positions) or not set(track.names) <= set(names):
             self.refused += 1
             return False
@@ -140,11 +161,17 @@ class Session:
             return None
         stamps = sorted(self._labels)
         movement, repetition = zip(*(self._labels[stamp] for stamp in stamps), strict=True)
-        return LabelTrack(np.array(stamps, dtype=np.int64), np.array(movement), np.array(repetition))
+        return LabelTrack(
+            np.array(stamps, dtype=np.int64), np.array(movement), np.array(repetition)
+        )
 
     def _missing_estimates(self) -> int:
         """Count the estimates that a steady rate would have had in the holes between those that came."""
-        gaps = np.diff(self._estimates.freeze().stamps_ns) if len(self._estimates) > 2 else np.zeros(0)
+        gaps = (
+            np.diff(self._estimates.freeze().stamps_ns)
+            if len(self._estimates) > 2
+            else np.zeros(0)
+        )
         if gaps.size == 0:
             return 0
         return int(np.sum(np.maximum(np.round(gaps / np.median(gaps)) - 1, 0)))
@@ -155,7 +182,11 @@ class Session:
         if not self._latencies_ns:
             return None
         values: NDArray[np.float64] = np.array(self._latencies_ns) / 1e6
-        return {'median': float(np.median(values)), 'p99': float(np.percentile(values, 99)), 'count': values.size}
+        return {
+            'median': float(np.median(values)),
+            'p99': float(np.percentile(values, 99)),
+            'count': values.size,
+        }
 
     def _match_waiting(self) -> None:
         # Both lists are in order of arrival, and so nearly in order of stamps: one walk through both.

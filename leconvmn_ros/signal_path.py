@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """From EMG samples to long-exposure images: sliding RMS, mu-law, standardisation, image.
 
 Everything here is a stream: feed chunks of any size, a whole recording is one big chunk. The numbers do not depend on
@@ -25,14 +37,21 @@ class SignalPathConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     channels: int = Field(ge=1, le=256, description='electrodes')
-    sampling_rate: float = Field(gt=0, le=100_000, description='samples per second of each channel (Hz)')
+    sampling_rate: float = Field(
+        gt=0, le=100_000, description='samples per second of each channel (Hz)'
+    )
     rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
     exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
     column_period: float = Field(
-        default=0, ge=0, le=1, description='time between columns of an image (s); 0 = every sample, as in the paper'
+        default=0,
+        ge=0,
+        le=1,
+        description='time between columns of an image (s); 0 = every sample, as in the paper',
     )
     companding: bool = Field(default=True, description='apply the mu-law')
-    standardise: bool = Field(default=True, description='centre and scale each channel by training statistics')
+    standardise: bool = Field(
+        default=True, description='centre and scale each channel by training statistics'
+    )
 
     @model_validator(mode='after')
     def _long_enough(self) -> 'SignalPathConfig':
@@ -75,7 +94,9 @@ class FeatureStatistics(BaseModel):
     @model_validator(mode='after')
     def _usable(self) -> 'FeatureStatistics':
         if len(self.mean) != len(self.scale) or not self.mean:
-            raise ValueError(f'{len(self.mean)} means for {len(self.scale)} scales; one of each per channel is needed')
+            raise ValueError(
+                f'{len(self.mean)} means for {len(self.scale)} scales; one of each per channel is needed'
+            )
         if min(self.scale) <= 0:
             raise ValueError(f'feature scale {min(self.scale)}; it must be above 0')
         return self
@@ -85,7 +106,10 @@ class FeatureStatistics(BaseModel):
         """Take the statistics of features of shape (samples, channels); a constant channel gets scale 1."""
         deviation = features.std(axis=0, dtype=np.float64)
         scale = np.where(deviation > 1e-12, deviation, 1.0)
-        return cls(mean=tuple(features.mean(axis=0, dtype=np.float64).tolist()), scale=tuple(scale.tolist()))
+        return cls(
+            mean=tuple(features.mean(axis=0, dtype=np.float64).tolist()),
+            scale=tuple(scale.tolist()),
+        )
 
 
 def mu_law(values: NDArray[np.floating], mu: float = MU) -> NDArray[np.floating]:
@@ -147,14 +171,18 @@ class SlidingRms:
 class SignalPath:
     """Samples in, features out: sliding RMS, mu-law, standardisation. One feature vector per sample."""
 
-    def __init__(self, config: SignalPathConfig, statistics: FeatureStatistics | None = None) -> None:
+    def __init__(
+        self, config: SignalPathConfig, statistics: FeatureStatistics | None = None
+    ) -> None:
         """Prepare the path; without statistics the features are left unstandardised.
 
         Raises:
             ValueError: the statistics are for another number of channels.
         """
         if statistics is not None and len(statistics.mean) != config.channels:
-            raise ValueError(f'statistics of {len(statistics.mean)} channels for a path of {config.channels}')
+            raise ValueError(
+                f'statistics of {len(statistics.mean)} channels for a path of {config.channels}'
+            )
         self._config = config
         self._rms = SlidingRms(config.window_length, config.channels)
         self._standardise = statistics if config.standardise else None
@@ -202,14 +230,18 @@ class LongExposure:
     decoder gets K images per exposure while each stream still sees consecutive images that do not overlap.
     """
 
-    def __init__(self, length: int, channels: int, *, column_step: int = 1, streams: int = 1) -> None:
+    def __init__(
+        self, length: int, channels: int, *, column_step: int = 1, streams: int = 1
+    ) -> None:
         """Prepare to cut images that span `length` samples and hold every `column_step`-th of them, the newest included.
 
         Raises:
             ValueError: more streams than samples in an image.
         """
         if not 1 <= streams <= length:
-            raise ValueError(f'{streams} streams over images of {length} samples; allowed are 1 to {length}')
+            raise ValueError(
+                f'{streams} streams over images of {length} samples; allowed are 1 to {length}'
+            )
         self.length = length
         self._column_step = column_step
         self._streams = streams
@@ -231,7 +263,9 @@ class LongExposure:
             done += self._missing
             self._append(features[done - self._missing : done])
             span = self._buffer[self._filled - self.length : self._filled]
-            images.append(Image(self._images % self._streams, done - 1, columns_of(span, self._column_step)))
+            images.append(
+                Image(self._images % self._streams, done - 1, columns_of(span, self._column_step))
+            )
             self._missing = self._end_of(self._images + 1) - self._end_of(self._images)
             self._images += 1
         self._append(features[done:])

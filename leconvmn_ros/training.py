@@ -1,27 +1,44 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Training of LE-ConvMN: truncated back-propagation through time over lanes, the epoch chosen on validation data."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
+import time
 from typing import NamedTuple
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
-
 from leconvmn_ros.alignment import reference_joints
-from leconvmn_ros.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord, package_version
+from leconvmn_ros.checkpoint import (
+    Checkpoint,
+    Description,
+    JointOutput,
+    package_version,
+    TrainingRecord,
+)
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig, State
-from leconvmn_ros.protocol import HoldOut, Role, default_hold_out
+from leconvmn_ros.protocol import default_hold_out, HoldOut, Role
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
-from leconvmn_ros.training_data import Lanes, Segment, arrange_lanes, cut_segments, features_of
+from leconvmn_ros.training_data import arrange_lanes, cut_segments, features_of, Lanes, Segment
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+import torch
+from torch import nn, Tensor
 
 
 class TrainingSettings(BaseModel):
@@ -29,17 +46,29 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
-    planes: tuple[int, ...] = Field(default=(64, 32), description='hidden planes of all layers but the last')
+    planes: tuple[int, ...] = Field(
+        default=(64, 32), description='hidden planes of all layers but the last'
+    )
     exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
-    column_period: float = Field(default=0, ge=0, le=1, description='time between columns (s); 0 = every sample')
+    column_period: float = Field(
+        default=0, ge=0, le=1, description='time between columns (s); 0 = every sample'
+    )
     rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
     epochs: int = Field(default=60, ge=1, le=10_000, description='passes over the training data')
-    learning_rate: float = Field(default=3e-3, gt=0, le=1, description='peak of the one-cycle schedule')
+    learning_rate: float = Field(
+        default=3e-3, gt=0, le=1, description='peak of the one-cycle schedule'
+    )
     weight_decay: float = Field(default=1e-2, ge=0, le=1, description='of AdamW')
     lanes: int = Field(default=4, ge=1, le=256, description='sequences trained in parallel')
-    truncation: int = Field(default=10, ge=1, le=1000, description='images per back-propagation through time')
-    gradient_norm: float = Field(default=1.0, gt=0, description='gradients are clipped to this norm')
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description='of initial weights and order of the data')
+    truncation: int = Field(
+        default=10, ge=1, le=1000, description='images per back-propagation through time'
+    )
+    gradient_norm: float = Field(
+        default=1.0, gt=0, description='gradients are clipped to this norm'
+    )
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description='of initial weights and order of the data'
+    )
 
 
 PRESETS = {
@@ -119,9 +148,13 @@ def train(
     return Checkpoint(description, fit.weights)
 
 
-def _prepare(recordings: Sequence[Recording], settings: TrainingSettings, hold_out: HoldOut) -> _Data:
+def _prepare(
+    recordings: Sequence[Recording], settings: TrainingSettings, hold_out: HoldOut
+) -> _Data:
     names = _common_joints(recordings)
-    segments = [segment for recording in recordings for segment in cut_segments(recording, names, hold_out)]
+    segments = [
+        segment for recording in recordings for segment in cut_segments(recording, names, hold_out)
+    ]
     training = [segment for segment in segments if segment.role is Role.TRAINING]
     validation = [segment for segment in segments if segment.role is Role.VALIDATION]
     if not training or not validation:
@@ -140,22 +173,34 @@ def _prepare(recordings: Sequence[Recording], settings: TrainingSettings, hold_o
     statistics = FeatureStatistics.of(np.concatenate(features_of(training, path, None)))
     joints = _outputs(names, np.concatenate([segment.angles for segment in training]))
 
-    def standardised(part: list[Segment]) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    def standardised(
+        part: list[Segment],
+    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
-        return features_of(part, path, statistics), [((s.angles - mean) / scale).astype(np.float32) for s in part]
+        return features_of(part, path, statistics), [
+            ((s.angles - mean) / scale).astype(np.float32) for s in part
+        ]
 
     return _Data(path, statistics, joints, standardised(training), standardised(validation))
 
 
 def _common_joints(recordings: Sequence[Recording]) -> tuple[str, ...]:
-    sources = {(r.chunks[0].samples.shape[1], r.chunks[0].sampling_rate) for r in recordings if r.chunks}
+    sources = {
+        (r.chunks[0].samples.shape[1], r.chunks[0].sampling_rate) for r in recordings if r.chunks
+    }
     if len(sources) > 1:
-        raise RecordingError(f'recordings of different electrodes (channels, Hz): {sorted(sources)}; they must agree')
+        raise RecordingError(
+            f'recordings of different electrodes (channels, Hz): {sorted(sources)}; they must agree'
+        )
     joints = {reference_joints(r.reference) for r in recordings if r.reference is not None}
     if len(joints) > 1:
-        raise RecordingError(f'recordings with different reference joints: {sorted(joints)}; they must agree')
+        raise RecordingError(
+            f'recordings with different reference joints: {sorted(joints)}; they must agree'
+        )
     if not joints:
-        raise RecordingError(f'no reference angles in {", ".join(recording.name for recording in recordings)}')
+        raise RecordingError(
+            f'no reference angles in {", ".join(recording.name for recording in recordings)}'
+        )
     return joints.pop()
 
 
@@ -180,10 +225,15 @@ class _Fit(NamedTuple):
 
 
 def _fit(
-    model: LeConvMn, data: _Data, settings: TrainingSettings, on_epoch: Callable[[EpochReport], None] | None
+    model: LeConvMn,
+    data: _Data,
+    settings: TrainingSettings,
+    on_epoch: Callable[[EpochReport], None] | None,
 ) -> _Fit:
     rng = np.random.default_rng(settings.seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     validation = arrange_lanes(*data.validation, data.signal_path, lanes=16)
     best = _Fit(0, float('inf'), {})
     for epoch in range(1, settings.epochs + 1):
@@ -191,16 +241,28 @@ def _fit(
         training_loss = _train_epoch(model, lanes, optimiser, settings, epoch)
         validation_loss = _validate(model, validation)
         if validation_loss < best.loss:
-            best = _Fit(epoch, validation_loss, {k: v.detach().cpu().clone() for k, v in model.state_dict().items()})
+            best = _Fit(
+                epoch,
+                validation_loss,
+                {k: v.detach().cpu().clone() for k, v in model.state_dict().items()},
+            )
         if on_epoch is not None:
-            on_epoch(EpochReport(epoch, settings.epochs, training_loss, validation_loss, best.epoch))
+            on_epoch(
+                EpochReport(epoch, settings.epochs, training_loss, validation_loss, best.epoch)
+            )
     if not best.weights:
-        raise RecordingError(f'training diverged: the loss was never finite at learning rate {settings.learning_rate}')
+        raise RecordingError(
+            f'training diverged: the loss was never finite at learning rate {settings.learning_rate}'
+        )
     return best
 
 
 def _train_epoch(
-    model: LeConvMn, lanes: Lanes, optimiser: torch.optim.Optimizer, settings: TrainingSettings, epoch: int
+    model: LeConvMn,
+    lanes: Lanes,
+    optimiser: torch.optim.Optimizer,
+    settings: TrainingSettings,
+    epoch: int,
 ) -> float:
     model.train()
     steps = len(lanes.images)
@@ -208,9 +270,13 @@ def _train_epoch(
     total = 0.0
     for first in range(0, steps, settings.truncation):
         for group in optimiser.param_groups:
-            group['lr'] = _one_cycle((epoch - 1 + first / steps) / settings.epochs, settings.learning_rate)
+            group['lr'] = _one_cycle(
+                (epoch - 1 + first / steps) / settings.epochs, settings.learning_rate
+            )
         state = [(h.detach(), c.detach()) for h, c in state]
-        loss, state = _run(model, lanes, range(first, min(steps, first + settings.truncation)), state)
+        loss, state = _run(
+            model, lanes, range(first, min(steps, first + settings.truncation)), state
+        )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
@@ -233,9 +299,13 @@ def _validate(model: LeConvMn, lanes: Lanes) -> float:
 def _run(model: LeConvMn, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State]:
     """Run some steps and return the mean squared error over the used outputs, and the state after them."""
     device = model.head.weight.device
-    images, targets = (torch.from_numpy(a[steps.start : steps.stop]).to(device) for a in (lanes.images, lanes.targets))
+    images, targets = (
+        torch.from_numpy(a[steps.start : steps.stop]).to(device)
+        for a in (lanes.images, lanes.targets)
+    )
     used, kept = (
-        torch.from_numpy(a[steps.start : steps.stop]).to(device, torch.float32) for a in (lanes.used, ~lanes.fresh)
+        torch.from_numpy(a[steps.start : steps.stop]).to(device, torch.float32)
+        for a in (lanes.used, ~lanes.fresh)
     )
     outputs = []
     for step in range(len(steps)):

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Recordings cut into what a model may learn from, and those pieces arranged for recurrent training.
 
 A segment is cut out of the samples before any feature is computed, and its features start afresh: nothing of a
@@ -10,15 +22,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
 from leconvmn_ros.alignment import angles_at
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.intake import Intake
 from leconvmn_ros.protocol import HoldOut, Role
 from leconvmn_ros.recording import NANOSECONDS, Recording
-from leconvmn_ros.signal_path import FeatureStatistics, SignalPath, SignalPathConfig, columns_of
+from leconvmn_ros.signal_path import columns_of, FeatureStatistics, SignalPath, SignalPathConfig
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,9 @@ def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) 
         edges = np.flatnonzero(np.diff(roles)) + 1
         for first, last in pairwise([0, *edges.tolist(), len(roles)]):
             if roles[first] >= 0:
-                segments.append(Segment(Role(roles[first]), samples[first:last], angles[first:last]))
+                segments.append(
+                    Segment(Role(roles[first]), samples[first:last], angles[first:last])
+                )
     if not segments:
         raise RecordingError(f'{recording.name}: the reference angles and the EMG share no time')
     return segments
@@ -92,7 +105,9 @@ def _runs(recording: Recording) -> list[tuple[NDArray[np.float32], NDArray[np.in
                 runs.append([])
             offsets = np.round(np.arange(len(piece.samples)) * NANOSECONDS / first.sampling_rate)
             runs[-1].append((piece.samples, piece.stamp_ns + offsets.astype(np.int64)))
-    return [(np.concatenate([p[0] for p in run]), np.concatenate([p[1] for p in run])) for run in runs]
+    return [
+        (np.concatenate([p[0] for p in run]), np.concatenate([p[1] for p in run])) for run in runs
+    ]
 
 
 def features_of(
@@ -127,10 +142,14 @@ def arrange_lanes(
     image_length = config.image_length
     order = [i for i, feature in enumerate(features) if len(feature) >= image_length]
     if not order:
-        raise RecordingError(f'no stretch of the recording holds a whole image of {image_length} samples')
+        raise RecordingError(
+            f'no stretch of the recording holds a whole image of {image_length} samples'
+        )
     if rng is not None:
         rng.shuffle(order)
-    rows: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = [[] for _ in range(min(lanes, len(order)))]
+    rows: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = [
+        [] for _ in range(min(lanes, len(order)))
+    ]
     lengths = [0] * len(rows)
     for index in order:
         spare = len(features[index]) - image_length
@@ -151,7 +170,9 @@ def _images(
     return images, targets[length - 1 : count * length : length]
 
 
-def _side_by_side(rows: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]], steps: int) -> Lanes:
+def _side_by_side(
+    rows: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]], steps: int
+) -> Lanes:
     images, angles = rows[0][0]
     lanes = Lanes(
         images=np.zeros((steps, len(rows), *images.shape[1:]), dtype=np.float32),

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The whole way in one command: a recording, a decoder trained on it, and a replay over ROS 2 that is scored.
 
 Without RECORDING a synthetic subject is made. With a Ninapro .mat file or a bag, that is used. Replay,
@@ -13,8 +25,6 @@ from pathlib import Path
 import time
 from typing import Any
 
-from rich.console import Console
-
 from leconvmn_ros.bags import open_bag, read_bag, write_bag
 from leconvmn_ros.checkpoint import DESCRIPTION_FILE, load_checkpoint, package_version
 from leconvmn_ros.errors import CheckpointError, ConfigurationError
@@ -25,17 +35,33 @@ from leconvmn_ros.recording import NANOSECONDS, SampledSubject
 from leconvmn_ros.reports import score_table_text
 from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
 from leconvmn_ros.training import EpochReport, PRESETS, train
+from rich.console import Console
 
+# With these on both sides a reader that is late holds the writer back, and nothing is lost.
+LOSSLESS = {
+    f'qos_overrides./{topic}.{side}.{policy}': value
+    for topic in ('emg', 'joint_states', 'joint_states_reference')
+    for side in ('subscription', 'publisher')
+    for policy, value in (('reliability', 'reliable'), ('history', 'keep_all'))
+}
 # Processes are looked at this often (s).
 POLL_PERIOD = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('recording', nargs='?', type=Path, metavar='RECORDING', help='a Ninapro .mat file or a bag')
-    parser.add_argument('--output', type=Path, default=Path('demo'), metavar='FOLDER', help='where everything goes')
-    parser.add_argument('--preset', choices=sorted(PRESETS), default='small', help='size of the network')
-    parser.add_argument('--rate', type=float, default=8.0, help='speed of the replay; 1 = real time, 0 = no limit')
+    parser.add_argument(
+        'recording', nargs='?', type=Path, metavar='RECORDING', help='a Ninapro .mat file or a bag'
+    )
+    parser.add_argument(
+        '--output', type=Path, default=Path('demo'), metavar='FOLDER', help='where everything goes'
+    )
+    parser.add_argument(
+        '--preset', choices=sorted(PRESETS), default='small', help='size of the network'
+    )
+    parser.add_argument(
+        '--rate', type=float, default=8.0, help='speed of the replay; 1 = real time, 0 = no limit'
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,7 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
     _prepare_checkpoint(checkpoint, bag, arguments.preset)
     results = folder / 'results'
     report = _replay(bag, checkpoint, results, arguments.rate)
-    Console().print(score_table_text(report, f'{bag.name}: {report["count"]} held-out estimates over ROS 2'))
+    Console().print(
+        score_table_text(report, f'{bag.name}: {report["count"]} held-out estimates over ROS 2')
+    )
     latency = report['latency_ms']
     if latency and arguments.rate == 1:
         print(f'latency {latency["median"]:.1f} ms (p99 {latency["p99"]:.1f} ms)')
@@ -64,7 +92,9 @@ def _prepare_bag(recording: Path | None, folder: Path) -> Path:
     if bag.is_dir():
         return bag
     with progress_bar(f'make {bag}') as progress:
-        subject: SampledSubject = synthesize(SyntheticSubjectConfig()) if recording is None else read_ninapro(recording)
+        subject: SampledSubject = (
+            synthesize(SyntheticSubjectConfig()) if recording is None else read_ninapro(recording)
+        )
         write_bag(subject, bag, progress=progress)
     return bag
 
@@ -95,15 +125,12 @@ def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> None:
 
 def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str, Any]:
     """Run the three nodes until the evaluator is done, and return its report."""
-    lossless = {
-        f'qos_overrides./{topic}.subscription.{policy}': value
-        for topic in ('emg', 'joint_states', 'joint_states_reference')
-        for policy, value in (('reliability', 'reliable'), ('history', 'keep_all'))
-    }
     with node_processes(results) as launcher, progress_bar('replay over ROS 2') as progress:
-        launcher.start('decoder', {'checkpoint': checkpoint} | lossless)
-        evaluator = launcher.start('evaluator', {'checkpoint': checkpoint, 'output': results} | lossless)
-        launcher.start('replay', {'bag': bag, 'rate': float(rate), 'subscribers': 2})
+        launcher.start('decoder', {'checkpoint': checkpoint} | LOSSLESS)
+        evaluator = launcher.start(
+            'evaluator', {'checkpoint': checkpoint, 'output': results} | LOSSLESS
+        )
+        launcher.start('replay', {'bag': bag, 'rate': float(rate), 'subscribers': 2} | LOSSLESS)
         with open_bag(bag) as opened:
             duration = (opened.end_ns - opened.start_ns) / NANOSECONDS / (rate or 10)
         started = time.monotonic()
@@ -120,11 +147,16 @@ def _check(launcher: Launcher) -> None:
     if failed := launcher.failed():
         lines = failed.log.read_text(encoding='utf-8', errors='replace').splitlines()[-5:]
         raise ConfigurationError(
-            f'{failed.name} ended with code {failed.process.returncode}, see {failed.log}:\n' + '\n'.join(lines)
+            f'{failed.name} ended with code {failed.process.returncode}, see {failed.log}:\n'
+            + '\n'.join(lines)
         )
 
 
 def _last_remark(node: NodeProcess) -> str:
     """Return the score in the newest live report of the evaluator, empty if there is none yet."""
-    reports = [line for line in node.log.read_text(encoding='utf-8', errors='replace').splitlines() if 'CC ' in line]
+    reports = [
+        line
+        for line in node.log.read_text(encoding='utf-8', errors='replace').splitlines()
+        if 'CC ' in line
+    ]
     return reports[-1].partition(': ')[2].partition(';')[0] if reports else ''

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Decode bags with a checkpoint, without ROS, and score them.
 
 The decoder is the one that the ROS node runs. By default only what the training held out is scored; the
@@ -10,41 +22,57 @@ over all of them together.
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-import torch
-
 from leconvmn_ros.bags import read_bag
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.commands.train import add_topic_arguments
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recording, join
 from leconvmn_ros.plots import plot_comparison
 from leconvmn_ros.progress import progress_bar
 from leconvmn_ros.recording import JointTrack, Recording
 from leconvmn_ros.reports import score_table_text, write_estimates, write_json
+from rich.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote')
-    parser.add_argument('bags', nargs='+', type=Path, metavar='BAG', help='recordings with reference angles')
+    parser.add_argument(
+        'checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
+    )
+    parser.add_argument(
+        'bags', nargs='+', type=Path, metavar='BAG', help='recordings with reference angles'
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the scores here')
-    parser.add_argument('--plot', type=Path, metavar='FILE.png', help='draw estimate over truth here')
-    parser.add_argument('--estimates', type=Path, metavar='FILE.csv', help='write all estimates here (one bag only)')
-    parser.add_argument('--part', choices=('test', 'all'), default='test', help='score what was held out, or everything')
-    parser.add_argument('--output-rate', type=float, default=DEFAULT_OUTPUT_RATE, help='estimates per second (Hz)')
+    parser.add_argument(
+        '--plot', type=Path, metavar='FILE.png', help='draw estimate over truth here'
+    )
+    parser.add_argument(
+        '--estimates',
+        type=Path,
+        metavar='FILE.csv',
+        help='write all estimates here (one bag only)',
+    )
+    parser.add_argument(
+        '--part',
+        choices=('test', 'all'),
+        default='test',
+        help='score what was held out, or everything',
+    )
+    parser.add_argument(
+        '--output-rate', type=float, default=DEFAULT_OUTPUT_RATE, help='estimates per second (Hz)'
+    )
     add_topic_arguments(parser)
     parser.add_argument('--device', default='auto', help='torch device: auto, cpu, cuda')
-    parser.add_argument('--threads', type=int, help='CPU threads')
+    parser.add_argument(
+        '--threads', type=int, default=0, help='CPU threads, 0 = as few as keep up'
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Decode, score, show, write."""
     if arguments.estimates and len(arguments.bags) > 1:
         raise ConfigurationError(f'--estimates takes one bag, got {len(arguments.bags)}')
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     checkpoint = load_checkpoint(arguments.checkpoint)
     comparisons = []
     for path in arguments.bags:
@@ -69,8 +97,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _decode(checkpoint: Checkpoint, recording: Recording, arguments: argparse.Namespace) -> JointTrack:
+def _decode(
+    checkpoint: Checkpoint, recording: Recording, arguments: argparse.Namespace
+) -> JointTrack:
     decoder = Decoder(checkpoint, output_rate=arguments.output_rate, device=arguments.device)
+    warm_up_with_threads(decoder, arguments.threads)
     with progress_bar(f'decode {recording.name}') as progress:
         estimates = decode_recording(decoder, recording, progress)
     if len(estimates.stamps_ns) == 0:
@@ -81,7 +112,9 @@ def _decode(checkpoint: Checkpoint, recording: Recording, arguments: argparse.Na
     return estimates
 
 
-def _compare(checkpoint: Checkpoint, recording: Recording, estimates: JointTrack, part: str) -> Comparison:
+def _compare(
+    checkpoint: Checkpoint, recording: Recording, estimates: JointTrack, part: str
+) -> Comparison:
     if recording.reference is None:
         raise RecordingError(f'{recording.name} has no reference angles to score against')
     hold_out = checkpoint.description.training.hold_out if part == 'test' else None

@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Make the bag of a synthetic subject: finger movements, the muscles behind them, and their EMG on a ring of electrodes.
 
 For trying things out without data. The same seed gives the same subject.
@@ -8,25 +20,31 @@ For trying things out without data. The same seed gives the same subject.
 import argparse
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from leconvmn_ros.bags import write_bag
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.progress import progress_bar
-from leconvmn_ros.synthetic import SyntheticSubjectConfig, synthesize
+from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
+from pydantic import ValidationError
 
 OPTIONS = ('channels', 'sampling_rate', 'movements', 'repetitions', 'seed')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; those of the subject come from its configuration."""
-    parser.add_argument('--output', required=True, type=Path, metavar='BAG', help='folder of the new bag')
+    parser.add_argument(
+        '--output', required=True, type=Path, metavar='BAG', help='folder of the new bag'
+    )
     for name in OPTIONS:
         field = SyntheticSubjectConfig.model_fields[name]
         parser.add_argument(
-            f'--{name.replace("_", "-")}', type=field.annotation, default=field.default, help=field.description
+            f'--{name.replace("_", "-")}',
+            type=field.annotation,
+            default=field.default,
+            help=field.description,
         )
-    parser.add_argument('--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)')
+    parser.add_argument(
+        '--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)'
+    )
     parser.add_argument('--overwrite', action='store_true', help='replace a bag that is there')
 
 
@@ -36,11 +54,19 @@ def run(arguments: argparse.Namespace) -> int:
         config = SyntheticSubjectConfig(**{name: getattr(arguments, name) for name in OPTIONS})
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        raise ConfigurationError(f'{problem["loc"]}: {problem["msg"]}, got {problem["input"]!r}') from error
+        raise ConfigurationError(
+            f'{problem["loc"]}: {problem["msg"]}, got {problem["input"]!r}'
+        ) from error
     with progress_bar('synthesize') as progress:
         subject = synthesize(config)
         write_bag(
-            subject, arguments.output, chunk_duration=arguments.chunk, overwrite=arguments.overwrite, progress=progress
+            subject,
+            arguments.output,
+            chunk_duration=arguments.chunk,
+            overwrite=arguments.overwrite,
+            progress=progress,
         )
-    print(f'{arguments.output}: {config.channels} channels at {config.sampling_rate:g} Hz, {config.duration:.0f} s')
+    print(
+        f'{arguments.output}: {config.channels} channels at {config.sampling_rate:g} Hz, {config.duration:.0f} s'
+    )
     return 0

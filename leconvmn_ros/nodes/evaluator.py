@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The evaluator node: how good and how fast the estimates on `joint_states` are.
 
 Subscribes `joint_states` (estimate), `joint_states_reference`, `movement_label` and `emg`. Reports
@@ -8,12 +20,6 @@ while it runs; at the end writes `scores.json`, `estimates.csv` and `estimates.p
 
 from pathlib import Path
 from typing import Any
-
-from rclpy.node import Node
-from rclpy.subscription import Subscription
-from rclpy.task import Future
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
 
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.emg_message import chunk_from_message, stamp_to_ns
@@ -25,6 +31,11 @@ from leconvmn_ros.plots import plot_comparison
 from leconvmn_ros.protocol import HoldOut
 from leconvmn_ros.reports import write_estimates, write_json
 from leconvmn_ros.session import Session
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 
 # After the replay has ended, what is still under way arrives within this time (s).
 SETTLING_TIME = 1.0
@@ -43,7 +54,12 @@ class EvaluatorNode(Node):
         super().__init__('evaluator')
         self.done = Future()
         declare(self, 'output', 'evaluation', 'folder for the results')
-        declare(self, 'checkpoint', '', 'score only what this decoder held out; empty = score everything')
+        declare(
+            self,
+            'checkpoint',
+            '',
+            'score only what this decoder held out; empty = score everything',
+        )
         declare(self, 'report_period', 5.0, 'time between live reports (s)', allowed=(0.1, 3600.0))
         declare(self, 'exit_when_done', True, 'end when the replay says that it is over')
         self._session = Session(self._hold_out())
@@ -61,13 +77,25 @@ class EvaluatorNode(Node):
 
     def _subscribe(self) -> None:
         self._estimate = self.create_subscription(
-            JointState, 'joint_states', self._on_estimate, JOINT_STATES, qos_overriding_options=overridable()
+            JointState,
+            'joint_states',
+            self._on_estimate,
+            JOINT_STATES,
+            qos_overriding_options=overridable(),
         )
         self._reference = self.create_subscription(
-            JointState, 'joint_states_reference', self._on_reference, JOINT_STATES, qos_overriding_options=overridable()
+            JointState,
+            'joint_states_reference',
+            self._on_reference,
+            JOINT_STATES,
+            qos_overriding_options=overridable(),
         )
         self.create_subscription(
-            MovementLabel, 'movement_label', self._on_label, LATCHED, qos_overriding_options=overridable()
+            MovementLabel,
+            'movement_label',
+            self._on_label,
+            LATCHED,
+            qos_overriding_options=overridable(),
         )
         self.create_subscription(Bool, 'replay_done', self._on_replay_done, LATCHED)
 
@@ -80,13 +108,19 @@ class EvaluatorNode(Node):
     def _on_estimate(self, message: JointState, info: dict[str, int]) -> None:
         self._quiet = 0.0
         stamp_ns = stamp_to_ns(message.header.stamp)
-        self._session.add_estimate(stamp_ns, message.name, message.position, info['received_timestamp'])
+        self._session.add_estimate(
+            stamp_ns, message.name, message.position, info['received_timestamp']
+        )
 
     def _on_reference(self, message: JointState) -> None:
-        self._session.add_reference(stamp_to_ns(message.header.stamp), message.name, message.position)
+        self._session.add_reference(
+            stamp_to_ns(message.header.stamp), message.name, message.position
+        )
 
     def _on_label(self, message: MovementLabel) -> None:
-        self._session.add_label(stamp_to_ns(message.header.stamp), message.movement, message.repetition)
+        self._session.add_label(
+            stamp_to_ns(message.header.stamp), message.movement, message.repetition
+        )
 
     def _on_replay_done(self, message: Bool) -> None:
         self._replay_over = message.data
@@ -100,7 +134,11 @@ class EvaluatorNode(Node):
                 EmgArray, 'emg', self._on_emg, EMG_INPUT, qos_overriding_options=overridable()
             )
         self._quiet += 0.1
-        if self._replay_over and self._quiet > SETTLING_TIME and self.get_parameter('exit_when_done').value:
+        if (
+            self._replay_over
+            and self._quiet > SETTLING_TIME
+            and self.get_parameter('exit_when_done').value
+        ):
             self.done.set_result(self._finish())
 
     def _report_live(self) -> None:

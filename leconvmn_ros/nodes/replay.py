@@ -1,5 +1,17 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """The replay node: plays a bag, topic by topic under its own (relative) name, with `/clock`.
 
 Publishes `replay_done` (latched) when the bag is over; the service `~/pause` holds and resumes.
@@ -12,6 +24,13 @@ from threading import Thread
 import time
 from typing import Any
 
+from leconvmn_ros.bags import open_bag, OpenBag
+from leconvmn_ros.emg_message import stamp_to_ns
+from leconvmn_ros.errors import ConfigurationError, LeconvmnError
+from leconvmn_ros.nodes.quality_of_service import EMG_OUTPUT, LATCHED, LOSSLESS, overridable
+from leconvmn_ros.nodes.running import declare, run_node
+from leconvmn_ros.playback import Playback
+from leconvmn_ros.recording import NANOSECONDS
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -21,14 +40,6 @@ from rclpy.task import Future
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
-
-from leconvmn_ros.bags import OpenBag, open_bag
-from leconvmn_ros.emg_message import stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError
-from leconvmn_ros.nodes.quality_of_service import EMG_OUTPUT, LATCHED, LOSSLESS
-from leconvmn_ros.nodes.running import declare, run_node
-from leconvmn_ros.playback import Playback
-from leconvmn_ros.recording import NANOSECONDS
 
 # What a recorder picks up beside the data; playing it back would upset the running system.
 NEVER_PLAYED = {'clock', 'rosout', 'parameter_events', 'replay_done'}
@@ -49,15 +60,44 @@ class ReplayNode(Node):
         super().__init__('replay')
         self.done = Future()
         declare(self, 'bag', '', 'rosbag2 folder to play')
-        declare(self, 'rate', 1.0, 'bag seconds per second; 0 = as fast as reliable readers take it', allowed=(0.0, 1000.0))
-        declare(self, 'start_offset', 0.0, 'where to start (s after the start of the bag)', allowed=(0.0, 1e6))
+        declare(
+            self,
+            'rate',
+            1.0,
+            'bag seconds per second; 0 = as fast as reliable readers take it',
+            allowed=(0.0, 1000.0),
+        )
+        declare(
+            self,
+            'start_offset',
+            0.0,
+            'where to start (s after the start of the bag)',
+            allowed=(0.0, 1e6),
+        )
         declare(self, 'duration', 0.0, 'how much to play (s), 0 = to the end', allowed=(0.0, 1e6))
         declare(self, 'loop', False, 'start again at the end')
-        declare(self, 'stamps', 'original', "header stamps: 'original', or 'now' = shifted to the present")
+        declare(
+            self,
+            'stamps',
+            'original',
+            "header stamps: 'original', or 'now' = shifted to the present",
+        )
         declare(self, 'publish_clock', True, 'publish bag time on /clock')
         declare(self, 'start_paused', False, 'wait for ~/pause with data: false')
-        declare(self, 'subscribers', 0, 'wait until so many have subscribed to the EMG', allowed=(0, 100))
-        declare(self, 'subscriber_timeout', 10.0, 'wait so long for them (s), then play anyway', allowed=(0.0, 3600.0))
+        declare(
+            self,
+            'subscribers',
+            0,
+            'wait until so many have subscribed to the EMG',
+            allowed=(0, 100),
+        )
+        declare(
+            self,
+            'subscriber_timeout',
+            10.0,
+            'wait so long for them (s), then play anyway',
+            allowed=(0.0, 3600.0),
+        )
         self._playback = Playback(self.get_parameter('rate').value)
         if self.get_parameter('start_paused').value:
             self._playback.pause()
@@ -76,7 +116,9 @@ class ReplayNode(Node):
     def _stamps_now(self) -> bool:
         stamps = self.get_parameter('stamps').value
         if stamps not in {'original', 'now'}:
-            raise ConfigurationError(f"parameter stamps is {stamps!r}; allowed are 'original' and 'now'")
+            raise ConfigurationError(
+                f"parameter stamps is {stamps!r}; allowed are 'original' and 'now'"
+            )
         return bool(stamps == 'now')
 
     def _open(self) -> OpenBag:
@@ -91,9 +133,13 @@ class ReplayNode(Node):
             return
         message_class = _message_class(type_name)
         if message_class is None:
-            self.get_logger().warning(f'{topic} is left out: its type {type_name} is not installed')
+            self.get_logger().warning(
+                f'{topic} is left out: its type {type_name} is not installed'
+            )
             return
-        self._players[topic] = self.create_publisher(message_class, name, self._profile(type_name))
+        self._players[topic] = self.create_publisher(
+            message_class, name, self._profile(type_name), qos_overriding_options=overridable()
+        )
 
     def _profile(self, type_name: str) -> QoSProfile:
         if type_name in LATCHED_TYPES:
@@ -128,7 +174,9 @@ class ReplayNode(Node):
             publisher.wait_for_all_acked(Duration(seconds=30))
         self._over.publish(Bool(data=True))
         self._over.wait_for_all_acked(Duration(seconds=5))
-        self.get_logger().info(f'done: {count} messages of {(end_ns - start_ns) / NANOSECONDS:.1f} s played')
+        self.get_logger().info(
+            f'done: {count} messages of {(end_ns - start_ns) / NANOSECONDS:.1f} s played'
+        )
         return 0
 
     def _play_once(self, start_ns: int, end_ns: int) -> int | None:
@@ -165,21 +213,33 @@ class ReplayNode(Node):
 
     def _span(self) -> tuple[int, int]:
         """Return log times of the first and the last message to play (ns)."""
-        offset, duration = (self.get_parameter(name).value for name in ('start_offset', 'duration'))
+        offset, duration = (
+            self.get_parameter(name).value for name in ('start_offset', 'duration')
+        )
         start_ns = self._bag.start_ns + round(offset * NANOSECONDS)
         if start_ns > self._bag.end_ns:
             length = (self._bag.end_ns - self._bag.start_ns) / NANOSECONDS
-            raise ConfigurationError(f'start_offset {offset} s is beyond the end of the bag, which has {length:g} s')
+            raise ConfigurationError(
+                f'start_offset {offset} s is beyond the end of the bag, which has {length:g} s'
+            )
         end_ns = start_ns + round(duration * NANOSECONDS) if duration else self._bag.end_ns
         return start_ns, min(end_ns, self._bag.end_ns)
 
     def _wait_for_subscribers(self) -> None:
-        wanted, timeout = (self.get_parameter(name).value for name in ('subscribers', 'subscriber_timeout'))
-        emg = [p for topic, p in self._players.items() if self._bag.topics[topic].type_name.endswith('/EmgArray')]
+        wanted, timeout = (
+            self.get_parameter(name).value for name in ('subscribers', 'subscriber_timeout')
+        )
+        emg = [
+            p
+            for topic, p in self._players.items()
+            if self._bag.topics[topic].type_name.endswith('/EmgArray')
+        ]
         deadline = time.monotonic() + timeout
         while any(publisher.get_subscription_count() < wanted for publisher in emg):
             if time.monotonic() > deadline:
-                self.get_logger().warning(f'fewer than {wanted} subscribers after {timeout:g} s, playing all the same')
+                self.get_logger().warning(
+                    f'fewer than {wanted} subscribers after {timeout:g} s, playing all the same'
+                )
                 return
             time.sleep(0.02)
 

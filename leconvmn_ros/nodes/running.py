@@ -1,18 +1,29 @@
 # Copyright 2026 The leconvmn_ros authors
-# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
 """Start, spin and end of a node process, and its parameters: the same for all nodes of this package."""
 
-import sys
 from collections.abc import Callable
+import sys
 from typing import Protocol, TypeVar
 
-import rclpy
+from leconvmn_ros.errors import ConfigurationError, LeconvmnError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
-
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError
 
 Value = TypeVar('Value', bool, int, float, str)
 
@@ -57,7 +68,12 @@ def _run(make_node: Callable[[], FinishingNode]) -> int:
 
 
 def declare(
-    node: Node, name: str, default: Value, description: str, *, allowed: tuple[Value, Value] | None = None
+    node: Node,
+    name: str,
+    default: Value,
+    description: str,
+    *,
+    allowed: tuple[Value, Value] | None = None,
 ) -> None:
     """Declare a read-only parameter with its description and, for numbers, the range that is allowed.
 
@@ -66,12 +82,17 @@ def declare(
     """
     descriptor = ParameterDescriptor(description=description, read_only=True)
     if allowed is not None and isinstance(default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=allowed[0], to_value=allowed[1])]
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=allowed[0], to_value=allowed[1])
+        ]
     elif allowed is not None:
         descriptor.integer_range = [IntegerRange(from_value=allowed[0], to_value=allowed[1])]
     try:
         node.declare_parameter(name, default, descriptor)
-    except (rclpy.exceptions.InvalidParameterTypeException, rclpy.exceptions.InvalidParameterValueException) as error:
+    except (
+        rclpy.exceptions.InvalidParameterTypeException,
+        rclpy.exceptions.InvalidParameterValueException,
+    ) as error:
         allowed_text = f' from {allowed[0]} to {allowed[1]}' if allowed else ''
         raise ConfigurationError(
             f'parameter {name}: {error}; allowed is a {type(default).__name__}{allowed_text} ({description})'
