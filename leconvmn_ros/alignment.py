@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reference angles at the times of something else: by stamp and by joint name, never by position in an array."""
+"""Reference angles at other times: matched by stamp and by joint name, never by position."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

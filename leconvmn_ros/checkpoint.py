@@ -44,7 +44,7 @@ LARGEST_HEADER = 2**20  # bytes
 
 
 class JointOutput(BaseModel):
-    """How one output of the network becomes an angle: mean + scale * output, within lower and upper (rad)."""
+    """How an output of the network becomes an angle: mean + scale * output, then limited (rad)."""
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
@@ -99,11 +99,13 @@ class Description(BaseModel):
             raise ValueError(f'joint names {names}; each may appear once')
         if self.model.planes[-1] != len(names):
             raise ValueError(
-                f'{self.model.planes[-1]} planes in the last layer for {len(names)} joints; one per joint'
+                f'{self.model.planes[-1]} planes in the last layer for {len(names)} joints; '
+                'one per joint is needed'
             )
         if self.statistics is not None and len(self.statistics.mean) != self.signal_path.channels:
             raise ValueError(
-                f'statistics of {len(self.statistics.mean)} channels for {self.signal_path.channels}'
+                f'statistics of {len(self.statistics.mean)} channels '
+                f'for {self.signal_path.channels}'
             )
         return self
 
@@ -122,7 +124,7 @@ class Checkpoint:
         return model.eval()
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint; an older one at the same place is replaced when the new one is complete.
+        """Write the checkpoint; an older one is replaced when the new one is complete.
 
         Raises:
             CheckpointError: the place cannot be written, or holds something that is no checkpoint.
@@ -159,7 +161,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, truncated, damaged, or none of ours; the message says which.
+        CheckpointError: it is missing, truncated, damaged, or none of ours; the message says
+            which.
     """
     description = _read_description(folder)
     data = _read_weights(folder, description)
@@ -203,7 +206,8 @@ def _read_description(folder: Path) -> Description:
     path = folder / DESCRIPTION_FILE
     if not path.is_file():
         raise CheckpointError(
-            f'{folder} is no checkpoint: a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
+            f'{folder} is no checkpoint: '
+            f'a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
         )
     try:
         if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
@@ -241,7 +245,8 @@ def _read_weights(folder: Path, description: Description) -> bytes:
         size = path.stat().st_size
         if not bare < size <= bare + LARGEST_HEADER:
             raise CheckpointError(
-                f'{path} has {size} bytes; the described network needs {bare} and a header: truncated or foreign'
+                f'{path} has {size} bytes; the described network needs {bare} and a header: '
+                'truncated or foreign'
             )
         data = path.read_bytes()
     except OSError as error:

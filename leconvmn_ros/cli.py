@@ -21,7 +21,8 @@ import sys
 
 from leconvmn_ros.errors import LeconvmnError
 
-# Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C (as shells have it).
+# Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C (as shells
+# have it).
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 COMMANDS = {
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='leconvmn_ros',
         description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
-        epilog='The nodes are programs of their own: replay, decoder, evaluator (ros2 run leconvmn_ros ...).',
+        epilog='The nodes are programs of their own: replay, decoder, evaluator.',
     )
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     modules = {}

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The decoder: EMG chunks in, time-stamped joint angles out. The live node and the offline evaluation both run this."""
+"""The decoder: EMG chunks in, time-stamped joint angles out; live and offline alike."""
 
 import os
 from time import perf_counter
@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-# Estimates per second unless asked otherwise: what a hand's controller expects, at a fifth of an image's length.
+# Estimates per second unless asked otherwise: what a hand's controller expects, at a fifth of an
+# image's length.
 DEFAULT_OUTPUT_RATE = 50.0
 
 WARM_UP_STEPS = 12
@@ -48,8 +49,9 @@ class Estimate(NamedTuple):
 class Decoder:
     """Runs a checkpoint over a stream of EMG.
 
-    One recurrent stream gives one estimate per image. For a higher rate, K streams with a state of their own take
-    turns, each shifted by 1/K of an image (polyphase), so every stream sees what the network saw in training.
+    One recurrent stream gives one estimate per image. For a higher rate, K streams with a state of
+    their own take turns, each shifted by 1/K of an image (polyphase), so every stream sees what
+    the network saw in training.
     """
 
     def __init__(
@@ -63,7 +65,8 @@ class Decoder:
 
         Args:
             checkpoint: the trained decoder.
-            output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one per image.
+            output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one
+                per image.
             device: a torch device, such as 'cpu' or 'cuda'.
 
         Raises:
@@ -124,7 +127,7 @@ class Decoder:
         self._states = [self._model.initial_state() for _ in range(self._streams)]
 
     def warm_up(self) -> float:
-        """Run the network some times, so that the first real image is not slowed by first-time work.
+        """Run the network some times, so that first-time work does not slow the first image.
 
         Returns:
             Median time of one step of the network (s).
@@ -142,15 +145,16 @@ class Decoder:
     def _step(self, image: Image) -> NDArray[np.float64]:
         pixels = torch.from_numpy(image.pixels).unsqueeze(0).to(self._device)
         output, self._states[image.stream] = self._model(pixels, self._states[image.stream])
-        angles = self._mean + self._scale * output[0].double().cpu().numpy()
-        return np.clip(angles, self._lower, self._upper)
+        angles: NDArray[np.float64] = output[0].double().cpu().numpy() * self._scale + self._mean
+        return angles.clip(self._lower, self._upper)
 
 
 def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
     """Warm up and settle on a number of CPU threads for this process.
 
-    Several threads wait for one another after every layer: on a machine that does other things as well, that costs a
-    small network far more than it gains. So one thread is kept as long as it leaves three quarters of the time free.
+    Several threads wait for one another after every layer: on a machine that does other things as
+    well, that costs a small network far more than it gains. So one thread is kept as long as it
+    leaves three quarters of the time free.
 
     Args:
         decoder: the decoder to warm up.
@@ -178,7 +182,8 @@ def _streams_for(output_rate: float, exposure: float, image_length: int) -> int:
     streams = max(1, round(output_rate * exposure))
     if not output_rate >= 0 or streams > image_length:
         raise ConfigurationError(
-            f'output rate {output_rate} Hz; allowed are 0 (one estimate per image, {1 / exposure:g} Hz) '
+            f'output rate {output_rate} Hz; '
+            f'allowed are 0 (one estimate per image, {1 / exposure:g} Hz) '
             f'to {image_length / exposure:g} Hz (one per sample)'
         )
     return streams
@@ -192,6 +197,7 @@ def _device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigurationError(
-            f'device {name!r} cannot be used; allowed are auto, cpu and cuda where torch finds a GPU'
+            f'device {name!r} cannot be used; '
+            'allowed are auto, cpu, and cuda where torch finds a GPU'
         ) from error
     return device

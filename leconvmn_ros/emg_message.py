@@ -14,7 +14,8 @@
 
 """EmgArray message to samples and back, without a Python loop.
 
-Works on the message classes of rclpy and of rosbags alike: both have the fields of `msg/EmgArray.msg`.
+Works on the message classes of rclpy and of rosbags alike: both have the fields of
+`msg/EmgArray.msg`.
 """
 
 from array import array
@@ -36,8 +37,8 @@ def stamp_to_ns(stamp: Any) -> int:
 def chunk_from_message(message: Any) -> EmgChunk:
     """Read an EmgArray message.
 
-    The samples of the chunk share the memory of the message; the values themselves are not judged here
-    (NaN passes, `Intake` decides).
+    The samples of the chunk share the memory of the message; the values themselves are not judged
+    here (NaN passes, `Intake` decides).
 
     Args:
         message: an EmgArray of rclpy (samples: array.array) or of rosbags (samples: NumPy array).
@@ -54,7 +55,8 @@ def chunk_from_message(message: Any) -> EmgChunk:
         raise MalformedMessageError(f'EmgArray with {channels} channels; at least 1 is needed')
     if flat.size == 0 or flat.size % channels:
         raise MalformedMessageError(
-            f'EmgArray with {flat.size} values for {channels} channels; a positive multiple of {channels} is needed'
+            f'EmgArray with {flat.size} values for {channels} channels; '
+            f'a positive multiple of {channels} is needed'
         )
     if not (isfinite(rate) and rate > 0):
         raise MalformedMessageError(
@@ -71,7 +73,8 @@ def chunk_from_message(message: Any) -> EmgChunk:
 def fill_message(message: Any, chunk: EmgChunk) -> Any:
     """Write a chunk into an EmgArray message of rclpy and return that message.
 
-    rclpy publishes 0.0 without a word for a field of another type than its own, hence the float() and int().
+    rclpy publishes 0.0 without a word for a field of another type than its own, hence the float()
+    and int().
     """
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(
         int(chunk.stamp_ns), NANOSECONDS
@@ -80,6 +83,7 @@ def fill_message(message: Any, chunk: EmgChunk) -> Any:
     message.sampling_rate = float(chunk.sampling_rate)
     message.first_sample = int(chunk.first_sample)
     message.channels = int(chunk.samples.shape[1])
-    # An array.array made from bytes is the only fast way in: 0.4 us against 17 us for a NumPy array.
+    # An array.array made from bytes is the only fast way in: 0.4 us against 17 us for a NumPy
+    # array.
     message.samples = array('f', np.ascontiguousarray(chunk.samples, dtype=np.float32).tobytes())
     return message

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The errors a caller may want to catch; each message names the offending value and what is allowed."""
+"""The errors a caller may want to catch; a message names the bad value and what is allowed."""
 
 
 class LeconvmnError(Exception):

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Scores of estimates against a reference: one way of scoring for the live evaluator and the offline evaluation."""
+"""Scores of estimates against a reference, in one way for live and offline evaluation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -96,7 +96,8 @@ def compare(
         kept = known & (hold_out.roles(estimates.stamps_ns, labels, span_ns) == Role.TEST)
     if not kept.any():
         raise RecordingError(
-            f'nothing to score: {len(estimates.stamps_ns)} estimates, {int(known.sum())} of them with a reference angle, '
+            f'nothing to score: {len(estimates.stamps_ns)} estimates, '
+            f'{int(known.sum())} of them with a reference angle, '
             f'none in the held-out part'
         )
     return Comparison(
@@ -115,7 +116,7 @@ def join(comparisons: Sequence[Comparison]) -> Comparison:
 
 
 def as_json(table: ScoreTable) -> dict[str, Any]:
-    """Return a score table as JSON values: `mean` and `joints`; what is not defined is null, with a reason."""
+    """Return a score table as JSON values; what is not defined is null, with a reason."""
     return {
         'count': table.count,
         'units': {'rmse': 'deg', 'mae': 'deg'},

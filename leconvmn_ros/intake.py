@@ -12,22 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What stands between a source of EMG and the decoder: every chunk is checked, ordered and counted here.
+"""Between a source of EMG and the decoder: every chunk is checked, ordered and counted here.
 
 The rules, one per fault:
 
-=============================  ==============================================================================
-fault                          response
-=============================  ==============================================================================
-other channel count or rate    the chunk is refused
-NaN or infinite sample         the chunk is refused
-samples missing, short gap     bridged: the newest samples are repeated backwards in time, which keeps their RMS
-samples missing, long gap      the decoder starts afresh
-samples repeated or late       those already decoded (or bridged) are dropped
-counter or time fell back      the source has started again, or a bag loops: the decoder starts afresh
-=============================  ==============================================================================
+===========================  ====================================================================
+fault                        response
+===========================  ====================================================================
+other channel count or rate  the chunk is refused
+NaN or infinite sample       the chunk is refused
+samples missing, short gap   bridged: the newest samples are repeated backwards: the RMS stays
+samples missing, long gap    the decoder starts afresh
+samples repeated or late     those already decoded (or bridged) are dropped
+counter or time fell back    the source started again, or a bag loops: the decoder starts afresh
+===========================  ====================================================================
 
-A refused chunk leaves a hole in the counter, so its samples are counted and treated as missing when the next one comes.
+A refused chunk leaves a hole in the counter, so its samples are counted and treated as missing
+when the next one comes.
 """
 
 from collections import deque
@@ -61,7 +62,7 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True)
 class IntakeCounts:
-    """What came in and what became of it, since the intake was made. Samples are counted per channel."""
+    """What came in and what became of it. Samples are counted per channel."""
 
     messages: int = 0
     samples: int = 0
@@ -84,7 +85,7 @@ class IntakeCounts:
 
 
 class Intake:
-    """Turns chunks as they arrive into gapless pieces of finite samples of one rate and channel count."""
+    """Turns chunks as they arrive into gapless pieces of finite samples."""
 
     def __init__(self, channels: int, sampling_rate: float, longest_bridge: float = 0.1) -> None:
         """Prepare for a source.
@@ -109,7 +110,7 @@ class Intake:
         self._end_ns = 0
 
     def accept(self, chunk: EmgChunk) -> Iterator[Piece]:
-        """Check one chunk and yield what can be decoded: nothing, the chunk, or a bridge and the chunk."""
+        """Check one chunk; yield nothing, the chunk, or a bridge and the chunk."""
         self.counts.messages += 1
         if self._refused(chunk):
             return
@@ -144,7 +145,7 @@ class Intake:
         return True
 
     def _fell_back(self, chunk: EmgChunk, missing: int) -> bool:
-        """Tell a source that started again (its counter did) or a looping bag (its time did) from a late message."""
+        """Tell a new start (of the counter) or a looping bag (its time) from a late message."""
         counter_only = missing < 0 and chunk.stamp_ns > self._end_ns
         return counter_only or chunk.stamp_ns < self._end_ns - RESTART_AFTER_NS
 

@@ -32,7 +32,8 @@ class Joint(NamedTuple):
     upper: float
 
 
-# Ranges of active motion: American Academy of Orthopaedic Surgeons, The Clinical Measurement of Joint Motion (1994).
+# Ranges of active motion: American Academy of Orthopaedic Surgeons, The Clinical Measurement of
+# Joint Motion (1994).
 JOINTS = (
     Joint('thumb_mcp', radians(0), radians(50)),
     Joint('thumb_ip', radians(-20), radians(80)),

@@ -12,9 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The network: stacked ConvLSTM layers over long-exposure images, and one head shared by all joints.
+"""The network: stacked ConvLSTM layers over long-exposure images, one head for all joints.
 
-Source: Guo et al., J. Neural Eng. 18 (2021) 026027; the cell is that of Shi et al., NIPS 2015, without peepholes.
+Source: Guo et al., J. Neural Eng. 18 (2021) 026027; the cell is that of Shi et al., NIPS 2015,
+without peepholes.
 """
 
 from typing import Literal
@@ -60,7 +61,7 @@ class LeConvMnConfig(BaseModel):
 
 
 class ConvLstmCell(nn.Module):
-    """One ConvLSTM layer: the products of an LSTM cell are convolutions that keep the size of the image."""
+    """One ConvLSTM layer: an LSTM cell with convolutions that keep the size of the image."""
 
     def __init__(self, inputs: int, planes: int, kernel: int, forget_bias: float) -> None:
         super().__init__()
@@ -95,10 +96,11 @@ class LeConvMn(nn.Module):
         size = 2 * sum(config.planes) * channels * length
         if size > MOST_STATE_VALUES:
             raise ValueError(
-                f'planes {config.planes} over images of {channels} x {length} need {size} state values; '
+                f'planes {config.planes} over images of {channels} x {length} need {size} values; '
                 f'allowed are {MOST_STATE_VALUES}'
             )
         self.image_size = (channels, length)
+        self._planes = config.planes
         inputs = (1, *config.planes[:-1])
         self.layers = nn.ModuleList(
             ConvLstmCell(n, planes, config.kernel, config.forget_bias)
@@ -108,14 +110,9 @@ class LeConvMn(nn.Module):
 
     def initial_state(self, batch: int = 1) -> State:
         """Return the state before the first image: zeros."""
-        weight = self.head.weight
-        return [
-            (
-                weight.new_zeros(batch, n, *self.image_size),
-                weight.new_zeros(batch, n, *self.image_size),
-            )
-            for n in (layer.planes for layer in self.layers)  # type: ignore[union-attr]
-        ]
+        shapes = [(batch, planes, *self.image_size) for planes in self._planes]
+        new_zeros = self.head.weight.new_zeros
+        return [(new_zeros(shape), new_zeros(shape)) for shape in shapes]
 
     def forward(self, images: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance by one image.

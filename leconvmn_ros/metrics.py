@@ -16,13 +16,13 @@
 
 With y the true angle, e the estimate, n their number and bars for means over time:
 
-====== ================================================================ =================================
-CC     sum (y - ybar)(e - ebar) / sqrt(sum (y - ybar)^2 sum (e - ebar)^2) Pearson 1895
+=====  ==================================================================  ===================
+CC     sum (y - ybar)(e - ebar) / sqrt(sum (y - ybar)^2 sum (e - ebar)^2)  Pearson 1895
 RMSE   sqrt(sum (y - e)^2 / n)
-NRMSE  RMSE / (max y - min y)                                             Guo et al. 2021
-R2     1 - sum (y - e)^2 / sum (y - ybar)^2                               coefficient of determination
+NRMSE  RMSE / (max y - min y)                                              Guo et al. 2021
+R2     1 - sum (y - e)^2 / sum (y - ybar)^2                                Kvalseth 1985, eq. 1
 MAE    sum |y - e| / n
-====== ================================================================ =================================
+=====  ==================================================================  ===================
 
 A figure that is not defined is NaN and comes with a reason; it is never 0 or left out in silence.
 """
@@ -145,4 +145,5 @@ def _mean(joints: dict[str, Score]) -> Score:
         missing = [name for name, value in values.items() if isnan(value)]
         if missing:
             notes.append(f'{metric} without {", ".join(missing)}')
-    return Score(*figures, reason='; '.join(notes))
+    cc, rmse, nrmse, r2, mae = figures
+    return Score(cc, rmse, nrmse, r2, mae, '; '.join(notes))

@@ -22,10 +22,10 @@ from leconvmn_ros.recording import NANOSECONDS
 
 
 class Playback:
-    """Keeps the time of a replay: every message is due at a fixed distance from one starting moment.
+    """Keeps the time of a replay: a message is due at a fixed distance from one starting moment.
 
-    Nothing is added up from message to message, so there is no drift; a late message does not delay
-    the next one. Thread-safe: one thread waits for messages, others pause, resume and stop.
+    Nothing is added up from message to message, so there is no drift; a late message does not
+    delay the next one. Thread-safe: one thread waits for messages, others pause, resume and stop.
     """
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:

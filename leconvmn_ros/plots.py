@@ -67,7 +67,7 @@ def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
 
 
 def _scored_time(stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a time axis (s) without the holes between scored stretches, and where the holes were."""
+    """Return a time axis (s) without the holes between scored stretches, and where they were."""
     steps = np.diff(stamps_ns, prepend=stamps_ns[0]) / NANOSECONDS
     holes = steps > LONGEST_LINE
     time = np.cumsum(np.where(holes, 0.0, steps))

@@ -14,8 +14,9 @@
 
 """Progress bars of the command line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -24,8 +25,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 CONSOLE = Console(stderr=True)
 
 
+class ShowProgress(Protocol):
+    """Moves a bar to the share done, 0 to 1, with a remark beside it."""
+
+    def __call__(self, share: float, remark: str = '', /) -> None:
+        """Show it."""
+
+
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
+def progress_bar(title: str) -> Iterator['ShowProgress']:
     """Show a bar while something runs.
 
     Yields:
@@ -42,5 +50,9 @@ def progress_bar(title: str) -> Iterator[Callable[[float, str], None]]:
     )
     with Progress(*columns, console=CONSOLE) as bar:
         task = bar.add_task(title, total=1.0, remark='')
-        yield lambda share, remark='': bar.update(task, completed=share, remark=remark)
+
+        def show(share: float, remark: str = '') -> None:
+            bar.update(task, completed=share, remark=remark)
+
+        yield show
         bar.update(task, completed=1.0)

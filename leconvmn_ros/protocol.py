@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which part of a recording may be trained on, which chooses the epoch, and which is kept for the test."""
+"""Which part of a recording may be trained on, which picks the epoch, which is the test."""
 
 from enum import IntEnum
 from typing import Annotated, Literal
@@ -58,7 +58,10 @@ class RepetitionHoldOut(BaseModel):
         return self
 
     def roles(
-        self, stamps_ns: NDArray[np.int64], labels: LabelTrack | None, span_ns: tuple[int, int]
+        self,
+        stamps_ns: NDArray[np.int64],
+        labels: LabelTrack | None,
+        span_ns: tuple[int, int],  # noqa: ARG002 - one signature for every kind
     ) -> NDArray[np.int64]:
         """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
         if labels is None:
@@ -73,7 +76,7 @@ class RepetitionHoldOut(BaseModel):
 
 
 class BlockHoldOut(BaseModel):
-    """The end of a recording is held out: its last share is the test, the share before it chooses the epoch."""
+    """The end of a recording is the test, the share before it picks the epoch."""
 
     model_config = ConfigDict(frozen=True, extra='forbid')
 
@@ -82,7 +85,10 @@ class BlockHoldOut(BaseModel):
     test: float = Field(default=0.25, gt=0, lt=0.5, description='share of the duration')
 
     def roles(
-        self, stamps_ns: NDArray[np.int64], labels: LabelTrack | None, span_ns: tuple[int, int]
+        self,
+        stamps_ns: NDArray[np.int64],
+        labels: LabelTrack | None,  # noqa: ARG002 - one signature for every kind
+        span_ns: tuple[int, int],
     ) -> NDArray[np.int64]:
         """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
         first, last = span_ns
@@ -93,15 +99,17 @@ class BlockHoldOut(BaseModel):
         return roles
 
 
-# Both have roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns), given the labels of
-# the recording and the times of its first and last EMG sample. Raises RecordingError if what it needs is missing.
+# Both have roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns),
+# given the labels of the recording and the times of its first and last EMG sample. Raises
+# RecordingError if what it needs is missing.
 HoldOut = Annotated[RepetitionHoldOut | BlockHoldOut, Field(discriminator='kind')]
 
 
 def default_hold_out(recording: Recording) -> RepetitionHoldOut | BlockHoldOut:
-    """Choose what to hold out of a recording: by repetition if it has at least three, else by time.
+    """Choose what to hold out: by repetition if the recording has at least three, else by time.
 
-    With six or ten repetitions these are the splits usual for Ninapro DB2 and DB5 (test 2, 5) and DB1 (test 2, 5, 7).
+    With six or ten repetitions these are the splits usual for Ninapro DB2 and DB5 (test 2, 5) and
+    DB1 (test 2, 5, 7).
     """
     labels = recording.labels
     repetitions = (

@@ -62,7 +62,8 @@ class LabelTrack:
     Attributes:
         stamps_ns: times from which an entry holds (ns), shape (entries,), not decreasing.
         movement: movement number, 0 = rest, shape (entries,).
-        repetition: repetition number, during rest that of the movement before it, 0 = none yet, shape (entries,).
+        repetition: repetition number, during rest that of the movement before it, 0 = none yet,
+            shape (entries,).
     """
 
     stamps_ns: NDArray[np.int64]
@@ -79,7 +80,8 @@ class Recording:
         chunks: the EMG messages in the order in which they were recorded.
         reference: measured joint angles, None if the bag has none.
         labels: movement labels, None if the bag has none.
-        information: free text about the recording (units, database, subject), empty if the bag has none.
+        information: free text about the recording (units, database, subject), empty if the bag has
+            none.
     """
 
     name: str
@@ -96,7 +98,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class SampledSubject:
-    """A subject's signals on one common time base, before they become a bag (Ninapro file, synthetic subject).
+    """A subject's signals on one common time base, before they become a bag.
 
     Attributes:
         name: a short name, used as the bag's name.
@@ -104,7 +106,8 @@ class SampledSubject:
         emg: amplitudes (V), shape (samples, channels).
         positions: angles of the ten joints in the order of JOINT_NAMES (rad), shape (samples, 10).
         movement: movement number, 0 = rest, shape (samples,).
-        repetition: repetition number, during rest that of the movement before it, 0 = none yet, shape (samples,).
+        repetition: repetition number, during rest that of the movement before it, 0 = none yet,
+            shape (samples,).
         information: free text to keep with the bag (units, database, subject).
     """
 

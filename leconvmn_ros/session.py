@@ -25,7 +25,8 @@ from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 
-# EMG messages kept to find the one that completed an estimate; estimates come at most this many messages later.
+# EMG messages kept to find the one that completed an estimate; estimates come at most this many
+# messages later.
 EMG_MEMORY = 2000
 
 
@@ -62,14 +63,15 @@ class _Track:
 
 
 class Session:
-    """Collects estimates, reference, labels and EMG arrivals of one evaluation, and scores them at any time.
+    """Collects what comes in during one evaluation, and scores it at any time.
 
-    Times called `published_ns` and `received_ns` are of the system clock as the middleware reports them, so they can be
-    compared between processes of one machine, whatever the stamps in the messages say.
+    Times called `published_ns` and `received_ns` are of the system clock as the middleware reports
+    them, so they can be compared between processes of one machine, whatever the stamps in the
+    messages say.
     """
 
     def __init__(self, hold_out: HoldOut | None) -> None:
-        """Start; `hold_out` restricts the scores to what it holds out for the test, None scores everything."""
+        """Start; scores are of what `hold_out` keeps for the test, of everything if it is None."""
         self._hold_out = hold_out
         self._estimates, self._reference = _Track(), _Track()
         self._labels: dict[int, tuple[int, int]] = {}
@@ -124,7 +126,8 @@ class Session:
         """
         if not len(self._estimates) or not len(self._reference):
             raise RecordingError(
-                f'nothing to score: {len(self._estimates)} estimates and {len(self._reference)} reference states came in'
+                f'nothing to score: {len(self._estimates)} estimates and '
+                f'{len(self._reference)} reference states came in'
             )
         estimates = self._estimates.freeze()
         span_ns = self._span_ns or (int(estimates.stamps_ns[0]), int(estimates.stamps_ns[-1]))
@@ -166,7 +169,7 @@ class Session:
         )
 
     def _missing_estimates(self) -> int:
-        """Count the estimates that a steady rate would have had in the holes between those that came."""
+        """Count the estimates that a steady rate would have had where none came."""
         gaps = (
             np.diff(self._estimates.freeze().stamps_ns)
             if len(self._estimates) > 2
@@ -177,7 +180,7 @@ class Session:
         return int(np.sum(np.maximum(np.round(gaps / np.median(gaps)) - 1, 0)))
 
     def _latency(self) -> dict[str, float] | None:
-        """Time from publishing the EMG message that completed an estimate to receiving that estimate."""
+        """Time from publishing the EMG that completed an estimate to receiving that estimate."""
         self._match_waiting()
         if not self._latencies_ns:
             return None
@@ -189,7 +192,8 @@ class Session:
         }
 
     def _match_waiting(self) -> None:
-        # Both lists are in order of arrival, and so nearly in order of stamps: one walk through both.
+        # Both lists are in order of arrival, and so nearly in order of stamps: one walk through
+        # both.
         messages = iter(self._emg)
         message = next(messages, None)
         while self._waiting and message is not None:

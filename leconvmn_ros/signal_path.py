@@ -14,8 +14,9 @@
 
 """From EMG samples to long-exposure images: sliding RMS, mu-law, standardisation, image.
 
-Everything here is a stream: feed chunks of any size, a whole recording is one big chunk. The numbers do not depend on
-how the samples were cut into chunks, and a chunk costs time in proportion to its own length.
+Everything here is a stream: feed chunks of any size, a whole recording is one big chunk. The
+numbers do not depend on how the samples were cut into chunks, and a chunk costs time in proportion
+to its own length.
 
 Source: Guo et al., J. Neural Eng. 18 (2021) 026027.
 """
@@ -26,13 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# Companding constant of the mu-law. The RMS of surface EMG in volts is 1e-6 to 1e-3, so mu |r| is 1 to 1000: the law is
-# about logarithmic over the working range and linear below one microvolt.
+# Companding constant of the mu-law. The RMS of surface EMG in volts is 1e-6 to 1e-3, so mu |r| is
+# 1 to 1000: the law is about logarithmic over the working range and linear below one microvolt.
 MU = 2**20
 
 
 class SignalPathConfig(BaseModel):
-    """What turns samples into images; durations in seconds, so that one setting serves every rate."""
+    """What turns samples into images, in seconds: one setting serves every rate."""
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
@@ -57,7 +58,8 @@ class SignalPathConfig(BaseModel):
     def _long_enough(self) -> 'SignalPathConfig':
         if self.image_columns < 2:
             raise ValueError(
-                f'exposure of {self.exposure} s holds {self.image_columns} columns at {self.sampling_rate} Hz; '
+                f'exposure of {self.exposure} s holds {self.image_columns} columns '
+                f'at {self.sampling_rate} Hz; '
                 f'at least 2 are needed, so {2 * self.column_step / self.sampling_rate:g} s'
             )
         return self
@@ -84,7 +86,7 @@ class SignalPathConfig(BaseModel):
 
 
 class FeatureStatistics(BaseModel):
-    """Mean and standard deviation of each channel's features over the training data (after the mu-law)."""
+    """Mean and standard deviation of each channel's features over the training data."""
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
@@ -95,7 +97,8 @@ class FeatureStatistics(BaseModel):
     def _usable(self) -> 'FeatureStatistics':
         if len(self.mean) != len(self.scale) or not self.mean:
             raise ValueError(
-                f'{len(self.mean)} means for {len(self.scale)} scales; one of each per channel is needed'
+                f'{len(self.mean)} means for {len(self.scale)} scales; '
+                'one of each per channel is needed'
             )
         if min(self.scale) <= 0:
             raise ValueError(f'feature scale {min(self.scale)}; it must be above 0')
@@ -103,7 +106,7 @@ class FeatureStatistics(BaseModel):
 
     @classmethod
     def of(cls, features: NDArray[np.floating]) -> 'FeatureStatistics':
-        """Take the statistics of features of shape (samples, channels); a constant channel gets scale 1."""
+        """Take them of features (samples, channels); a constant channel gets scale 1."""
         deviation = features.std(axis=0, dtype=np.float64)
         scale = np.where(deviation > 1e-12, deviation, 1.0)
         return cls(
@@ -114,15 +117,18 @@ class FeatureStatistics(BaseModel):
 
 def mu_law(values: NDArray[np.floating], mu: float = MU) -> NDArray[np.floating]:
     """Compress amplitudes: sign(r) ln(1 + mu |r|) / ln(1 + mu), elementwise (ITU-T G.711)."""
-    return np.copysign(np.log1p(mu * np.abs(values)) / np.log1p(mu), values)
+    companded: NDArray[np.floating] = np.log1p(mu * np.abs(values)) / np.log1p(mu)
+    signed: NDArray[np.floating] = np.copysign(companded, values)
+    return signed
 
 
 class SlidingRms:
     """RMS over the last `window` samples, one value per sample (step of one sample).
 
-    The sums come from two parts that are only ever added to: the samples of the current block, and what the window still
-    holds of the block before (van Herk 1992, Gil and Werman 1993). Nothing is subtracted, so no rounding error builds
-    up however long the stream is, and a loud artefact leaves no trace once the window has passed it.
+    The sums come from two parts that are only ever added to: the samples of the current block, and
+    what the window still holds of the block before (van Herk 1992, Gil and Werman 1993). Nothing
+    is subtracted, so no rounding error builds up however long the stream is, and a loud artefact
+    leaves no trace once the window has passed it.
 
     Until `window` samples have come, the RMS is over those that have.
     """
@@ -130,7 +136,8 @@ class SlidingRms:
     def __init__(self, window: int, channels: int) -> None:
         self._window = window
         self._squares = np.zeros((window, channels))
-        # _older[k]: sum of the previous block's squares from position k on; _older[window] stays 0.
+        # _older[k]: sum of the previous block's squares from position k on; _older[window] stays
+        # 0.
         self._older = np.zeros((window + 1, channels))
         self._newer = np.zeros(channels)
         self._counts = np.arange(1.0, window + 1)[:, None]
@@ -169,7 +176,7 @@ class SlidingRms:
 
 
 class SignalPath:
-    """Samples in, features out: sliding RMS, mu-law, standardisation. One feature vector per sample."""
+    """Samples in, features out: sliding RMS, mu-law, standardisation; one row per sample."""
 
     def __init__(
         self, config: SignalPathConfig, statistics: FeatureStatistics | None = None
@@ -195,7 +202,7 @@ class SignalPath:
         self._rms.reset()
 
     def push(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Take samples (samples, channels) in V and return one row of features for each, same shape."""
+        """Take samples (samples, channels) in V and return their features, same shape."""
         features: NDArray[np.floating] = self._rms.push(samples)
         if self._config.companding:
             features = mu_law(features)
@@ -219,21 +226,25 @@ class Image(NamedTuple):
 
 
 def columns_of(span: NDArray[np.float32], column_step: int) -> NDArray[np.float32]:
-    """Turn the features an image spans, (..., samples, channels), into its pixels, (..., channels, columns)."""
+    """Turn spanned features (..., samples, channels) into pixels (..., channels, columns)."""
     return np.ascontiguousarray(np.swapaxes(span[..., column_step - 1 :: column_step, :], -1, -2))
 
 
 class LongExposure:
     """Cuts a stream of features into images that do not overlap within a stream.
 
-    With K streams there are K such sequences, each shifted by 1/K of an image against the one before: a polyphase
-    decoder gets K images per exposure while each stream still sees consecutive images that do not overlap.
+    With K streams there are K such sequences, each shifted by 1/K of an image against the one
+    before: a polyphase decoder gets K images per exposure while each stream still sees consecutive
+        images that do not
+    overlap.
     """
 
     def __init__(
         self, length: int, channels: int, *, column_step: int = 1, streams: int = 1
     ) -> None:
-        """Prepare to cut images that span `length` samples and hold every `column_step`-th of them, the newest included.
+        """Prepare to cut images that span `length` samples and hold every `column_step`-th.
+
+        The newest sample is always among them.
 
         Raises:
             ValueError: more streams than samples in an image.

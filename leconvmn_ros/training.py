@@ -12,7 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Training of LE-ConvMN: truncated back-propagation through time over lanes, the epoch chosen on validation data."""
+"""Training of LE-ConvMN.
+
+Truncated back-propagation through time over parallel lanes; the validation data pick the epoch.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -111,7 +114,8 @@ def train(
     Args:
         recordings: with reference angles; channel counts and rates must agree.
         settings: how to train.
-        hold_out: which part chooses the epoch and which is not touched; chosen from the first recording if None.
+        hold_out: which part chooses the epoch and which is not touched; chosen from the first
+            recording if None.
         device: a torch device.
         on_epoch: called after each epoch.
 
@@ -190,7 +194,8 @@ def _common_joints(recordings: Sequence[Recording]) -> tuple[str, ...]:
     }
     if len(sources) > 1:
         raise RecordingError(
-            f'recordings of different electrodes (channels, Hz): {sorted(sources)}; they must agree'
+            f'recordings of different electrodes (channels, Hz): {sorted(sources)}; '
+            'they must agree'
         )
     joints = {reference_joints(r.reference) for r in recordings if r.reference is not None}
     if len(joints) > 1:
@@ -252,7 +257,8 @@ def _fit(
             )
     if not best.weights:
         raise RecordingError(
-            f'training diverged: the loss was never finite at learning rate {settings.learning_rate}'
+            'training diverged: the loss was never finite '
+            f'at learning rate {settings.learning_rate}'
         )
     return best
 
@@ -297,7 +303,7 @@ def _validate(model: LeConvMn, lanes: Lanes) -> float:
 
 
 def _run(model: LeConvMn, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State]:
-    """Run some steps and return the mean squared error over the used outputs, and the state after them."""
+    """Run some steps; return the mean squared error of the used outputs and the last state."""
     device = model.head.weight.device
     images, targets = (
         torch.from_numpy(a[steps.start : steps.stop]).to(device)
@@ -317,7 +323,7 @@ def _run(model: LeConvMn, lanes: Lanes, steps: range, state: State) -> tuple[Ten
 
 
 def _one_cycle(progress: float, peak: float) -> float:
-    """Learning rate at a share of the training: up over the first 15 %, then down along a cosine (Smith 2018)."""
+    """Learning rate at a share of the training: up over 15 %, then down a cosine (Smith 2018)."""
     rise = 0.15
     if progress < rise:
         return peak * (0.04 + 0.96 * 0.5 * (1 - cos(pi * progress / rise)))

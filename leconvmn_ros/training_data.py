@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings cut into what a model may learn from, and those pieces arranged for recurrent training.
+"""Recordings cut into what a model may learn from, arranged for recurrent training.
 
-A segment is cut out of the samples before any feature is computed, and its features start afresh: nothing of a
-held-out repetition, not even the tail of an RMS window, reaches the training data.
+A segment is cut out of the samples before any feature is computed, and its features start afresh:
+nothing of a held-out repetition, not even the tail of an RMS window, reaches the training data.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,10 @@ class Lanes:
 
     Attributes:
         images: features, shape (steps, lanes, channels, time).
-        targets: standardised angles at the last sample of each image, shape (steps, lanes, joints).
-        fresh: where a segment starts, so the state must be reset before this step, shape (steps, lanes).
+        targets: standardised angles at the last sample of each image, shape (steps, lanes,
+            joints).
+        fresh: where a segment starts, so the state must be reset before this step, shape (steps,
+            lanes).
         used: False where a lane is over and its images are filler, shape (steps, lanes).
     """
 
@@ -95,7 +97,7 @@ def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) 
 
 
 def _runs(recording: Recording) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Return gapless runs of samples with the time of each (ns), as the decoder's own intake would see them."""
+    """Return gapless runs of samples with their times (ns), as the decoder's intake has them."""
     first = recording.chunks[0]
     intake = Intake(first.samples.shape[1], first.sampling_rate)
     runs: list[list[tuple[NDArray[np.float32], NDArray[np.int64]]]] = []
@@ -114,10 +116,7 @@ def features_of(
     segments: Sequence[Segment], config: SignalPathConfig, statistics: FeatureStatistics | None
 ) -> list[NDArray[np.float32]]:
     """Return the features of each segment, shape (samples, channels)."""
-    features = []
-    for segment in segments:
-        features.append(SignalPath(config, statistics).push(segment.samples))
-    return features
+    return [SignalPath(config, statistics).push(segment.samples) for segment in segments]
 
 
 def arrange_lanes(
@@ -134,7 +133,8 @@ def arrange_lanes(
         targets: standardised angles of each segment, shape (samples, joints).
         config: what an image is.
         lanes: number of lanes, fewer if there are fewer segments.
-        rng: if given, shuffles the segments and shifts each one's image grid by a random phase (augmentation).
+        rng: if given, shuffles the segments and shifts each one's image grid by a random phase
+            (augmentation).
 
     Raises:
         RecordingError: no segment holds a whole image.

@@ -14,8 +14,9 @@
 
 """Turn Ninapro .mat files into rosbag2 bags (MCAP).
 
-Each FILE becomes the bag FOLDER/<name of the file>, with the topics /emg, /joint_states_reference and
-/movement_label. Angles of DB1 and DB2 come from an uncalibrated glove: their unit is taken as degrees.
+Each FILE becomes the bag FOLDER/<name of the file>, with the topics /emg, /joint_states_reference
+and /movement_label. Angles of DB1 and DB2 come from an uncalibrated glove: their unit is taken as
+degrees.
 """
 
 import argparse
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         seconds = len(subject.emg) / subject.sampling_rate
         print(
-            f'{bag}: {subject.emg.shape[1]} channels at {subject.sampling_rate:g} Hz, {seconds:.0f} s'
+            f'{bag}: {subject.emg.shape[1]} channels at {subject.sampling_rate:g} Hz, '
+            f'{seconds:.0f} s'
         )
     return 0

@@ -12,11 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The whole way in one command: a recording, a decoder trained on it, and a replay over ROS 2 that is scored.
+"""The whole way in one command: recording, training, replay over ROS 2, scores.
 
-Without RECORDING a synthetic subject is made. With a Ninapro .mat file or a bag, that is used. Replay,
-decoder and evaluator run as processes of their own; what the training held out is scored. The recording
-is played faster than it was made; nothing is lost, since the readers hold the replay back.
+Without RECORDING a synthetic subject is made. With a Ninapro .mat file or a bag, that is used.
+Replay, decoder and evaluator run as processes of their own; what the training held out is scored.
+The recording is played faster than it was made; nothing is lost, since the readers hold the replay
+back.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from leconvmn_ros.training import EpochReport, PRESETS, train
 from rich.console import Console
 
 # With these on both sides a reader that is late holds the writer back, and nothing is lost.
-LOSSLESS = {
+LOSSLESS: dict[str, object] = {
     f'qos_overrides./{topic}.{side}.{policy}': value
     for topic in ('emg', 'joint_states', 'joint_states_reference')
     for side in ('subscription', 'publisher')
@@ -126,11 +127,11 @@ def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> None:
 def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str, Any]:
     """Run the three nodes until the evaluator is done, and return its report."""
     with node_processes(results) as launcher, progress_bar('replay over ROS 2') as progress:
-        launcher.start('decoder', {'checkpoint': checkpoint} | LOSSLESS)
+        launcher.start('decoder', {'checkpoint': checkpoint, **LOSSLESS})
         evaluator = launcher.start(
-            'evaluator', {'checkpoint': checkpoint, 'output': results} | LOSSLESS
+            'evaluator', {'checkpoint': checkpoint, 'output': results, **LOSSLESS}
         )
-        launcher.start('replay', {'bag': bag, 'rate': float(rate), 'subscribers': 2} | LOSSLESS)
+        launcher.start('replay', {'bag': bag, 'rate': float(rate), 'subscribers': 2, **LOSSLESS})
         with open_bag(bag) as opened:
             duration = (opened.end_ns - opened.start_ns) / NANOSECONDS / (rate or 10)
         started = time.monotonic()
@@ -159,4 +160,4 @@ def _last_remark(node: NodeProcess) -> str:
         for line in node.log.read_text(encoding='utf-8', errors='replace').splitlines()
         if 'CC ' in line
     ]
-    return reports[-1].partition(': ')[2].partition(';')[0] if reports else ''
+    return reports[-1].partition(': ')[2].rpartition(', NRMSE')[0] if reports else ''

@@ -14,9 +14,9 @@
 
 """Decode bags with a checkpoint, without ROS, and score them.
 
-The decoder is the one that the ROS node runs. By default only what the training held out is scored; the
-rest is decoded too, since the state runs through the whole recording. With several bags the scores are
-over all of them together.
+The decoder is the one that the ROS node runs. By default only what the training held out is
+scored; the rest is decoded too, since the state runs through the whole recording. With several
+bags the scores are over all of them together.
 """
 
 import argparse
@@ -88,7 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
             write_estimates(arguments.estimates, estimates)
     comparison = join(comparisons)
     report = as_json(comparison.score())
-    title = f'{arguments.checkpoint.name} on {", ".join(path.name for path in arguments.bags)} ({arguments.part})'
+    names = ', '.join(path.name for path in arguments.bags)
+    title = f'{arguments.checkpoint.name} on {names} ({arguments.part})'
     Console().print(score_table_text(report, title))
     if arguments.json:
         write_json(arguments.json, report)
@@ -107,7 +108,8 @@ def _decode(
     if len(estimates.stamps_ns) == 0:
         raise RecordingError(
             f'{recording.name} gave no estimate: the decoder takes {decoder.channels} channels at '
-            f'{decoder.sampling_rate:g} Hz; input: {decoder.counts.faults() or "shorter than one image"}'
+            f'{decoder.sampling_rate:g} Hz; '
+            f'input: {decoder.counts.faults() or "shorter than one image"}'
         )
     return estimates
 

@@ -12,9 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Make the bag of a synthetic subject: finger movements, the muscles behind them, and their EMG on a ring of electrodes.
+"""Make the bag of a synthetic subject.
 
-For trying things out without data. The same seed gives the same subject.
+Finger movements, the muscles behind them, and their EMG on a ring of electrodes: for trying things
+out without data. The same seed gives the same subject.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         field = SyntheticSubjectConfig.model_fields[name]
         parser.add_argument(
             f'--{name.replace("_", "-")}',
-            type=field.annotation,
+            type=int if field.annotation is int else float,
             default=field.default,
             help=field.description,
         )
@@ -67,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     print(
-        f'{arguments.output}: {config.channels} channels at {config.sampling_rate:g} Hz, {config.duration:.0f} s'
+        f'{arguments.output}: {config.channels} channels at {config.sampling_rate:g} Hz, '
+        f'{config.duration:.0f} s'
     )
     return 0

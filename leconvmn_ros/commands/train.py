@@ -14,8 +14,8 @@
 
 """Train LE-ConvMN on bags and write a checkpoint for the decoder.
 
-Repetitions 2 and 5 (of ten: 2, 5 and 7) are left for the test and repetition 4 picks the epoch. A bag
-without repetition labels is split by time: the last quarter is the test.
+Repetitions 2 and 5 (of ten: 2, 5 and 7) are left for the test and repetition 4 picks the epoch. A
+bag without repetition labels is split by time: the last quarter is the test.
 """
 
 import argparse
@@ -45,10 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name in OVERRIDES:
         field = TrainingSettings.model_fields[name]
-        kind = field.annotation
         parser.add_argument(
             f'--{name.replace("_", "-")}',
-            type=kind,
+            type=int if field.annotation is int else float,
             help=f"{field.description}, instead of the preset's",
         )
     parser.add_argument(

@@ -14,9 +14,9 @@
 
 """The decoder node: EmgArray in, JointState out.
 
-Subscribes `emg`, publishes `joint_states`: the ten joints by name, positions in radians, stamped with the acquisition
-time of the last EMG sample used. A lifecycle node: configure loads and warms the model, activate listens and
-publishes. With `autostart` (the default) it does both by itself.
+Subscribes `emg`, publishes `joint_states`: the ten joints by name, positions in radians, stamped
+with the acquisition time of the last EMG sample used. A lifecycle node: configure loads and warms
+the model, activate listens and publishes. With `autostart` (the default) it does both by itself.
 """
 
 from pathlib import Path

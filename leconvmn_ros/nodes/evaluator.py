@@ -127,7 +127,8 @@ class EvaluatorNode(Node):
         self._quiet = 0.0
 
     def _watch(self) -> None:
-        # The EMG comes last: a replay that waits for this reader starts when the others are in place.
+        # The EMG comes last: a replay that waits for this reader starts when the others are in
+        # place.
         others = (self._estimate, self._reference)
         if self._emg is None and all(other.get_publisher_count() for other in others):
             self._emg = self.create_subscription(
@@ -174,13 +175,15 @@ def _summary(report: dict[str, Any]) -> str:
 
     mean, latency = report['mean'], report['latency_ms']
     parts = [
-        f'CC {text(mean["cc"], ".3f")}, RMSE {text(mean["rmse"], ".2f")} deg, NRMSE {text(mean["nrmse"], ".3f")}',
+        f'CC {text(mean["cc"], ".3f")}',
+        f'RMSE {text(mean["rmse"], ".2f")} deg',
+        f'NRMSE {text(mean["nrmse"], ".3f")}',
         f'{report["count"]} of {report["estimates"]} estimates scored',
         f'{report["missing_estimates"]} missing, {report["lost_emg_samples"]} EMG samples lost',
     ]
     if latency:
         parts.append(f'latency {latency["median"]:.1f} ms (p99 {latency["p99"]:.1f})')
-    return '; '.join(parts)
+    return ', '.join(parts)
 
 
 def main() -> None:

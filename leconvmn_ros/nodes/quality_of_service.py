@@ -12,13 +12,17 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How topics are carried: one profile per kind of data. All can be overridden by `qos_overrides.<topic>...` parameters."""
+"""How topics are carried: one profile per kind of data.
+
+All can be overridden by parameters `qos_overrides.<topic>.<subscription or publisher>.<policy>`.
+"""
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-# Sensor data (best effort, volatile), but deeper than the usual 5: a recurrent decoder cannot skip samples, and at
-# 1 kHz in single-sample messages 5 messages are over before one image has gone through the network.
+# Sensor data (best effort, volatile), but deeper than the usual 5: a recurrent decoder cannot skip
+# samples, and at 1 kHz in single-sample messages 5 messages are over before one image has gone
+# through the network.
 EMG_INPUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=200,
@@ -50,7 +54,8 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
-# With reliable and keep-all on both sides nothing is lost however fast the writer is: a full reader makes it wait.
+# With reliable and keep-all on both sides nothing is lost however fast the writer is: a full
+# reader makes it wait.
 LOSSLESS = QoSProfile(
     history=HistoryPolicy.KEEP_ALL,
     reliability=ReliabilityPolicy.RELIABLE,

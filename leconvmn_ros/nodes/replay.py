@@ -251,7 +251,10 @@ class ReplayNode(Node):
 
 
 def _message_class(type_name: str) -> Any:
-    """Find an installed message class; None if there is none. The name comes from the bag, so it is checked first."""
+    """Find an installed message class, None if there is none.
+
+    The name comes from the bag, so it is checked before anything is imported.
+    """
     parts = re.fullmatch(r'([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)', type_name)
     if parts is None:
         return None

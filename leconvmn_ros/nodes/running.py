@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Start, spin and end of a node process, and its parameters: the same for all nodes of this package."""
+"""Start, spin and end of a node process, and its parameters: the same for all nodes."""
 
 from collections.abc import Callable
 import sys
@@ -29,7 +29,7 @@ Value = TypeVar('Value', bool, int, float, str)
 
 
 class FinishingNode(Protocol):
-    """A node that says when it is done.
+    """An rclpy node that says when it is done.
 
     Attributes:
         done: completed with the exit code of the process when the node has nothing left to do.
@@ -39,6 +39,9 @@ class FinishingNode(Protocol):
 
     def close(self) -> None:
         """Leave nothing half done; called once, whatever ended the node."""
+
+    def destroy_node(self) -> None:
+        """Give back what rclpy holds for the node."""
 
 
 def run_node(make_node: Callable[[], FinishingNode]) -> None:
@@ -75,7 +78,7 @@ def declare(
     *,
     allowed: tuple[Value, Value] | None = None,
 ) -> None:
-    """Declare a read-only parameter with its description and, for numbers, the range that is allowed.
+    """Declare a read-only parameter with its description and the range allowed.
 
     Raises:
         ConfigurationError: the value given from outside is of another type or out of range.
@@ -95,5 +98,6 @@ def declare(
     ) as error:
         allowed_text = f' from {allowed[0]} to {allowed[1]}' if allowed else ''
         raise ConfigurationError(
-            f'parameter {name}: {error}; allowed is a {type(default).__name__}{allowed_text} ({description})'
+            f'parameter {name}: {error}; '
+            f'allowed is a {type(default).__name__}{allowed_text} ({description})'
         ) from error
