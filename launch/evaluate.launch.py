@@ -20,8 +20,9 @@ Ends with the bag. The parameters in `params_file` make all topics lossless: a l
 the replay back.
 """
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -65,13 +66,24 @@ def _node(executable: str, types: dict[str, type], **more: object) -> Node:
     )
 
 
+def _shutdown_after_error(event: ProcessExited, _: LaunchContext) -> Shutdown | None:
+    """End all when a node failed: the others would wait for it for ever."""
+    if event.returncode == 0:
+        return None
+    return Shutdown(reason=f'{event.process_name} ended with code {event.returncode}')
+
+
 def generate_launch_description() -> LaunchDescription:
     """Start replay, decoder and evaluator; the end of the evaluator ends all."""
     return LaunchDescription(
         [
             *ARGUMENTS,
-            _node('decoder', {'checkpoint': str, 'device': str, 'output_rate': float}),
+            _node(
+                'decoder',
+                {'checkpoint': str, 'device': str, 'output_rate': float},
+                on_exit=_shutdown_after_error,
+            ),
             _node('evaluator', {'checkpoint': str, 'output': str}, on_exit=Shutdown()),
-            _node('replay', {'bag': str, 'rate': float}),
+            _node('replay', {'bag': str, 'rate': float}, on_exit=_shutdown_after_error),
         ]
     )

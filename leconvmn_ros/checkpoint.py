@@ -29,6 +29,7 @@ from leconvmn_ros.errors import CheckpointError
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
 from leconvmn_ros.protocol import HoldOut
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
+from leconvmn_ros.validation import first_problem
 from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -38,6 +39,7 @@ from torch import Tensor
 
 DESCRIPTION_FILE = 'checkpoint.json'
 WEIGHTS_FILE = 'weights.safetensors'
+_FILES = frozenset({DESCRIPTION_FILE, WEIGHTS_FILE})
 LARGEST_DESCRIPTION = 4 * 2**20  # bytes
 # What safetensors may add to the bare tensors: its JSON header.
 LARGEST_HEADER = 2**20  # bytes
@@ -129,10 +131,7 @@ class Checkpoint:
         Raises:
             CheckpointError: the place cannot be written, or holds something that is no checkpoint.
         """
-        if folder.exists() and not (folder / DESCRIPTION_FILE).is_file():
-            raise CheckpointError(
-                f'{folder} exists and is no checkpoint; choose another place or remove it'
-            )
+        check_place(folder)
         data = save_tensors({name: tensor.contiguous() for name, tensor in self.weights.items()})
         described = self.description.model_copy(
             update={'weights_sha256': hashlib.sha256(data).hexdigest()}
@@ -148,13 +147,55 @@ class Checkpoint:
                 (new / DESCRIPTION_FILE).write_text(
                     described.model_dump_json(indent=2) + '\n', encoding='utf-8'
                 )
-                if folder.exists():
-                    folder.rename(Path(scratch, 'old'))
-                new.rename(folder)
+                _replace(folder, new, Path(scratch, 'old'))
         except OSError as error:
             raise CheckpointError(
                 f'cannot write checkpoint {folder}: {error.strerror or error}'
             ) from error
+
+
+def check_place(folder: Path) -> None:
+    """Check, before any work is done, that a checkpoint may be written.
+
+    Raises:
+        CheckpointError: the place cannot be written, or holds something that is no checkpoint.
+    """
+    try:
+        if _is_there(folder):
+            foreign = sorted({entry.name for entry in folder.iterdir()} - _FILES)
+            if foreign or not (folder / DESCRIPTION_FILE).is_file():
+                raise CheckpointError(
+                    f'{folder} exists and is no checkpoint'
+                    + (f': it holds {", ".join(foreign[:3])}' if foreign else '')
+                    + '; choose another place or remove it'
+                )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{folder.name[:99]}.', dir=folder.parent):
+            pass
+    except OSError as error:
+        raise CheckpointError(
+            f'cannot write checkpoint {folder}: {error.strerror or error}'
+        ) from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()  # unlike exists(), it tells a name that is not possible
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _replace(folder: Path, new: Path, old: Path) -> None:
+    """Move a complete checkpoint to its place, the one that was there out of it."""
+    try:
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except BaseException:  # Ctrl-C between the two as well
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -204,12 +245,12 @@ def _empty_model(description: Description, device: str) -> LeConvMn:
 
 def _read_description(folder: Path) -> Description:
     path = folder / DESCRIPTION_FILE
-    if not path.is_file():
-        raise CheckpointError(
-            f'{folder} is no checkpoint: '
-            f'a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
-        )
     try:
+        if not path.is_file():
+            raise CheckpointError(
+                f'{folder} is no checkpoint: '
+                f'a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
+            )
         if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
             raise CheckpointError(
                 f'{path} has {size} bytes; at most {LARGEST_DESCRIPTION} are allowed'
@@ -221,15 +262,8 @@ def _read_description(folder: Path) -> Description:
         return Description.model_validate_json(content)
     except ValidationError as error:
         raise CheckpointError(
-            f'{path} is not a checkpoint of this package: {_first_problem(error)}'
+            f'{path} is not a checkpoint of this package: {first_problem(error)}'
         ) from error
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
-    place = '.'.join(str(part) for part in problem['loc']) or 'document'
-    more = f' (and {error.error_count() - 1} more)' if error.error_count() > 1 else ''
-    return f'{place}: {problem["msg"]}, got {str(problem["input"])[:80]!r}{more}'
 
 
 def _read_weights(folder: Path, description: Description) -> bytes:

@@ -19,6 +19,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from leconvmn_ros.checkpoint import Checkpoint
+from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.intake import Intake, IntakeCounts
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
@@ -67,7 +68,7 @@ class Decoder:
             checkpoint: the trained decoder.
             output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one
                 per image.
-            device: a torch device, such as 'cpu' or 'cuda'.
+            device: 'auto', 'cpu' or 'cuda', see `find_device`.
 
         Raises:
             ConfigurationError: the rate or the device is not possible.
@@ -83,7 +84,7 @@ class Decoder:
         self._images = LongExposure(
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
         )
-        self._device = _device(device)
+        self._device = find_device(device)
         self._model = checkpoint.build_model().to(self._device)
         self._mean = np.array([joint.mean for joint in joints])
         self._scale = np.array([joint.scale for joint in joints])
@@ -179,25 +180,13 @@ def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
 
 
 def _streams_for(output_rate: float, exposure: float, image_length: int) -> int:
-    streams = max(1, round(output_rate * exposure))
-    if not output_rate >= 0 or streams > image_length:
+    # NaN fails the comparison as well; infinity could not be rounded.
+    possible = 0 <= output_rate * exposure < image_length + 0.5
+    streams = max(1, round(output_rate * exposure)) if possible else 0
+    if not 1 <= streams <= image_length:
         raise ConfigurationError(
             f'output rate {output_rate} Hz; '
             f'allowed are 0 (one estimate per image, {1 / exposure:g} Hz) '
             f'to {image_length / exposure:g} Hz (one per sample)'
         )
     return streams
-
-
-def _device(name: str) -> torch.device:
-    if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(
-            f'device {name!r} cannot be used; '
-            'allowed are auto, cpu, and cuda where torch finds a GPU'
-        ) from error
-    return device

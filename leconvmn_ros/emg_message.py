@@ -37,8 +37,8 @@ def stamp_to_ns(stamp: Any) -> int:
 def chunk_from_message(message: Any) -> EmgChunk:
     """Read an EmgArray message.
 
-    The samples of the chunk share the memory of the message; the values themselves are not judged
-    here (NaN passes, `Intake` decides).
+    The samples of the chunk share the memory of the message if it holds 32-bit floats, as it
+    should; the values themselves are not judged here (NaN passes, `Intake` decides).
 
     Args:
         message: an EmgArray of rclpy (samples: array.array) or of rosbags (samples: NumPy array).
@@ -50,7 +50,7 @@ def chunk_from_message(message: Any) -> EmgChunk:
         MalformedMessageError: the fields contradict each other.
     """
     channels, rate = int(message.channels), float(message.sampling_rate)
-    flat = np.frombuffer(message.samples, dtype=np.float32)
+    flat = np.asarray(message.samples, dtype=np.float32)
     if channels < 1:
         raise MalformedMessageError(f'EmgArray with {channels} channels; at least 1 is needed')
     if flat.size == 0 or flat.size % channels:

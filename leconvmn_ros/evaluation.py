@@ -97,8 +97,8 @@ def compare(
     if not kept.any():
         raise RecordingError(
             f'nothing to score: {len(estimates.stamps_ns)} estimates, '
-            f'{int(known.sum())} of them with a reference angle, '
-            f'none in the held-out part'
+            f'{int(known.sum())} of them with a reference angle'
+            + ('' if hold_out is None else ', none of these in the held-out part')
         )
     return Comparison(
         estimates.stamps_ns[kept], estimates.names, truth[kept], estimates.positions[kept]

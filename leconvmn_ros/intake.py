@@ -42,7 +42,8 @@ from numpy.typing import NDArray
 
 # Sources that measure their own rate report 1999.7 Hz for 2 kHz.
 RATE_TOLERANCE = 0.01
-# A counter or a clock that falls back by more than this is a new start, by less a late message.
+# A chunk whose end lies further back than this, by counter or by clock, is of a new start; by less
+# it is late.
 RESTART_AFTER_NS = NANOSECONDS
 
 
@@ -136,7 +137,7 @@ class Intake:
     def _refused(self, chunk: EmgChunk) -> bool:
         if chunk.samples.shape[1] != self._channels:
             self.counts.wrong_channels += 1
-        elif abs(chunk.sampling_rate - self._rate) > RATE_TOLERANCE * self._rate:
+        elif not abs(chunk.sampling_rate - self._rate) <= RATE_TOLERANCE * self._rate:
             self.counts.wrong_rate += 1
         elif not np.isfinite(chunk.samples).all():
             self.counts.not_finite += 1
@@ -146,8 +147,12 @@ class Intake:
 
     def _fell_back(self, chunk: EmgChunk, missing: int) -> bool:
         """Tell a new start (of the counter) or a looping bag (its time) from a late message."""
-        counter_only = missing < 0 and chunk.stamp_ns > self._end_ns
-        return counter_only or chunk.stamp_ns < self._end_ns - RESTART_AFTER_NS
+        # Half a sample: stamps are rounded, so those of an overlap may differ by a nanosecond.
+        counter_only = missing < 0 and chunk.stamp_ns > self._end_ns + self._duration_ns(1) // 2
+        # Ends are compared: a long chunk that comes twice starts far back.
+        end_ns = chunk.stamp_ns + self._duration_ns(len(chunk.samples) - 1)
+        counter_behind_ns = self._duration_ns(-missing - len(chunk.samples))
+        return counter_only or max(counter_behind_ns, self._end_ns - end_ns) > RESTART_AFTER_NS
 
     def _drop_known(self, chunk: EmgChunk, known: int) -> EmgChunk:
         known = min(known, len(chunk.samples))

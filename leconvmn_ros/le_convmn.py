@@ -23,6 +23,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 import torch
 from torch import nn, Tensor
+from torch.nn import functional
 
 # One layer's hidden and cell planes, each of shape (batch, planes, channels, time).
 LayerState = tuple[Tensor, Tensor]
@@ -48,6 +49,17 @@ class LeConvMnConfig(BaseModel):
     forget_bias: float = Field(
         default=1.0, ge=-10, le=10, description='initial bias of the forget gates'
     )
+    padding: Literal['zero', 'ring'] = Field(
+        default='zero',
+        description='beyond the first and last electrode: nothing (paper), or one another',
+    )
+    head: Literal['shared', 'per_joint'] = Field(
+        default='shared',
+        description='one map from plane j to joint j (paper), or one per joint over all planes',
+    )
+    dropout: float = Field(
+        default=0, ge=0, le=0.9, description='share of the last planes left out in training'
+    )
 
     @model_validator(mode='after')
     def _sane(self) -> 'LeConvMnConfig':
@@ -63,12 +75,16 @@ class LeConvMnConfig(BaseModel):
 class ConvLstmCell(nn.Module):
     """One ConvLSTM layer: an LSTM cell with convolutions that keep the size of the image."""
 
-    def __init__(self, inputs: int, planes: int, kernel: int, forget_bias: float) -> None:
+    def __init__(self, inputs: int, planes: int, config: LeConvMnConfig) -> None:
         super().__init__()
         self.planes = planes
-        self.gates = nn.Conv2d(inputs + planes, 4 * planes, kernel, padding='same')
+        reach = config.kernel // 2
+        self._wrapped = reach if config.padding == 'ring' else 0
+        self.gates = nn.Conv2d(
+            inputs + planes, 4 * planes, config.kernel, padding=(reach - self._wrapped, reach)
+        )
         with torch.no_grad():
-            self.gates.bias[planes : 2 * planes] += forget_bias  # type: ignore[index]
+            self.gates.bias[planes : 2 * planes] += config.forget_bias  # type: ignore[index]
 
     def forward(self, image: Tensor, state: LayerState) -> LayerState:
         """Advance by one image.
@@ -78,7 +94,10 @@ class ConvLstmCell(nn.Module):
             state: h and c, each (batch, planes, channels, time).
         """
         h, c = state
-        i, f, o, g = self.gates(torch.cat((image, h), dim=1)).split(self.planes, dim=1)
+        x = torch.cat((image, h), dim=1)
+        if self._wrapped:
+            x = functional.pad(x, (0, 0, self._wrapped, self._wrapped), mode='circular')
+        i, f, o, g = self.gates(x).split(self.planes, dim=1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
@@ -90,27 +109,35 @@ class LeConvMn(nn.Module):
         """Build the network for images of channels x length.
 
         Raises:
-            ValueError: the state would be larger than MOST_STATE_VALUES.
+            ValueError: the state would be larger than MOST_STATE_VALUES, or the kernel than the
+                image.
         """
         super().__init__()
         size = 2 * sum(config.planes) * channels * length
+        if config.kernel // 2 > channels:
+            raise ValueError(f'kernel {config.kernel} is too large for {channels} channels')
         if size > MOST_STATE_VALUES:
             raise ValueError(
                 f'planes {config.planes} over images of {channels} x {length} need {size} values; '
                 f'allowed are {MOST_STATE_VALUES}'
             )
         self.image_size = (channels, length)
-        self._planes = config.planes
         inputs = (1, *config.planes[:-1])
         self.layers = nn.ModuleList(
-            ConvLstmCell(n, planes, config.kernel, config.forget_bias)
+            ConvLstmCell(n, planes, config)
             for n, planes in zip(inputs, config.planes, strict=True)
         )
-        self.head = nn.Linear(channels * length, 1)
+        self._config = config
+        pixels = channels * length
+        self.head = (
+            nn.Linear(pixels, 1)
+            if config.head == 'shared'
+            else nn.Linear(config.planes[-1] * pixels, config.planes[-1])
+        )
 
     def initial_state(self, batch: int = 1) -> State:
         """Return the state before the first image: zeros."""
-        shapes = [(batch, planes, *self.image_size) for planes in self._planes]
+        shapes = [(batch, planes, *self.image_size) for planes in self._config.planes]
         new_zeros = self.head.weight.new_zeros
         return [(new_zeros(shape), new_zeros(shape)) for shape in shapes]
 
@@ -130,8 +157,11 @@ class LeConvMn(nn.Module):
             after = layer(x, before)
             advanced.append(after)
             x = after[0]
-        # Plane j of the last layer, flattened, gives joint j through the one head.
-        return self.head(x.flatten(2)).squeeze(-1), advanced
+        x = functional.dropout(x, self._config.dropout, self.training)
+        if self._config.head == 'shared':
+            # Plane j of the last layer, flattened, gives joint j through the one head.
+            return self.head(x.flatten(2)).squeeze(-1), advanced
+        return self.head(x.flatten(1)), advanced
 
 
 def parameter_count(model: nn.Module) -> int:

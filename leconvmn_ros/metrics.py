@@ -123,17 +123,23 @@ def score_table(
         names: joint names, one per column.
         truth: true angles, shape (times, joints).
         estimate: estimated angles, same shape and unit.
+
+    Raises:
+        ValueError: the three do not fit each other.
     """
+    if truth.shape != estimate.shape or truth.shape[1:] != (len(names),):
+        raise ValueError(
+            f'truth of shape {truth.shape} and estimate of shape {estimate.shape}; '
+            f'both must be (times, {len(names)}), one column for each of {list(names)}'
+        )
     joints = {name: score_joint(truth[:, j], estimate[:, j]) for j, name in enumerate(names)}
     return ScoreTable(joints, _mean(joints), len(truth))
 
 
 def _constant(values: NDArray[np.float64], spread: NDArray[np.float64]) -> bool:
-    # The mean of equal values is off by rounding, so their spread is not exactly 0.
-    return bool(
-        np.ptp(values) == 0
-        or np.max(np.abs(spread)) <= 1e-12 * max(1e-300, float(np.max(np.abs(values))))
-    )
+    # The mean of equal values is off by rounding, so their spread is not exactly 0. Spreads whose
+    # squares underflow count as constant, too.
+    return bool(np.max(np.abs(spread)) <= max(1e-150, 1e-12 * float(np.max(np.abs(values)))))
 
 
 def _mean(joints: dict[str, Score]) -> Score:

@@ -44,7 +44,7 @@ class NodeProcess(NamedTuple):
 
 
 def find_executable(name: str) -> Path:
-    """Find a node's program beside this Python (pip route) or in a workspace (colcon route).
+    """Find a node's program in this Python's installation or in a sourced workspace.
 
     Raises:
         ConfigurationError: the package is not installed.
@@ -52,9 +52,10 @@ def find_executable(name: str) -> Path:
     prefixes = [
         prefix for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if prefix
     ]
+    # What merely lies beside Python comes last: /usr/bin may have a `replay` of somebody else.
     places = [
-        Path(sys.executable).parent,
         *(Path(prefix, 'lib', PACKAGE) for prefix in [sys.prefix, *prefixes]),
+        Path(sys.executable).parent,
     ]
     for place in places:
         if os.access(place / name, os.X_OK):
@@ -121,5 +122,7 @@ class Launcher:
 def _yaml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if not isinstance(value, str | Path):
+        return str(value)
     # Quoted, so that a folder called 123 or true stays a text.
-    return f"'{value}'" if isinstance(value, str | Path) else str(value)
+    return "'" + str(value).replace("'", "''") + "'"

@@ -20,6 +20,9 @@ import time
 
 from leconvmn_ros.recording import NANOSECONDS
 
+# Python's longest wait is a few centuries; a slow replay over a hole in the stamps may be longer.
+LONGEST_WAIT = 3600.0  # s
+
 
 class Playback:
     """Keeps the time of a replay: a message is due at a fixed distance from one starting moment.
@@ -85,7 +88,7 @@ class Playback:
                 left = self._due(log_ns) - self._clock()
                 if left <= 0:
                     break
-                self._changed.wait(left)
+                self._changed.wait(min(left, LONGEST_WAIT))
             return not self._stopped
 
     def _due(self, log_ns: int) -> float:

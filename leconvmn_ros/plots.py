@@ -14,10 +14,12 @@
 
 """Pictures of results."""
 
+from io import BytesIO
 from pathlib import Path
 
 from leconvmn_ros.evaluation import Comparison
 from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.reports import write_bytes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 import numpy as np
@@ -25,15 +27,18 @@ from numpy.typing import NDArray
 
 # More than this is unreadable on one page.
 LONGEST_PLOT = 90.0  # s
-# Times further apart than this are not joined by a line.
+# Where times are further apart than this, the axis is cut.
 LONGEST_LINE = 0.5  # s
 TRUTH_COLOUR, ESTIMATE_COLOUR = '#555555', '#d1495b'
 
 
 def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
-    """Draw estimate over truth, one panel per joint, in degrees.
+    """Draw estimate over truth as a PNG, one panel per joint, in degrees.
 
     What was not scored is cut out of the time axis; where it was, a thin line stands.
+
+    Raises:
+        RecordingError: the place cannot be written.
     """
     table = comparison.score()
     time, cuts = _scored_time(comparison.stamps_ns)
@@ -51,7 +56,12 @@ def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
             axes[j].plot(time[shown], degrees, color=colour, linewidth=1.1, label=label)
         for cut in cuts[cuts < LONGEST_PLOT]:
             axes[j].axvline(cut, color='#cccccc', linewidth=0.6, zorder=0)
-        axes[j].set_title(f'{name}   CC {table.joints[name].cc:.2f}', fontsize=9, loc='left')
+        axes[j].set_title(
+            f'{name}   CC {table.joints[name].cc:.2f}',
+            fontsize=9,
+            loc='left',
+            parse_math=False,  # a name may have a $
+        )
         axes[j].tick_params(labelsize=8)
         axes[j].spines[['top', 'right']].set_visible(False)
     for axis in axes[joints:]:
@@ -61,14 +71,19 @@ def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
     figure.supylabel('angle (deg)', fontsize=9)
     mean = table.mean
     figure.suptitle(
-        f'{title}: CC {mean.cc:.2f}, RMSE {mean.rmse:.1f} deg, NRMSE {mean.nrmse:.3f}', fontsize=11
+        f'{title}: CC {mean.cc:.2f}, RMSE {mean.rmse:.1f} deg, NRMSE {mean.nrmse:.3f}',
+        fontsize=11,
+        parse_math=False,
     )
-    figure.savefig(path, dpi=110)
+    image = BytesIO()
+    figure.savefig(image, format='png', dpi=110)
+    write_bytes(path, image.getvalue())
 
 
 def _scored_time(stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a time axis (s) without the holes between scored stretches, and where they were."""
     steps = np.diff(stamps_ns, prepend=stamps_ns[0]) / NANOSECONDS
-    holes = steps > LONGEST_LINE
+    # Where the next recording begins, time may go back.
+    holes = (steps > LONGEST_LINE) | (steps < 0)
     time = np.cumsum(np.where(holes, 0.0, steps))
     return time, time[holes]

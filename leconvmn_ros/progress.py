@@ -40,13 +40,14 @@ def progress_bar(title: str) -> Iterator['ShowProgress']:
         A function that takes the share done, 0 to 1, and a remark.
     """
     columns = (
-        TextColumn('{task.description}'),
+        # No markup: file names may have brackets.
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         TextColumn('{task.percentage:>3.0f} %'),
         TimeElapsedColumn(),
         TextColumn('left'),
         TimeRemainingColumn(),
-        TextColumn('{task.fields[remark]}'),
+        TextColumn('{task.fields[remark]}', markup=False),
     )
     with Progress(*columns, console=CONSOLE) as bar:
         task = bar.add_task(title, total=1.0, remark='')

@@ -32,6 +32,9 @@ class Role(IntEnum):
     TEST = 2
 
 
+Repetition = Annotated[int, Field(ge=1)]
+
+
 class RepetitionHoldOut(BaseModel):
     """Whole repetitions, each with the rest that follows it, are held out.
 
@@ -41,10 +44,10 @@ class RepetitionHoldOut(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid')
 
     kind: Literal['repetitions'] = 'repetitions'
-    validation: tuple[int, ...] = Field(
+    validation: tuple[Repetition, ...] = Field(
         min_length=1, description='repetitions that choose the epoch'
     )
-    test: tuple[int, ...] = Field(
+    test: tuple[Repetition, ...] = Field(
         min_length=1, description='repetitions that are only ever scored'
     )
 
@@ -126,4 +129,5 @@ def default_hold_out(recording: Recording) -> RepetitionHoldOut | BlockHoldOut:
 def repetition_at(labels: LabelTrack, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the repetition that holds at each of the times (ns), 0 before the first label."""
     index = np.searchsorted(labels.stamps_ns, stamps_ns, side='right') - 1
-    return np.where(index >= 0, labels.repetition[np.maximum(index, 0)], 0)
+    # Index -1, before the first label, finds the 0 put at the end.
+    return np.append(labels.repetition, 0)[index]

@@ -17,8 +17,8 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
-import tempfile
 from typing import Any
 
 from leconvmn_ros.errors import RecordingError
@@ -26,6 +26,7 @@ from leconvmn_ros.metrics import METRICS
 from leconvmn_ros.recording import JointTrack
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 METRIC_TITLES = {
     'cc': 'CC',
@@ -36,26 +37,28 @@ METRIC_TITLES = {
 }
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and move it into place.
 
     Raises:
         RecordingError: the place cannot be written.
     """
-    scratch: Path | None = None
+    # Not made by tempfile: that would hide the results from all other users.
+    scratch = path.parent / f'.{path.name[:99]}.{os.getpid()}.partial'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            'w', encoding='utf-8', dir=path.parent, prefix=f'.{path.name}.', delete=False
-        ) as file:
-            scratch = Path(file.name)
-            file.write(text)
-        scratch.replace(path)
+        try:
+            scratch.write_bytes(content)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
     except OSError as error:
         raise RecordingError(f'cannot write {path}: {error.strerror or error}') from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; see `write_bytes` for what is raised."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
@@ -86,12 +89,13 @@ def read_estimates(path: Path) -> JointTrack:
 
 def score_table_text(report: dict[str, Any], title: str) -> Table:
     """Lay out the `joints` and `mean` of a report (see `evaluation.as_json`) as a table."""
-    table = Table(title=title, title_justify='left')
+    # Text, so that brackets in a name are not taken for markup.
+    table = Table(title=Text(title), title_justify='left')
     table.add_column('joint')
     for metric in METRICS:
         table.add_column(METRIC_TITLES[metric], justify='right')
     for name, score in report['joints'].items():
-        table.add_row(name, *_cells(score))
+        table.add_row(Text(name), *_cells(score))
     table.add_section()
     table.add_row('mean', *_cells(report['mean']))
     return table

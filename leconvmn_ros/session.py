@@ -22,18 +22,32 @@ from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison
 from leconvmn_ros.protocol import HoldOut
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
+from leconvmn_ros.sample_count import SampleCount
 import numpy as np
 from numpy.typing import NDArray
 
 # EMG messages kept to find the one that completed an estimate; estimates come at most this many
 # messages later.
 EMG_MEMORY = 2000
+# Estimates kept that came before their EMG: the two take different ways.
+ESTIMATE_MEMORY = 100
+
+
+class _Arrival(NamedTuple):
+    stamp_ns: int
+    received_ns: int
 
 
 class _EmgMessage(NamedTuple):
     first_ns: int
     end_ns: int
     published_ns: int
+
+    def completed(self, estimate: _Arrival) -> bool:
+        return (
+            self.first_ns <= estimate.stamp_ns < self.end_ns
+            and self.published_ns <= estimate.received_ns
+        )
 
 
 class _Track:
@@ -58,7 +72,9 @@ class _Track:
         stamps = sorted(self._rows)
         positions = np.array([self._rows[stamp] for stamp in stamps], dtype=np.float64)
         return JointTrack(
-            np.array(stamps, dtype=np.int64), self.names, positions.reshape(-1, len(self.names))
+            np.array(stamps, dtype=np.int64),
+            self.names,
+            positions.reshape(len(stamps), len(self.names)),
         )
 
 
@@ -77,22 +93,27 @@ class Session:
         self._labels: dict[int, tuple[int, int]] = {}
         self._span_ns: tuple[int, int] | None = None
         self._emg: deque[_EmgMessage] = deque(maxlen=EMG_MEMORY)
-        self._next_sample: int | None = None
-        self._waiting: deque[tuple[int, int]] = deque()
+        self._waiting: deque[_Arrival] = deque(maxlen=ESTIMATE_MEMORY)
+        self._samples = SampleCount()
         self._latencies_ns: list[int] = []
         self.emg_messages = 0
-        self.lost_samples = 0
         self.refused = 0
+
+    @property
+    def lost_samples(self) -> int:
+        """EMG samples that did not come; those that came late are not lost."""
+        return self._samples.lost
 
     def add_emg(self, chunk: EmgChunk, published_ns: int) -> None:
         """Note the arrival of EMG; the samples themselves are not kept."""
-        count = len(chunk.samples)
-        if self._next_sample is not None:
-            self.lost_samples += max(0, chunk.first_sample - self._next_sample)
-        self._next_sample = chunk.first_sample + count
         self.emg_messages += 1
-        end_ns = chunk.stamp_ns + round(count * NANOSECONDS / chunk.sampling_rate)
-        self._emg.append(_EmgMessage(chunk.stamp_ns, end_ns, published_ns))
+        self._samples.add(chunk)
+        end_ns = chunk.stamp_ns + round(len(chunk.samples) * NANOSECONDS / chunk.sampling_rate)
+        message = _EmgMessage(chunk.stamp_ns, end_ns, published_ns)
+        self._emg.append(message)
+        for arrival in [arrival for arrival in self._waiting if message.completed(arrival)]:
+            self._waiting.remove(arrival)
+            self._latencies_ns.append(arrival.received_ns - published_ns)
         first, last = self._span_ns or (chunk.stamp_ns, chunk.stamp_ns)
         self._span_ns = min(first, chunk.stamp_ns), max(last, chunk.stamp_ns)
 
@@ -101,7 +122,14 @@ class Session:
     ) -> None:
         """Note an estimate; one without the names of the first is refused."""
         if self._add(self._estimates, stamp_ns, names, positions):
-            self._waiting.append((stamp_ns, received_ns))
+            arrival = _Arrival(stamp_ns, received_ns)
+            # The newest first: in a loop the stamps come again.
+            newest_first = reversed(self._emg)
+            message = next((m for m in newest_first if m.completed(arrival)), None)
+            if message is None:
+                self._waiting.append(arrival)
+            else:
+                self._latencies_ns.append(received_ns - message.published_ns)
 
     def add_reference(
         self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
@@ -181,7 +209,6 @@ class Session:
 
     def _latency(self) -> dict[str, float] | None:
         """Time from publishing the EMG that completed an estimate to receiving that estimate."""
-        self._match_waiting()
         if not self._latencies_ns:
             return None
         values: NDArray[np.float64] = np.array(self._latencies_ns) / 1e6
@@ -190,17 +217,3 @@ class Session:
             'p99': float(np.percentile(values, 99)),
             'count': values.size,
         }
-
-    def _match_waiting(self) -> None:
-        # Both lists are in order of arrival, and so nearly in order of stamps: one walk through
-        # both.
-        messages = iter(self._emg)
-        message = next(messages, None)
-        while self._waiting and message is not None:
-            stamp_ns, received_ns = self._waiting[0]
-            if message.end_ns <= stamp_ns:
-                message = next(messages, None)
-                continue
-            self._waiting.popleft()
-            if message.first_ns <= stamp_ns:
-                self._latencies_ns.append(received_ns - message.published_ns)

@@ -107,12 +107,12 @@ class FeatureStatistics(BaseModel):
     @classmethod
     def of(cls, features: NDArray[np.floating]) -> 'FeatureStatistics':
         """Take them of features (samples, channels); a constant channel gets scale 1."""
+        mean = features.mean(axis=0, dtype=np.float64)
         deviation = features.std(axis=0, dtype=np.float64)
-        scale = np.where(deviation > 1e-12, deviation, 1.0)
-        return cls(
-            mean=tuple(features.mean(axis=0, dtype=np.float64).tolist()),
-            scale=tuple(scale.tolist()),
-        )
+        # The mean of equal values is off by rounding, so their deviation is not exactly 0.
+        constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
+        scale = np.where(constant, 1.0, deviation)
+        return cls(mean=tuple(mean.tolist()), scale=tuple(scale.tolist()))
 
 
 def mu_law(values: NDArray[np.floating], mu: float = MU) -> NDArray[np.floating]:
@@ -136,8 +136,7 @@ class SlidingRms:
     def __init__(self, window: int, channels: int) -> None:
         self._window = window
         self._squares = np.zeros((window, channels))
-        # _older[k]: sum of the previous block's squares from position k on; _older[window] stays
-        # 0.
+        # _older[k]: sum of the previous block's squares from position k on; the last stays 0.
         self._older = np.zeros((window + 1, channels))
         self._newer = np.zeros(channels)
         self._counts = np.arange(1.0, window + 1)[:, None]
@@ -149,6 +148,8 @@ class SlidingRms:
 
     def push(self, samples: NDArray[np.floating]) -> NDArray[np.float64]:
         """Take samples (samples, channels) in V and return the RMS at each of them, same shape."""
+        if self._window == 1:  # blocks of one sample would be a loop over all samples
+            return np.abs(samples.astype(np.float64))
         rms = np.empty(samples.shape)
         done = 0
         while done < len(samples):
@@ -227,7 +228,8 @@ class Image(NamedTuple):
 
 def columns_of(span: NDArray[np.float32], column_step: int) -> NDArray[np.float32]:
     """Turn spanned features (..., samples, channels) into pixels (..., channels, columns)."""
-    return np.ascontiguousarray(np.swapaxes(span[..., column_step - 1 :: column_step, :], -1, -2))
+    # A copy in any case: of one channel it would else be a view of a buffer that is written again.
+    return np.array(np.swapaxes(span[..., column_step - 1 :: column_step, :], -1, -2), order='C')
 
 
 class LongExposure:
@@ -235,8 +237,7 @@ class LongExposure:
 
     With K streams there are K such sequences, each shifted by 1/K of an image against the one
     before: a polyphase decoder gets K images per exposure while each stream still sees consecutive
-        images that do not
-    overlap.
+    images that do not overlap.
     """
 
     def __init__(

@@ -15,21 +15,26 @@
 """Recordings cut into what a model may learn from, arranged for recurrent training.
 
 A segment is cut out of the samples before any feature is computed, and its features start afresh:
-nothing of a held-out repetition, not even the tail of an RMS window, reaches the training data.
+nothing of a held-out repetition, not even the tail of an RMS window or the far end of an
+interpolated angle, reaches the training data.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
-from leconvmn_ros.alignment import angles_at
+from leconvmn_ros.alignment import AlignedAngles, angles_at
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.intake import Intake
 from leconvmn_ros.protocol import HoldOut, Role
-from leconvmn_ros.recording import NANOSECONDS, Recording
+from leconvmn_ros.recording import JointTrack, NANOSECONDS, Recording
 from leconvmn_ros.signal_path import columns_of, FeatureStatistics, SignalPath, SignalPathConfig
 import numpy as np
 from numpy.typing import NDArray
+
+# In place of a Role: of no use.
+_NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,36 @@ class Lanes:
     used: NDArray[np.bool_]
 
 
+class _Run(NamedTuple):
+    """A gapless run of samples.
+
+    Attributes:
+        samples: EMG (V), shape (samples, channels).
+        stamps_ns: their times (ns), shape (samples,).
+        bridged: which of them are made up, where a short gap was.
+    """
+
+    samples: NDArray[np.float32]
+    stamps_ns: NDArray[np.int64]
+    bridged: list[range]
+
+
+class _RunParts(NamedTuple):
+    """A run in the making; `bridged` are places in the lists."""
+
+    samples: list[NDArray[np.float32]]
+    stamps_ns: list[NDArray[np.int64]]
+    bridged: list[int]
+
+    def joined(self) -> _Run:
+        ends = np.cumsum([len(part) for part in self.samples]).tolist()
+        return _Run(
+            np.concatenate(self.samples),
+            np.concatenate(self.stamps_ns),
+            [range(ends[i] - len(self.samples[i]), ends[i]) for i in self.bridged],
+        )
+
+
 def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) -> list[Segment]:
     """Cut a recording into segments, in time order; what has no reference angle is left out.
 
@@ -79,15 +114,20 @@ def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) 
     """
     if not recording.chunks:
         raise RecordingError(f'{recording.name} has no EMG')
-    if recording.reference is None:
+    reference = recording.reference
+    if reference is None:
         raise RecordingError(f'{recording.name} has no reference angles to learn from')
     segments = []
-    for samples, stamps_ns in _runs(recording):
-        angles, known = angles_at(recording.reference, names, stamps_ns)
-        roles = np.where(known, hold_out.roles(stamps_ns, recording.labels, recording.span_ns), -1)
+    labels, span_ns = recording.labels, recording.span_ns
+    reference_roles = hold_out.roles(reference.stamps_ns, labels, span_ns)
+    for samples, stamps_ns, bridged in _runs(recording):
+        roles = hold_out.roles(stamps_ns, labels, span_ns)
+        _drop_mixed(roles, bridged)
+        angles, known = _angles(reference, reference_roles, names, stamps_ns, roles)
+        roles = np.where(known, roles, _NONE)
         edges = np.flatnonzero(np.diff(roles)) + 1
         for first, last in pairwise([0, *edges.tolist(), len(roles)]):
-            if roles[first] >= 0:
+            if roles[first] != _NONE:
                 segments.append(
                     Segment(Role(roles[first]), samples[first:last], angles[first:last])
                 )
@@ -96,20 +136,60 @@ def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) 
     return segments
 
 
-def _runs(recording: Recording) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Return gapless runs of samples with their times (ns), as the decoder's intake has them."""
+def _runs(recording: Recording) -> list[_Run]:
+    """Return gapless runs of samples, as the decoder's intake has them.
+
+    Raises:
+        RecordingError: the intake takes none of the EMG.
+    """
     first = recording.chunks[0]
     intake = Intake(first.samples.shape[1], first.sampling_rate)
-    runs: list[list[tuple[NDArray[np.float32], NDArray[np.int64]]]] = []
+    runs: list[_RunParts] = []
     for chunk in recording.chunks:
+        bridged = intake.counts.bridged_samples
         for piece in intake.accept(chunk):
             if piece.restart:
-                runs.append([])
-            offsets = np.round(np.arange(len(piece.samples)) * NANOSECONDS / first.sampling_rate)
-            runs[-1].append((piece.samples, piece.stamp_ns + offsets.astype(np.int64)))
-    return [
-        (np.concatenate([p[0] for p in run]), np.concatenate([p[1] for p in run])) for run in runs
-    ]
+                runs.append(_RunParts([], [], []))
+            run, length = runs[-1], len(piece.samples)
+            if intake.counts.bridged_samples > bridged:
+                bridged = intake.counts.bridged_samples
+                run.bridged.append(len(run.samples))
+            offsets = np.round(np.arange(length) * NANOSECONDS / first.sampling_rate)
+            run.samples.append(piece.samples)
+            run.stamps_ns.append(piece.stamp_ns + offsets.astype(np.int64))
+    if not runs:
+        raise RecordingError(f'{recording.name} has no usable EMG: {intake.counts.faults()}')
+    return [run.joined() for run in runs]
+
+
+def _drop_mixed(roles: NDArray[np.int64], bridged: Sequence[range]) -> None:
+    """Leave out bridges between roles: a bridge repeats the measured samples before it."""
+    measured = np.ones(len(roles), dtype=np.bool_)
+    for bridge in bridged:
+        measured[bridge.start : bridge.stop] = False
+    places = np.flatnonzero(measured)
+    for bridge in bridged:
+        source = places[np.searchsorted(places, bridge.start) - len(bridge)]
+        if len(set(roles[source : bridge.stop].tolist())) > 1:
+            roles[bridge.start : bridge.stop] = _NONE
+
+
+def _angles(
+    track: JointTrack,
+    track_roles: NDArray[np.int64],
+    names: Sequence[str],
+    stamps_ns: NDArray[np.int64],
+    roles: NDArray[np.int64],
+) -> AlignedAngles:
+    """Interpolate the reference at each sample, between angles of the sample's own role alone."""
+    angles = AlignedAngles(
+        np.full((len(stamps_ns), len(names)), np.nan), np.zeros(len(stamps_ns), dtype=np.bool_)
+    )
+    for role in Role:
+        own, here = track_roles == role, roles == role
+        part = JointTrack(track.stamps_ns[own], track.names, track.positions[own])
+        angles.positions[here], angles.known[here] = angles_at(part, names, stamps_ns[here])
+    return angles
 
 
 def features_of(

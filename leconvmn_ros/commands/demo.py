@@ -21,13 +21,15 @@ back.
 """
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 import time
 from typing import Any
 
 from leconvmn_ros.bags import open_bag, read_bag, write_bag
-from leconvmn_ros.checkpoint import DESCRIPTION_FILE, load_checkpoint, package_version
+from leconvmn_ros.checkpoint import check_place, load_checkpoint, package_version
+from leconvmn_ros.commands.arguments import number
 from leconvmn_ros.errors import CheckpointError, ConfigurationError
 from leconvmn_ros.ninapro import read_ninapro
 from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
@@ -35,7 +37,7 @@ from leconvmn_ros.progress import CONSOLE, progress_bar
 from leconvmn_ros.recording import NANOSECONDS, SampledSubject
 from leconvmn_ros.reports import score_table_text
 from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
-from leconvmn_ros.training import EpochReport, PRESETS, train
+from leconvmn_ros.training import EpochReport, PRESETS, train, TrainingSettings
 from rich.console import Console
 
 # With these on both sides a reader that is late holds the writer back, and nothing is lost.
@@ -61,7 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--preset', choices=sorted(PRESETS), default='small', help='size of the network'
     )
     parser.add_argument(
-        '--rate', type=float, default=8.0, help='speed of the replay; 1 = real time, 0 = no limit'
+        '--rate',
+        type=number(float, 0, 1000),
+        default=8.0,
+        metavar='X',
+        help='speed of the replay, up to 1000; 1 = real time, 0 = no limit',
     )
 
 
@@ -90,31 +96,35 @@ def _prepare_bag(recording: Path | None, folder: Path) -> Path:
         return recording
     name = 'synthetic' if recording is None else recording.stem
     bag = folder / name
-    if bag.is_dir():
+    if bag.is_dir() and _made_from(bag, recording):
         return bag
     with progress_bar(f'make {bag}') as progress:
         subject: SampledSubject = (
             synthesize(SyntheticSubjectConfig()) if recording is None else read_ninapro(recording)
         )
-        write_bag(subject, bag, progress=progress)
+        write_bag(subject, bag, overwrite=True, progress=progress)
     return bag
 
 
+def _made_from(bag: Path, recording: Path | None) -> bool:
+    """Whether a bag of an earlier demo holds this recording, None being the synthetic subject."""
+    with open_bag(bag) as opened:
+        information = opened.information
+    if recording is None:
+        return information.get('config') == SyntheticSubjectConfig().model_dump_json()
+    # Files of different databases have the same names.
+    return recording.is_file() and information.get('source_sha256') == (
+        hashlib.sha256(recording.read_bytes()).hexdigest()
+    )
+
+
 def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> None:
-    """Train, unless a checkpoint of this version and preset is there."""
+    """Train, unless a checkpoint of this version, preset and recording is there."""
     settings = PRESETS[preset]
-    if (folder / DESCRIPTION_FILE).is_file():
-        try:
-            description = load_checkpoint(folder).description
-        except CheckpointError:
-            description = None
-        if (
-            description is not None
-            and description.package_version == package_version()
-            and description.training.settings == settings.model_dump(mode='json')
-        ):
-            CONSOLE.print(f'using the decoder that was trained before: {folder}')
-            return
+    if _trained_on(folder, bag, settings):
+        CONSOLE.print(f'using the decoder that was trained before: {folder}', markup=False)
+        return
+    check_place(folder)
     with progress_bar('train') as progress:
 
         def on_epoch(report: EpochReport) -> None:
@@ -122,6 +132,22 @@ def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> None:
 
         checkpoint = train([read_bag(bag)], settings, on_epoch=on_epoch)
     checkpoint.save(folder)
+
+
+def _trained_on(folder: Path, bag: Path, settings: TrainingSettings) -> bool:
+    try:
+        description = load_checkpoint(folder).description
+    except CheckpointError:
+        return False
+    with open_bag(bag) as opened:
+        information = dict(opened.information)
+    # A bag that says nothing of itself may be any recording.
+    return (
+        bool(information)
+        and description.training.information == (information,)
+        and description.training.settings == settings.model_dump(mode='json')
+        and description.package_version == package_version()
+    )
 
 
 def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str, Any]:

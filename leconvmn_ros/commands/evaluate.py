@@ -24,7 +24,7 @@ from pathlib import Path
 
 from leconvmn_ros.bags import read_bag
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
-from leconvmn_ros.commands.train import add_topic_arguments
+from leconvmn_ros.commands.arguments import add_device, add_threads, add_topics, number
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recording, join
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the scores here')
     parser.add_argument(
-        '--plot', type=Path, metavar='FILE.png', help='draw estimate over truth here'
+        '--plot', type=_png, metavar='FILE.png', help='draw estimate over truth here'
     )
     parser.add_argument(
         '--estimates',
@@ -60,13 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='score what was held out, or everything',
     )
     parser.add_argument(
-        '--output-rate', type=float, default=DEFAULT_OUTPUT_RATE, help='estimates per second (Hz)'
+        '--output-rate',
+        type=number(float, 0, 1000),
+        default=DEFAULT_OUTPUT_RATE,
+        metavar='HZ',
+        help='estimates per second, at most one per sample and 1000; 0 = one per image',
     )
-    add_topic_arguments(parser)
-    parser.add_argument('--device', default='auto', help='torch device: auto, cpu, cuda')
-    parser.add_argument(
-        '--threads', type=int, default=0, help='CPU threads, 0 = as few as keep up'
-    )
+    add_topics(parser)
+    add_device(parser)
+    add_threads(parser, meaning_of_0='as few as keep up')
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -96,6 +98,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         plot_comparison(comparison, arguments.plot, title)
     return 0
+
+
+def _png(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != '.png':
+        raise argparse.ArgumentTypeError(f'{text!r} does not end in .png')
+    return path
 
 
 def _decode(

@@ -22,10 +22,9 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.bags import write_bag
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.commands.arguments import add_setting, checked
 from leconvmn_ros.progress import progress_bar
 from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
-from pydantic import ValidationError
 
 OPTIONS = ('channels', 'sampling_rate', 'movements', 'repetitions', 'seed')
 
@@ -37,12 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name in OPTIONS:
         field = SyntheticSubjectConfig.model_fields[name]
-        parser.add_argument(
-            f'--{name.replace("_", "-")}',
-            type=int if field.annotation is int else float,
-            default=field.default,
-            help=field.description,
-        )
+        add_setting(parser, SyntheticSubjectConfig, name, field.default)
     parser.add_argument(
         '--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)'
     )
@@ -51,15 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the subject and write its bag."""
-    try:
-        config = SyntheticSubjectConfig(**{name: getattr(arguments, name) for name in OPTIONS})
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise ConfigurationError(
-            f'{problem["loc"]}: {problem["msg"]}, got {problem["input"]!r}'
-        ) from error
+    config: SyntheticSubjectConfig = checked(
+        SyntheticSubjectConfig, {name: getattr(arguments, name) for name in OPTIONS}
+    )
     with progress_bar('synthesize') as progress:
-        subject = synthesize(config)
+        subject = synthesize(config, progress=lambda done, total: progress(done / total))
+    with progress_bar(f'write {arguments.output}') as progress:
         write_bag(
             subject,
             arguments.output,

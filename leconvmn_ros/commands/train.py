@@ -22,11 +22,18 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.bags import read_bag
+from leconvmn_ros.checkpoint import check_place
+from leconvmn_ros.commands.arguments import (
+    add_device,
+    add_setting,
+    add_threads,
+    add_topics,
+    checked,
+)
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.progress import CONSOLE, progress_bar
 from leconvmn_ros.protocol import RepetitionHoldOut
 from leconvmn_ros.training import EpochReport, PRESETS, train, TrainingSettings
-from pydantic import ValidationError
 import torch
 
 OVERRIDES = ('epochs', 'exposure', 'learning_rate', 'seed')
@@ -44,42 +51,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--preset', choices=sorted(PRESETS), default='small', help='size and schedule'
     )
     for name in OVERRIDES:
-        field = TrainingSettings.model_fields[name]
-        parser.add_argument(
-            f'--{name.replace("_", "-")}',
-            type=int if field.annotation is int else float,
-            help=f"{field.description}, instead of the preset's",
-        )
+        add_setting(parser, TrainingSettings, name, None, remark="instead of the preset's")
     parser.add_argument(
         '--test',
         type=_numbers,
         metavar='N,N',
-        help='repetitions for the test, instead of the usual',
+        help='repetitions for the test, instead of the usual; --validation must be given, too',
     )
     parser.add_argument(
-        '--validation', type=_numbers, metavar='N', help='repetitions that pick the epoch'
+        '--validation',
+        type=_numbers,
+        metavar='N,N',
+        help='repetitions that pick the epoch; --test must be given, too',
     )
-    add_topic_arguments(parser)
-    parser.add_argument('--device', default='auto', help='torch device: auto, cpu, cuda')
-    parser.add_argument('--threads', type=int, help='CPU threads')
-
-
-def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the names of the topics in the bags."""
-    parser.add_argument('--emg-topic', default='/emg', help='topic of EmgArray messages')
-    parser.add_argument(
-        '--reference-topic',
-        default='/joint_states_reference',
-        help='topic of measured JointStates',
-    )
-    parser.add_argument(
-        '--label-topic', default='/movement_label', help='topic of MovementLabel messages'
-    )
+    add_topics(parser)
+    add_device(parser)
+    add_threads(parser, meaning_of_0='as many as torch chooses')
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and save."""
     settings = _settings(arguments)
+    hold_out = _hold_out(arguments)
+    check_place(arguments.output)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     recordings = [
@@ -103,13 +97,15 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint = train(
             recordings,
             settings,
-            hold_out=_hold_out(arguments),
+            hold_out=hold_out,
             device=arguments.device,
             on_epoch=on_epoch,
         )
     checkpoint.save(arguments.output)
     record = checkpoint.description.training
-    CONSOLE.print(f'held out for the test: {record.hold_out.model_dump_json()}')
+    CONSOLE.print(
+        f'held out for the test: {record.hold_out.model_dump_json()}', markup=False, soft_wrap=True
+    )
     print(
         f'{arguments.output}: epoch {record.best_epoch} of {record.epochs}, {record.seconds:.0f} s'
     )
@@ -122,13 +118,10 @@ def _settings(arguments: argparse.Namespace) -> TrainingSettings:
         for name in OVERRIDES
         if getattr(arguments, name) is not None
     }
-    try:
-        return TrainingSettings(**(PRESETS[arguments.preset].model_dump() | given))
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise ConfigurationError(
-            f'--{problem["loc"][0]}: {problem["msg"]}, got {problem["input"]!r}'
-        ) from error
+    settings: TrainingSettings = checked(
+        TrainingSettings, PRESETS[arguments.preset].model_dump() | given
+    )
+    return settings
 
 
 def _hold_out(arguments: argparse.Namespace) -> RepetitionHoldOut | None:
@@ -136,11 +129,16 @@ def _hold_out(arguments: argparse.Namespace) -> RepetitionHoldOut | None:
         return None
     if arguments.test is None or arguments.validation is None:
         raise ConfigurationError('--test and --validation must be given together')
-    try:
-        return RepetitionHoldOut(test=arguments.test, validation=arguments.validation)
-    except ValidationError as error:
-        raise ConfigurationError(error.errors(include_url=False)[0]['msg']) from error
+    hold_out: RepetitionHoldOut = checked(
+        RepetitionHoldOut, {'test': arguments.test, 'validation': arguments.validation}
+    )
+    return hold_out
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(','))
+    try:
+        return tuple(int(part) for part in text.split(','))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not a list of repetitions such as 2,5'
+        ) from None

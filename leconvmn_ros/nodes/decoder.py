@@ -20,20 +20,49 @@ the model, activate listens and publishes. With `autostart` (the default) it doe
 """
 
 from pathlib import Path
+import time
+from typing import Any
 
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, Estimate, warm_up_with_threads
 from leconvmn_ros.emg_message import chunk_from_message
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError, MalformedMessageError
+from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.nodes.quality_of_service import EMG_INPUT, JOINT_STATES, overridable
-from leconvmn_ros.nodes.running import declare, run_node
+from leconvmn_ros.nodes.lifecycle import explained, refuse_illegal_requests
+from leconvmn_ros.nodes.quality_of_service import (
+    EMG_INPUT,
+    JOINT_STATES,
+    overridable,
+    publish_patiently,
+)
+from leconvmn_ros.nodes.running import declare, every, run_node
 from leconvmn_ros.recording import NANOSECONDS
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
+
+# The seconds of a ROS stamp end in 2038; an hour before, so that no estimate is stamped later.
+LATEST_STAMP_NS = (2**31 - 3600) * NANOSECONDS
+
+# A reader with keep-all that has hung must not hang the decoder (s).
+LONGEST_WAIT = 5.0
+
+# Name, default, description and range of what on_configure reads.
+_PARAMETERS: tuple[tuple[str, Any, str, tuple[Any, Any] | None], ...] = (
+    ('checkpoint', '', 'folder of a trained decoder (checkpoint.json, weights.safetensors)', None),
+    ('device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda', None),
+    (
+        'output_rate',
+        DEFAULT_OUTPUT_RATE,
+        'estimates per second (Hz), 0 = one per image',
+        (0.0, 1000.0),
+    ),
+    ('threads', 0, 'CPU threads of the network, 0 = as few as keep up', (0, 256)),
+)
 
 
 class DecoderNode(LifecycleNode):
@@ -47,34 +76,16 @@ class DecoderNode(LifecycleNode):
         """
         super().__init__('decoder')
         self.done = Future()
-        declare(
-            self,
-            'checkpoint',
-            '',
-            'folder of the trained decoder (checkpoint.json, weights.safetensors)',
-        )
-        declare(self, 'device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda')
-        declare(
-            self,
-            'output_rate',
-            DEFAULT_OUTPUT_RATE,
-            'estimates per second (Hz), 0 = one per image',
-            allowed=(0.0, 1000.0),
-        )
-        declare(
-            self,
-            'threads',
-            0,
-            'CPU threads of the network, 0 = as few as keep up',
-            allowed=(0, 256),
-        )
+        for name, default, description, allowed in _PARAMETERS:
+            declare(self, name, default, description, allowed=allowed, read_only=False)
         declare(self, 'autostart', True, 'configure and activate without a lifecycle manager')
+        self.add_on_set_parameters_callback(self._may_set)
+        refuse_illegal_requests(self)
         self._decoder: Decoder | None = None
         self._publisher: LifecyclePublisher | None = None
         self._subscription: Subscription | None = None
         self._reported: dict[str, int] = {}
-        # Besides its report, this timer lets an idle node notice SIGTERM.
-        self.create_timer(1.0, self._report_faults)
+        every(1.0, self, self._report_faults)
         if self.get_parameter('autostart').value:
             self._start()
 
@@ -83,15 +94,21 @@ class DecoderNode(LifecycleNode):
             if transition() is not TransitionCallbackReturn.SUCCESS:
                 raise ConfigurationError('the decoder cannot start, see the error above')
 
+    def _may_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        names = {name for name, *_ in _PARAMETERS} & {parameter.name for parameter in parameters}
+        if self._decoder is None or not names:
+            return SetParametersResult(successful=True)
+        return SetParametersResult(
+            successful=False,
+            reason=f'{", ".join(sorted(names))}: the decoder is configured, clean it up first',
+        )
+
+    @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint, warm the network, make the publisher."""
-        try:
-            self._decoder = self._load_decoder()
-        except LeconvmnError as error:
-            self.get_logger().error(f'cannot configure: {error}')
-            return TransitionCallbackReturn.FAILURE
+        self._decoder = self._load_decoder()
         self._publisher = self.create_lifecycle_publisher(
-            JointState, 'joint_states', JOINT_STATES, qos_overriding_options=overridable()
+            JointState, 'joint_states', **overridable(JOINT_STATES)
         )
         return super().on_configure(state)
 
@@ -114,12 +131,13 @@ class DecoderNode(LifecycleNode):
         )
         return decoder
 
+    @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start afresh and listen to the EMG."""
         if self._decoder is not None:
             self._decoder.reset()
         self._subscription = self.create_subscription(
-            EmgArray, 'emg', self._on_emg, EMG_INPUT, qos_overriding_options=overridable()
+            EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT)
         )
         return super().on_activate(state)
 
@@ -150,15 +168,28 @@ class DecoderNode(LifecycleNode):
         self._release()
 
     def _on_emg(self, message: EmgArray) -> None:
-        if self._decoder is None or self._publisher is None:
+        if self._decoder is None:
             return
         try:
             chunk = chunk_from_message(message)
         except MalformedMessageError:
             self._decoder.counts.malformed += 1
             return
+        if chunk.stamp_ns > LATEST_STAMP_NS:
+            self._decoder.counts.malformed += 1
+            return
         for estimate in self._decoder.decode(chunk):
-            self._publisher.publish(self._joint_state(estimate))
+            self._publish(estimate)
+
+    def _publish(self, estimate: Estimate) -> None:
+        deadline = time.monotonic() + LONGEST_WAIT
+        if not publish_patiently(
+            self._publisher, self._joint_state(estimate), lambda: time.monotonic() > deadline
+        ):
+            self.get_logger().error(
+                f'a reader of joint_states takes nothing for {LONGEST_WAIT:g} s: '
+                'an estimate is dropped'
+            )
 
     def _joint_state(self, estimate: Estimate) -> JointState:
         message = JointState()

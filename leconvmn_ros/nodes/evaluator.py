@@ -23,10 +23,10 @@ from typing import Any
 
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.emg_message import chunk_from_message, stamp_to_ns
-from leconvmn_ros.errors import MalformedMessageError, RecordingError
+from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, RecordingError
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.quality_of_service import EMG_INPUT, JOINT_STATES, LATCHED, overridable
-from leconvmn_ros.nodes.running import declare, run_node
+from leconvmn_ros.nodes.running import declare, every, run_node
 from leconvmn_ros.plots import plot_comparison
 from leconvmn_ros.protocol import HoldOut
 from leconvmn_ros.reports import write_estimates, write_json
@@ -39,6 +39,7 @@ from std_msgs.msg import Bool
 
 # After the replay has ended, what is still under way arrives within this time (s).
 SETTLING_TIME = 1.0
+WATCH_PERIOD = 0.1  # s
 
 
 class EvaluatorNode(Node):
@@ -62,14 +63,26 @@ class EvaluatorNode(Node):
         )
         declare(self, 'report_period', 5.0, 'time between live reports (s)', allowed=(0.1, 3600.0))
         declare(self, 'exit_when_done', True, 'end when the replay says that it is over')
+        self._folder = self._make_folder()
         self._session = Session(self._hold_out())
         self._replay_over = False
         self._quiet = 0.0
         self._finished = False
         self._emg: Subscription | None = None
         self._subscribe()
-        self.create_timer(self.get_parameter('report_period').value, self._report_live)
-        self.create_timer(0.1, self._watch)
+        every(self.get_parameter('report_period').value, self, self._report_live)
+        every(WATCH_PERIOD, self, self._watch)
+
+    def _make_folder(self) -> Path:
+        # Now, not after an hour of listening.
+        folder = Path(self.get_parameter('output').value)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f'parameter output: cannot make {folder}: {error.strerror}'
+            ) from error
+        return folder
 
     def _hold_out(self) -> HoldOut | None:
         folder = self.get_parameter('checkpoint').value
@@ -80,22 +93,19 @@ class EvaluatorNode(Node):
             JointState,
             'joint_states',
             self._on_estimate,
-            JOINT_STATES,
-            qos_overriding_options=overridable(),
+            **overridable(JOINT_STATES),
         )
         self._reference = self.create_subscription(
             JointState,
             'joint_states_reference',
             self._on_reference,
-            JOINT_STATES,
-            qos_overriding_options=overridable(),
+            **overridable(JOINT_STATES),
         )
         self.create_subscription(
             MovementLabel,
             'movement_label',
             self._on_label,
-            LATCHED,
-            qos_overriding_options=overridable(),
+            **overridable(LATCHED),
         )
         self.create_subscription(Bool, 'replay_done', self._on_replay_done, LATCHED)
 
@@ -132,9 +142,9 @@ class EvaluatorNode(Node):
         others = (self._estimate, self._reference)
         if self._emg is None and all(other.get_publisher_count() for other in others):
             self._emg = self.create_subscription(
-                EmgArray, 'emg', self._on_emg, EMG_INPUT, qos_overriding_options=overridable()
+                EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT)
             )
-        self._quiet += 0.1
+        self._quiet += WATCH_PERIOD
         if (
             self._replay_over
             and self._quiet > SETTLING_TIME
@@ -155,7 +165,7 @@ class EvaluatorNode(Node):
     def _finish(self) -> int:
         """Write the results and return the exit code: 1 if there was nothing to score."""
         self._finished = True
-        folder = Path(self.get_parameter('output').value)
+        folder = self._folder
         report = self._session.report()
         try:
             write_json(folder / 'scores.json', report)

@@ -17,6 +17,13 @@
 All can be overridden by parameters `qos_overrides.<topic>.<subscription or publisher>.<policy>`.
 """
 
+from collections.abc import Callable
+from copy import copy
+import time
+from typing import Any
+
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
@@ -63,6 +70,29 @@ LOSSLESS = QoSProfile(
 )
 
 
-def overridable() -> QoSOverridingOptions:
-    """Let the parameters override history, depth and reliability."""
-    return QoSOverridingOptions.with_default_policies()
+def overridable(profile: QoSProfile) -> dict[str, Any]:
+    """Return what create_publisher and create_subscription take for a profile.
+
+    Parameters can override history, depth and reliability. The profile is copied, because rclpy
+    writes the overrides of one topic into it.
+    """
+    return {
+        'qos_profile': copy(profile),
+        'qos_overriding_options': QoSOverridingOptions.with_default_policies(),
+    }
+
+
+def publish_patiently(publisher: Publisher, message: Any, give_up: Callable[[], bool]) -> bool:
+    """Publish, however long readers with keep-all leave no room; False if given up.
+
+    The middleware waits for room too, but only for a tenth of a second; then it reports an error.
+    """
+    while True:
+        try:
+            publisher.publish(message)
+        except rclpy_implementation.RCLError:
+            if give_up():
+                return False
+            time.sleep(0.001)  # whatever else it may be, do not keep the processor busy
+        else:
+            return True

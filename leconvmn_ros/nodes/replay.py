@@ -17,17 +17,25 @@
 Publishes `replay_done` (latched) when the bag is over; the service `~/pause` holds and resumes.
 """
 
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 import re
-from threading import Thread
+from threading import Event, Thread
 import time
 from typing import Any
 
-from leconvmn_ros.bags import open_bag, OpenBag
+from leconvmn_ros.bag_reader import BagMessage, open_bag, OpenBag
+from leconvmn_ros.bag_types import EMG_TYPE, LABEL_TYPE
 from leconvmn_ros.emg_message import stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError
-from leconvmn_ros.nodes.quality_of_service import EMG_OUTPUT, LATCHED, LOSSLESS, overridable
+from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
+from leconvmn_ros.nodes.quality_of_service import (
+    EMG_OUTPUT,
+    LATCHED,
+    LOSSLESS,
+    overridable,
+    publish_patiently,
+)
 from leconvmn_ros.nodes.running import declare, run_node
 from leconvmn_ros.playback import Playback
 from leconvmn_ros.recording import NANOSECONDS
@@ -44,18 +52,21 @@ from std_srvs.srv import SetBool
 # What a recorder picks up beside the data; playing it back would upset the running system.
 NEVER_PLAYED = {'clock', 'rosout', 'parameter_events', 'replay_done'}
 CLOCK_PERIOD_NS = NANOSECONDS // 100
-LATCHED_TYPES = {'leconvmn_ros/msg/MovementLabel'}
+LATCHED_TYPES = {LABEL_TYPE}
+# Readers of the other topics are found at about the same time, but each by itself (s).
+SETTLING_TIME = 0.3
+# At the end, slow readers have so long to take the rest (s).
+LONGEST_DELIVERY = 30.0
 
 
 class ReplayNode(Node):
     """Wires a bag and `Playback` to topics, parameters and a service."""
 
     def __init__(self) -> None:
-        """Declare the parameters, open the bag and start to play.
+        """Declare the parameters and start to play.
 
         Raises:
             ConfigurationError: a parameter is not allowed.
-            RecordingError: the bag cannot be read.
         """
         super().__init__('replay')
         self.done = Future()
@@ -98,18 +109,18 @@ class ReplayNode(Node):
             'wait so long for them (s), then play anyway',
             allowed=(0.0, 3600.0),
         )
+        self._path = self.get_parameter('bag').value
+        if not self._path:
+            raise ConfigurationError('parameter bag is empty; give the folder of a bag')
+        self._restamp = self._stamps_now()
         self._playback = Playback(self.get_parameter('rate').value)
         if self.get_parameter('start_paused').value:
             self._playback.pause()
-        self._restamp = self._stamps_now()
+        self._stopping = Event()
         self._clock_publisher = self.create_publisher(Clock, '/clock', 10)
         self._over = self.create_publisher(Bool, 'replay_done', LATCHED)
-        self._bag = self._open()
         self._players: dict[str, Publisher] = {}
-        for topic, info in self._bag.topics.items():
-            self._add_publisher(topic, info.type_name)
         self.create_service(SetBool, '~/pause', self._on_pause)
-        self.create_timer(0.1, lambda: None)  # lets an idle node notice SIGTERM
         self._thread = Thread(target=self._play_to_the_end, name='playback', daemon=True)
         self._thread.start()
 
@@ -121,31 +132,6 @@ class ReplayNode(Node):
             )
         return bool(stamps == 'now')
 
-    def _open(self) -> OpenBag:
-        path = self.get_parameter('bag').value
-        if not path:
-            raise ConfigurationError('parameter bag is empty; give the folder of a bag')
-        return open_bag(Path(path)).__enter__()
-
-    def _add_publisher(self, topic: str, type_name: str) -> None:
-        name = topic.lstrip('/')
-        if name in NEVER_PLAYED:
-            return
-        message_class = _message_class(type_name)
-        if message_class is None:
-            self.get_logger().warning(
-                f'{topic} is left out: its type {type_name} is not installed'
-            )
-            return
-        self._players[topic] = self.create_publisher(
-            message_class, name, self._profile(type_name), qos_overriding_options=overridable()
-        )
-
-    def _profile(self, type_name: str) -> QoSProfile:
-        if type_name in LATCHED_TYPES:
-            return LATCHED
-        return LOSSLESS if self.get_parameter('rate').value == 0 else EMG_OUTPUT
-
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         (self._playback.pause if request.data else self._playback.resume)()
         response.success, response.message = True, 'paused' if request.data else 'playing'
@@ -154,86 +140,58 @@ class ReplayNode(Node):
     def _play_to_the_end(self) -> None:
         code = 1
         try:
-            self._wait_for_subscribers()
-            code = self._play()
+            # Opened in this thread, because a bag in sqlite3 can be read in no other.
+            with open_bag(Path(self._path)) as bag:
+                self._add_publishers(bag)
+                span = self._span(bag)
+                self._wait_for_subscribers(bag)
+                code = self._play(bag, *span)
         except LeconvmnError as error:
             self.get_logger().fatal(str(error))
         finally:
             self.done.set_result(code)
 
-    def _play(self) -> int:
-        start_ns, end_ns = self._span()
-        count, laps = 0, 0
-        while laps == 0 or self.get_parameter('loop').value:
-            laps += 1
-            played = self._play_once(start_ns, end_ns)
-            if played is None:
-                return 0
-            count += played
-        for publisher in self._players.values():
-            publisher.wait_for_all_acked(Duration(seconds=30))
-        self._over.publish(Bool(data=True))
-        self._over.wait_for_all_acked(Duration(seconds=5))
-        self.get_logger().info(
-            f'done: {count} messages of {(end_ns - start_ns) / NANOSECONDS:.1f} s played'
-        )
-        return 0
+    def _add_publishers(self, bag: OpenBag) -> None:
+        for topic, info in bag.topics.items():
+            name, type_name = topic.lstrip('/'), info.type_name
+            if name in NEVER_PLAYED:
+                continue
+            message_class = _message_class(type_name)
+            if message_class is None:
+                self.get_logger().warning(
+                    f'{topic} is left out: its type {type_name} is not installed'
+                )
+                continue
+            self._players[topic] = self.create_publisher(
+                message_class, name, **overridable(self._profile(type_name))
+            )
+        if not any(bag.topics[topic].message_count for topic in self._players):
+            raise RecordingError(f'{bag.path} holds no message that can be played')
 
-    def _play_once(self, start_ns: int, end_ns: int) -> int | None:
-        """Play the chosen part once and return the number of messages, None if stopped."""
-        self._playback.start(start_ns)
-        shift_ns = self.get_clock().now().nanoseconds - start_ns if self._restamp else 0
-        next_clock_ns, count = start_ns, 0
-        with_clock = self.get_parameter('publish_clock').value
-        for message in self._bag.messages(start_ns, topics=self._players):
-            if message.log_ns > end_ns:
-                break
-            while with_clock and next_clock_ns <= message.log_ns:
-                if not self._playback.wait(next_clock_ns):
-                    return None
-                self._publish_clock(next_clock_ns)
-                next_clock_ns += CLOCK_PERIOD_NS
-            if not self._playback.wait(message.log_ns):
-                return None
-            self._publish(message.topic, message.data, shift_ns)
-            count += 1
-        return count
+    def _profile(self, type_name: str) -> QoSProfile:
+        if type_name in LATCHED_TYPES:
+            return LATCHED
+        return LOSSLESS if self.get_parameter('rate').value == 0 else EMG_OUTPUT
 
-    def _publish(self, topic: str, data: bytes, shift_ns: int) -> None:
-        publisher = self._players[topic]
-        message = deserialize_message(data, publisher.msg_type)
-        if shift_ns and hasattr(message, 'header'):
-            _set_time(message.header.stamp, stamp_to_ns(message.header.stamp) + shift_ns)
-        publisher.publish(message)
-
-    def _publish_clock(self, now_ns: int) -> None:
-        message = Clock()
-        _set_time(message.clock, now_ns)
-        self._clock_publisher.publish(message)
-
-    def _span(self) -> tuple[int, int]:
+    def _span(self, bag: OpenBag) -> tuple[int, int]:
         """Return log times of the first and the last message to play (ns)."""
         offset, duration = (
             self.get_parameter(name).value for name in ('start_offset', 'duration')
         )
-        start_ns = self._bag.start_ns + round(offset * NANOSECONDS)
-        if start_ns > self._bag.end_ns:
-            length = (self._bag.end_ns - self._bag.start_ns) / NANOSECONDS
+        start_ns = bag.start_ns + round(offset * NANOSECONDS)
+        if start_ns > bag.end_ns:
+            length = (bag.end_ns - bag.start_ns) / NANOSECONDS
             raise ConfigurationError(
                 f'start_offset {offset} s is beyond the end of the bag, which has {length:g} s'
             )
-        end_ns = start_ns + round(duration * NANOSECONDS) if duration else self._bag.end_ns
-        return start_ns, min(end_ns, self._bag.end_ns)
+        end_ns = start_ns + round(duration * NANOSECONDS) if duration else bag.end_ns
+        return start_ns, min(end_ns, bag.end_ns)
 
-    def _wait_for_subscribers(self) -> None:
+    def _wait_for_subscribers(self, bag: OpenBag) -> None:
         wanted, timeout = (
             self.get_parameter(name).value for name in ('subscribers', 'subscriber_timeout')
         )
-        emg = [
-            p
-            for topic, p in self._players.items()
-            if self._bag.topics[topic].type_name.endswith('/EmgArray')
-        ]
+        emg = [p for topic, p in self._players.items() if bag.topics[topic].type_name == EMG_TYPE]
         deadline = time.monotonic() + timeout
         while any(publisher.get_subscription_count() < wanted for publisher in emg):
             if time.monotonic() > deadline:
@@ -241,13 +199,91 @@ class ReplayNode(Node):
                     f'fewer than {wanted} subscribers after {timeout:g} s, playing all the same'
                 )
                 return
-            time.sleep(0.02)
+            if self._stopping.wait(0.02):
+                return
+        if wanted:
+            self._stopping.wait(SETTLING_TIME)
+
+    def _play(self, bag: OpenBag, start_ns: int, end_ns: int) -> int:
+        """Play what was asked for and return the exit code."""
+        count, laps = 0, 0
+        while laps == 0 or self.get_parameter('loop').value:
+            laps += 1
+            played = self._play_once(bag, start_ns, end_ns)
+            if played is None:
+                return 0
+            count += played
+        if not all(self._arrived(publisher) for publisher in self._players.values()):
+            self.get_logger().warning('a reader has not taken everything')
+        self._over.publish(Bool(data=True))
+        self._arrived(self._over)
+        self.get_logger().info(
+            f'done: {count} messages of {(end_ns - start_ns) / NANOSECONDS:.1f} s played'
+        )
+        return 0
+
+    def _play_once(self, bag: OpenBag, start_ns: int, end_ns: int) -> int | None:
+        """Play the chosen part once and return the number of messages, None if stopped."""
+        self._playback.start(start_ns)
+        if not self._playback.wait(start_ns):
+            return None
+        shift_ns = self.get_clock().now().nanoseconds - start_ns if self._restamp else 0
+        for message in self._still_valid(bag, start_ns):
+            self._publish(message, shift_ns)
+        next_clock_ns, count = start_ns, 0
+        with_clock = self.get_parameter('publish_clock').value
+        for message in bag.messages(start_ns, topics=self._players):
+            if message.log_ns > end_ns:
+                break
+            while with_clock and next_clock_ns <= message.log_ns:
+                if not self._playback.wait(next_clock_ns):
+                    return None
+                self._publish_clock(next_clock_ns + shift_ns)
+                next_clock_ns += CLOCK_PERIOD_NS
+            if not (self._playback.wait(message.log_ns) and self._publish(message, shift_ns)):
+                return None
+            count += 1
+        return count
+
+    def _still_valid(self, bag: OpenBag, start_ns: int) -> Collection[BagMessage]:
+        """Find the last message before the start on each latched topic: it holds at the start."""
+        last: dict[str, BagMessage] = {}
+        latched = [
+            topic for topic in self._players if bag.topics[topic].type_name in LATCHED_TYPES
+        ]
+        if start_ns > bag.start_ns and latched:
+            for message in bag.messages(topics=latched):
+                if message.log_ns >= start_ns:
+                    break
+                last[message.topic] = message
+        return last.values()
+
+    def _publish(self, message: BagMessage, shift_ns: int) -> bool:
+        """Publish a message once there is room for it; False if stopped before."""
+        publisher = self._players[message.topic]
+        content = deserialize_message(message.data, publisher.msg_type)
+        if shift_ns and hasattr(content, 'header'):
+            _set_time(content.header.stamp, stamp_to_ns(content.header.stamp) + shift_ns)
+        return publish_patiently(publisher, content, self._stopping.is_set)
+
+    def _publish_clock(self, now_ns: int) -> None:
+        message = Clock()
+        _set_time(message.clock, now_ns)
+        self._clock_publisher.publish(message)
+
+    def _arrived(self, publisher: Publisher) -> bool:
+        """Wait until all reliable readers have everything; False if they take too long."""
+        deadline = time.monotonic() + LONGEST_DELIVERY
+        while not publisher.wait_for_all_acked(Duration(seconds=0.1)):
+            if self._stopping.is_set() or time.monotonic() > deadline:
+                return False
+        return True
 
     def close(self) -> None:
         """Stop playing and close the bag."""
+        self._stopping.set()
         self._playback.stop()
         self._thread.join(timeout=5)
-        self._bag.__exit__(None, None, None)
 
 
 def _message_class(type_name: str) -> Any:

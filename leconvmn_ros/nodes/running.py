@@ -15,15 +15,22 @@
 """Start, spin and end of a node process, and its parameters: the same for all nodes."""
 
 from collections.abc import Callable
+import signal
 import sys
+from threading import Event
 from typing import Protocol, TypeVar
 
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+
+# A waiting executor does not see a signal until it has waited for so long (s).
+SIGNAL_LATENCY = 0.1
 
 Value = TypeVar('Value', bool, int, float, str)
 
@@ -50,16 +57,17 @@ def run_node(make_node: Callable[[], FinishingNode]) -> None:
 
 
 def _run(make_node: Callable[[], FinishingNode]) -> int:
-    rclpy.init()
+    asked_to_end = _signals_set_a_flag()
     node = None
     try:
+        _start_ros()
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin_until_future_complete(node.done)
-        return int(node.done.result() or 0) if node.done.done() else 0
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
+        # Not spin_until_future_complete: on Jazzy it keeps a callback for every message.
+        while not (asked_to_end.is_set() or node.done.done()):
+            executor.spin_once(timeout_sec=SIGNAL_LATENCY)
+        return int(node.done.result()) if node.done.done() else 0
     except LeconvmnError as error:
         rclpy.logging.get_logger('leconvmn_ros').fatal(str(error))
         return 1
@@ -70,6 +78,31 @@ def _run(make_node: Callable[[], FinishingNode]) -> int:
         rclpy.try_shutdown()
 
 
+def _start_ros() -> None:
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # what rcl says of arguments that it cannot read
+        raise ConfigurationError(f'ROS arguments: {str(error).splitlines()[0]}') from error
+
+
+def _signals_set_a_flag() -> Event:
+    """Let SIGINT and SIGTERM do nothing but set the flag returned.
+
+    rclpy's own handlers shut the middleware down first and raise KeyboardInterrupt anywhere, so
+    that what a node does at its end (publish, write its results) fails or is cut short; and an
+    idle node can miss a SIGTERM.
+    """
+    flag = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: flag.set())
+    return flag
+
+
+def every(period: float, node: Node, callback: Callable[[], None]) -> None:
+    """Call back every so many seconds of real time, also where use_sim_time is set."""
+    node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+
 def declare(
     node: Node,
     name: str,
@@ -77,13 +110,14 @@ def declare(
     description: str,
     *,
     allowed: tuple[Value, Value] | None = None,
+    read_only: bool = True,
 ) -> None:
-    """Declare a read-only parameter with its description and the range allowed.
+    """Declare a parameter with its description and the range allowed.
 
     Raises:
         ConfigurationError: the value given from outside is of another type or out of range.
     """
-    descriptor = ParameterDescriptor(description=description, read_only=True)
+    descriptor = ParameterDescriptor(description=description, read_only=read_only)
     if allowed is not None and isinstance(default, float):
         descriptor.floating_point_range = [
             FloatingPointRange(from_value=allowed[0], to_value=allowed[1])
@@ -98,6 +132,6 @@ def declare(
     ) as error:
         allowed_text = f' from {allowed[0]} to {allowed[1]}' if allowed else ''
         raise ConfigurationError(
-            f'parameter {name}: {error}; '
-            f'allowed is a {type(default).__name__}{allowed_text} ({description})'
+            f'parameter {name}: {str(error).removesuffix(f": {name}")}; '
+            f'allowed: {type(default).__name__}{allowed_text} ({description})'
         ) from error

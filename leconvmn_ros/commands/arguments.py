@@ -1,0 +1,120 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the commands' arguments have in common."""
+
+import argparse
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+from leconvmn_ros.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.validation import first_problem
+from pydantic import BaseModel, ValidationError
+
+# The names of the limits in JSON schema.
+_LIMITS = {
+    'exclusiveMinimum': 'above',
+    'minimum': 'at least',
+    'exclusiveMaximum': 'below',
+    'maximum': 'at most',
+}
+
+
+def number(kind: type[float], least: float, most: float) -> Callable[[str], float]:
+    """Return an argparse type: an int or a float from `least` to `most`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind('nan') if kind is float else kind(least - 1)
+        if not (isfinite(value) and least <= value <= most):
+            what = 'a whole number' if kind is int else 'a number'
+            raise argparse.ArgumentTypeError(f'{text!r} is not {what} from {least:g} to {most:g}')
+        return value
+
+    return parse
+
+
+def add_setting(
+    parser: argparse.ArgumentParser,
+    model: type[BaseModel],
+    name: str,
+    default: float | None,
+    remark: str = '',
+) -> None:
+    """Declare an option for a number in a configuration, which tells its meaning and range."""
+    field = model.model_json_schema()['properties'][name]
+    limits = [f'{words} {field[key]:.15g}' for key, words in _LIMITS.items() if key in field]
+    kind = int if field['type'] == 'integer' else float
+    text = '; '.join(part for part in (field['description'], ', '.join(limits), remark) if part)
+    parser.add_argument(
+        option(name),
+        type=kind,
+        default=default,
+        metavar='N' if kind is int else 'X',
+        help=text.replace('%', '%%'),
+    )
+
+
+def option(name: str) -> str:
+    """Return the option for a setting: learning_rate is --learning-rate."""
+    return f'--{name.replace("_", "-")}'
+
+
+def checked(model: type[BaseModel], values: dict[str, Any]) -> Any:
+    """Make a configuration from options.
+
+    Raises:
+        ConfigurationError: a value is not allowed; the message names its option.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise ConfigurationError(first_problem(error, option)) from error
+
+
+def add_threads(parser: argparse.ArgumentParser, meaning_of_0: str) -> None:
+    """Declare --threads."""
+    parser.add_argument(
+        '--threads',
+        type=number(int, 0, 256),
+        default=0,
+        metavar='N',
+        help=f'CPU threads, 1 to 256; 0 = {meaning_of_0}',
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare --device."""
+    parser.add_argument(
+        '--device',
+        default='auto',
+        metavar='NAME',
+        help='where the network runs: auto (a GPU if there is one), cpu or cuda',
+    )
+
+
+def add_topics(parser: argparse.ArgumentParser) -> None:
+    """Declare the names of the topics in the bags."""
+    for name, topic, what in (
+        ('emg', EMG_TOPIC, 'EmgArray messages'),
+        ('reference', REFERENCE_TOPIC, 'measured JointStates'),
+        ('label', LABEL_TOPIC, 'MovementLabel messages'),
+    ):
+        parser.add_argument(
+            f'--{name}-topic', default=topic, metavar='TOPIC', help=f'topic of {what}'
+        )

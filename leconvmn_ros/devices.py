@@ -1,0 +1,41 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Finds the device that the network runs on."""
+
+from leconvmn_ros.errors import ConfigurationError
+import torch
+
+
+def find_device(name: str) -> torch.device:
+    """Return a torch device that works on this machine.
+
+    Args:
+        name: 'auto' (a GPU if torch finds one), 'cpu', 'cuda', 'cuda:1' and so on.
+
+    Raises:
+        ConfigurationError: there is no such device.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+        # And back: the device 'meta' takes everything and gives nothing.
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(
+            f'device {name!r} cannot be used; '
+            'allowed are auto, cpu, and cuda where torch finds a GPU'
+        ) from error
+    return device

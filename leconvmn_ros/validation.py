@@ -1,0 +1,36 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Says in one line what pydantic found wrong."""
+
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+
+def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -> str:
+    """Return the place, what is allowed, the value, and how many more problems there are.
+
+    Args:
+        error: what pydantic raised.
+        name_of: how the user knows a setting.
+    """
+    problem = error.errors(include_url=False)[0]
+    message = problem['msg'].removeprefix('Value error, ')
+    # A model that is wrong as a whole says itself which values do not fit.
+    first, *rest = problem['loc'] or ('',)
+    place = '.'.join([name_of(str(first)), *map(str, rest)]) if first != '' else ''
+    text = f'{place}: {message}, got {str(problem["input"])[:80]!r}' if place else message
+    more = error.error_count() - 1
+    return f'{text} (and {more} more)' if more else text

@@ -1,0 +1,104 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What all tests share: a quiet machine, ROS 2 traffic that meets no other, real recordings."""
+
+from collections.abc import Iterator
+import os
+from pathlib import Path
+import random
+import socket
+import warnings
+
+import pytest
+
+# Before anything imports rclpy (which looks once) or a library that starts threads.
+os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+for variable in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
+    os.environ[variable] = '1'
+# A parent that runs ROS nodes itself must not configure ours.
+for variable in ('ROS_NAMESPACE', 'FASTRTPS_DEFAULT_PROFILES_FILE', 'ROS_LOCALHOST_ONLY'):
+    os.environ.pop(variable, None)
+
+# More collide with the ephemeral ports of Linux; 0 is what everybody else uses.
+DOMAINS = range(1, 102)
+SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 - where the middleware puts it
+
+
+@pytest.fixture(scope='module', autouse=True)
+def ros_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Reserve a ROS_DOMAIN_ID for one test module, also against other runs on this machine."""
+    for domain in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
+        # A name in the kernel, not a file: it is free again when this process ends, however.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reservation:
+            try:
+                reservation.bind(f'\0leconvmn_ros_test_domain_{domain}')
+            except OSError:
+                continue
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv('ROS_DOMAIN_ID', str(domain))
+                patch.setenv('ROS_LOG_DIR', str(tmp_path_factory.mktemp('ros_log')))
+                yield domain
+            return
+    pytest.fail('every ROS_DOMAIN_ID is taken by another test run')
+
+
+@pytest.fixture(scope='session', autouse=True)
+def swept_shared_memory() -> Iterator[None]:
+    """Remove and report what killed nodes leave in shared memory: it is never freed otherwise."""
+    before = _shared_files()
+    yield
+    in_use = _files_in_use()
+    left = [path for path in _shared_files() - before if str(path) not in in_use and _remove(path)]
+    if left:
+        warnings.warn(
+            f'removed {len(left)} files that nodes left in {SHARED_MEMORY}', stacklevel=1
+        )
+
+
+def _shared_files() -> set[Path]:
+    # The first as on Jazzy, the second as on Kilted.
+    return {*SHARED_MEMORY.glob('*fastrtps*'), *SHARED_MEMORY.glob('*fastdds*')}
+
+
+def _files_in_use() -> set[str]:
+    used = set()
+    for process in Path('/proc').glob('[0-9]*'):
+        try:
+            used |= {line.split()[-1] for line in (process / 'maps').read_text().splitlines()}
+            used |= {str(entry.readlink()) for entry in (process / 'fd').iterdir()}
+        except OSError:  # ended meanwhile, or of another user
+            continue
+    return used
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope='session')
+def ninapro() -> Path:
+    """Folder of real Ninapro recordings."""
+    place = os.environ.get('LECONVMN_NINAPRO')
+    folder = Path(place) if place else Path(__file__).parents[2] / 'shared' / 'ninapro'
+    if not folder.is_dir():
+        pytest.skip(
+            f'no Ninapro recordings: {folder} does not exist; LECONVMN_NINAPRO can name another'
+        )
+    return folder

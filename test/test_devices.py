@@ -1,0 +1,28 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Devices: see also test_decoder.py, which goes through the decoder."""
+
+from leconvmn_ros.devices import find_device
+from leconvmn_ros.errors import ConfigurationError
+import pytest
+
+
+def test_cpu_is_always_there():
+    assert find_device('cpu').type == 'cpu'
+
+
+def test_a_device_that_gives_nothing_back_is_refused():
+    with pytest.raises(ConfigurationError, match='allowed are auto, cpu, and cuda'):
+        find_device('meta')

@@ -1,0 +1,115 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The launch files, with the real `ros2 launch` where there is one."""
+
+import json
+import os
+from pathlib import Path
+import shutil
+import signal
+import subprocess
+import warnings
+
+import pytest
+from small_recordings import small_bag, untrained_checkpoint
+
+LAUNCH = Path(__file__).parents[1] / 'launch'
+ROS2 = shutil.which('ros2')
+
+# launch and launch_ros are in every ROS 2 installation, but not on PyPI.
+if ROS2 is None:
+    warnings.warn(
+        'LAUNCH FILES NOT TESTED: no ros2 command here; run the tests in a ROS 2 installation',
+        stacklevel=1,
+    )
+with_ros2 = pytest.mark.skipif(ROS2 is None, reason='no `ros2 launch` here: LAUNCH FILES UNTRIED')
+
+
+def launch(*arguments: object) -> 'subprocess.Popen[str]':
+    return subprocess.Popen(
+        ['ros2', 'launch', 'leconvmn_ros', *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def output_of(process: 'subprocess.Popen[str]', timeout: float = 60) -> str:
+    try:
+        return process.communicate(timeout=timeout)[0]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize('file', sorted(LAUNCH.glob('*.launch.py')), ids=lambda path: path.name)
+def test_launch_file_is_valid_python_that_says_how_to_use_it(file: Path) -> None:
+    code = compile(file.read_text(encoding='utf-8'), file, 'exec')
+
+    assert f'ros2 launch leconvmn_ros {file.name}' in str(code.co_consts[0])
+
+
+@with_ros2
+@pytest.mark.parametrize('file', sorted(LAUNCH.glob('*.launch.py')), ids=lambda path: path.name)
+def test_every_argument_is_described(file: Path) -> None:
+    text = output_of(launch(file.name, '--show-args'))
+
+    arguments = [line for line in text.splitlines() if line.startswith("    '")]
+    assert arguments
+    assert 'No description given' not in text
+
+
+@with_ros2
+def test_evaluate_replays_decodes_scores_and_ends(tmp_path: Path) -> None:
+    bag = small_bag(tmp_path, 6.5)  # repetition 3, which is scored, begins at 4 s
+    checkpoint = untrained_checkpoint(tmp_path)
+    output = tmp_path / 'results'
+    files = [f'bag:={bag}', f'checkpoint:={checkpoint}', f'output:={output}', 'rate:=0.0']
+
+    text = output_of(launch('evaluate.launch.py', *files))
+
+    report = json.loads((output / 'scores.json').read_text(encoding='utf-8'))
+    assert report['estimates'] > 0, text
+    assert report['lost_emg_samples'] == 0
+
+
+@with_ros2
+def test_evaluate_ends_when_there_is_no_such_bag(tmp_path: Path) -> None:
+    checkpoint = untrained_checkpoint(tmp_path)
+
+    text = output_of(
+        launch('evaluate.launch.py', f'bag:={tmp_path}/none', f'checkpoint:={checkpoint}')
+    )
+
+    assert f'{tmp_path}/none' in text
+
+
+@with_ros2
+def test_decoder_starts_with_its_arguments_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+    checkpoint = untrained_checkpoint(tmp_path)
+    process = launch('decoder.launch.py', f'checkpoint:={checkpoint}', 'output_rate:=20')
+    seen = ''
+    for line in process.stdout or ():
+        seen += line
+        if '20 Hz out' in line:
+            break
+
+    os.killpg(process.pid, signal.SIGINT)
+
+    seen += output_of(process)
+    assert '20 Hz out' in seen
+    assert 'Traceback' not in seen

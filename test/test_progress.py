@@ -1,0 +1,42 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Progress bars."""
+
+from leconvmn_ros import progress
+from leconvmn_ros.progress import progress_bar
+import pytest
+
+
+def test_bars_go_to_stderr_and_brackets_stay(capsys):
+    with progress_bar('convert S1[/x].mat') as show:
+        show(0.25, 'epoch [1] of [/4]')
+    output = capsys.readouterr()
+    assert output.out == ''
+    assert 'convert S1[/x].mat' in output.err
+    assert '100 %' in output.err
+
+
+def test_a_failure_does_not_look_done(capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '120')
+
+    def fail():
+        with progress_bar('work') as show:
+            show(0.25)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert '25 %' in capsys.readouterr().err
+    assert progress.CONSOLE.stderr
