@@ -84,7 +84,7 @@ def compare(
         estimates: what a decoder said.
         reference: what was measured.
         labels: movement labels of the recording, if it has any.
-        span_ns: times of the first sample of the recording's first and last chunk (ns).
+        span_ns: start of the recording's first chunk and end of its last one (ns).
         hold_out: keep only what this holds out for the test; None keeps everything.
 
     Raises:

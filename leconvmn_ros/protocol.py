@@ -103,7 +103,7 @@ class BlockHoldOut(BaseModel):
 
 
 # Both have roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns),
-# given the labels of the recording and the times of its first and last EMG sample. Raises
+# given the labels of the recording and the start and end of its EMG. Raises
 # RecordingError if what it needs is missing.
 HoldOut = Annotated[RepetitionHoldOut | BlockHoldOut, Field(discriminator='kind')]
 

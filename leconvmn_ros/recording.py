@@ -39,6 +39,11 @@ class EmgChunk(NamedTuple):
     first_sample: int
     samples: NDArray[np.float32]
 
+    @property
+    def end_ns(self) -> int:
+        """Time at which the sample after the last one is due (ns)."""
+        return self.stamp_ns + round(len(self.samples) * NANOSECONDS / self.sampling_rate)
+
 
 @dataclass(frozen=True, slots=True)
 class JointTrack:
@@ -92,8 +97,8 @@ class Recording:
 
     @property
     def span_ns(self) -> tuple[int, int]:
-        """Times of the first sample of the first and of the last chunk (ns)."""
-        return self.chunks[0].stamp_ns, self.chunks[-1].stamp_ns
+        """Start of the first chunk and end of the last one (ns)."""
+        return self.chunks[0].stamp_ns, self.chunks[-1].end_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,12 @@ class SampleCount:
             self._fill(first, end)
             if end <= self._next:
                 return
-        self._next, self._end_ns = end, _end_ns(chunk)
+        self._next, self._end_ns = end, chunk.end_ns
 
     def _restarts(self, chunk: EmgChunk, behind: int) -> bool:
         """Tell a source that starts again, or a bag that loops, from a late message."""
         sample_ns = NANOSECONDS / chunk.sampling_rate
-        fell_back_ns = max(self._end_ns - _end_ns(chunk), behind * sample_ns)
+        fell_back_ns = max(self._end_ns - chunk.end_ns, behind * sample_ns)
         # Half a sample: stamps are rounded.
         counter_alone = behind > -len(chunk.samples) and (
             chunk.stamp_ns > self._end_ns - sample_ns / 2
@@ -71,7 +71,3 @@ class SampleCount:
             self.lost -= len(filled)
             rest = ((start, filled.start), (filled.stop, stop))
             self._holes.extend(hole for hole in rest if hole[0] < hole[1])
-
-
-def _end_ns(chunk: EmgChunk) -> int:
-    return chunk.stamp_ns + round(len(chunk.samples) * NANOSECONDS / chunk.sampling_rate)

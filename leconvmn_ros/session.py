@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison
 from leconvmn_ros.protocol import HoldOut
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
+from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack
 from leconvmn_ros.sample_count import SampleCount
 import numpy as np
 from numpy.typing import NDArray
@@ -108,14 +108,13 @@ class Session:
         """Note the arrival of EMG; the samples themselves are not kept."""
         self.emg_messages += 1
         self._samples.add(chunk)
-        end_ns = chunk.stamp_ns + round(len(chunk.samples) * NANOSECONDS / chunk.sampling_rate)
-        message = _EmgMessage(chunk.stamp_ns, end_ns, published_ns)
+        message = _EmgMessage(chunk.stamp_ns, chunk.end_ns, published_ns)
         self._emg.append(message)
         for arrival in [arrival for arrival in self._waiting if message.completed(arrival)]:
             self._waiting.remove(arrival)
             self._latencies_ns.append(arrival.received_ns - published_ns)
-        first, last = self._span_ns or (chunk.stamp_ns, chunk.stamp_ns)
-        self._span_ns = min(first, chunk.stamp_ns), max(last, chunk.stamp_ns)
+        first, last = self._span_ns or (chunk.stamp_ns, chunk.end_ns)
+        self._span_ns = min(first, chunk.stamp_ns), max(last, chunk.end_ns)
 
     def add_estimate(
         self, stamp_ns: int, names: Sequence[str], positions: Sequence[float], received_ns: int

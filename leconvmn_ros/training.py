@@ -77,6 +77,9 @@ class TrainingSettings(BaseModel):
     gradient_norm: float = Field(
         default=1.0, gt=0, description='gradients are clipped to this norm'
     )
+    threads: int = Field(
+        default=0, ge=0, le=256, description='CPU threads, 0 = as many as torch chooses'
+    )
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, description='of initial weights and order of the data'
     )
@@ -96,6 +99,8 @@ PRESETS = {
         noise=0.3,
         epochs=60,
         lanes=8,
+        # Several would mostly wait for one another, and badly so on a busy machine.
+        threads=1,
     ),
     # The network of the paper.
     'paper': TrainingSettings(),
@@ -152,6 +157,8 @@ def train(
     if not recordings:
         raise RecordingError('no recordings to train on')
     torch_device = find_device(device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     hold_out = hold_out or default_hold_out(recordings[0])
     data = _prepare(recordings, settings, hold_out)
     torch.manual_seed(settings.seed)

@@ -232,5 +232,5 @@ def test_unknown_kind_of_hold_out_is_refused_and_named():
         TypeAdapter(HoldOut).validate_python({'kind': 'blocks', 'tset': 0.2})
 
 
-def test_span_of_a_recording_is_of_its_first_and_last_chunk():
-    assert recording_of(None).span_ns == (START_NS, START_NS + 10 * SECOND)
+def test_span_of_a_recording_is_from_its_first_sample_to_the_end_of_its_last_chunk():
+    assert recording_of(None).span_ns == (START_NS, START_NS + 11 * SECOND)

@@ -40,13 +40,6 @@ from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
 from leconvmn_ros.training import EpochReport, PRESETS, train, TrainingSettings
 from rich.console import Console
 
-# With these on both sides a reader that is late holds the writer back, and nothing is lost.
-LOSSLESS: dict[str, object] = {
-    f'qos_overrides./{topic}.{side}.{policy}': value
-    for topic in ('emg', 'joint_states', 'joint_states_reference')
-    for side in ('subscription', 'publisher')
-    for policy, value in (('reliability', 'reliable'), ('history', 'keep_all'))
-}
 # Processes are looked at this often (s).
 POLL_PERIOD = 0.2
 
@@ -153,11 +146,13 @@ def _trained_on(folder: Path, bag: Path, settings: TrainingSettings) -> bool:
 def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str, Any]:
     """Run the three nodes until the evaluator is done, and return its report."""
     with node_processes(results) as launcher, progress_bar('replay over ROS 2') as progress:
-        launcher.start('decoder', {'checkpoint': checkpoint, **LOSSLESS})
+        launcher.start('decoder', {'checkpoint': checkpoint, 'lossless': True})
         evaluator = launcher.start(
-            'evaluator', {'checkpoint': checkpoint, 'output': results, **LOSSLESS}
+            'evaluator', {'checkpoint': checkpoint, 'output': results, 'lossless': True}
         )
-        launcher.start('replay', {'bag': bag, 'rate': float(rate), 'subscribers': 2, **LOSSLESS})
+        launcher.start(
+            'replay', {'bag': bag, 'rate': float(rate), 'subscribers': 2, 'lossless': True}
+        )
         with open_bag(bag) as opened:
             duration = (opened.end_ns - opened.start_ns) / NANOSECONDS / (rate or 10)
         started = time.monotonic()

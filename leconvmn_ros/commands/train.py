@@ -26,7 +26,6 @@ from leconvmn_ros.checkpoint import check_place
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_setting,
-    add_threads,
     add_topics,
     checked,
 )
@@ -34,9 +33,8 @@ from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.progress import CONSOLE, progress_bar
 from leconvmn_ros.protocol import RepetitionHoldOut
 from leconvmn_ros.training import EpochReport, PRESETS, train, TrainingSettings
-import torch
 
-OVERRIDES = ('epochs', 'exposure', 'learning_rate', 'seed')
+OVERRIDES = ('epochs', 'exposure', 'learning_rate', 'seed', 'threads')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +64,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_topics(parser)
     add_device(parser)
-    add_threads(parser, meaning_of_0='as many as torch chooses')
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,8 +71,6 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     hold_out = _hold_out(arguments)
     check_place(arguments.output)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     recordings = [
         read_bag(
             bag,

@@ -30,6 +30,7 @@ from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.lifecycle import explained, refuse_illegal_requests
 from leconvmn_ros.nodes.quality_of_service import (
+    declare_lossless,
     EMG_INPUT,
     JOINT_STATES,
     overridable,
@@ -79,6 +80,7 @@ class DecoderNode(LifecycleNode):
         for name, default, description, allowed in _PARAMETERS:
             declare(self, name, default, description, allowed=allowed, read_only=False)
         declare(self, 'autostart', True, 'configure and activate without a lifecycle manager')
+        declare_lossless(self)
         self.add_on_set_parameters_callback(self._may_set)
         refuse_illegal_requests(self)
         self._decoder: Decoder | None = None
@@ -108,7 +110,7 @@ class DecoderNode(LifecycleNode):
         """Load the checkpoint, warm the network, make the publisher."""
         self._decoder = self._load_decoder()
         self._publisher = self.create_lifecycle_publisher(
-            JointState, 'joint_states', **overridable(JOINT_STATES)
+            JointState, 'joint_states', **overridable(JOINT_STATES, self)
         )
         return super().on_configure(state)
 
@@ -137,7 +139,7 @@ class DecoderNode(LifecycleNode):
         if self._decoder is not None:
             self._decoder.reset()
         self._subscription = self.create_subscription(
-            EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT)
+            EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT, self)
         )
         return super().on_activate(state)
 

@@ -25,7 +25,13 @@ from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.emg_message import chunk_from_message, stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, RecordingError
 from leconvmn_ros.msg import EmgArray, MovementLabel
-from leconvmn_ros.nodes.quality_of_service import EMG_INPUT, JOINT_STATES, LATCHED, overridable
+from leconvmn_ros.nodes.quality_of_service import (
+    declare_lossless,
+    EMG_INPUT,
+    JOINT_STATES,
+    LATCHED,
+    overridable,
+)
 from leconvmn_ros.nodes.running import declare, every, run_node
 from leconvmn_ros.plots import plot_comparison
 from leconvmn_ros.protocol import HoldOut
@@ -63,6 +69,7 @@ class EvaluatorNode(Node):
         )
         declare(self, 'report_period', 5.0, 'time between live reports (s)', allowed=(0.1, 3600.0))
         declare(self, 'exit_when_done', True, 'end when the replay says that it is over')
+        declare_lossless(self)
         self._folder = self._make_folder()
         self._session = Session(self._hold_out())
         self._replay_over = False
@@ -93,13 +100,13 @@ class EvaluatorNode(Node):
             JointState,
             'joint_states',
             self._on_estimate,
-            **overridable(JOINT_STATES),
+            **overridable(JOINT_STATES, self),
         )
         self._reference = self.create_subscription(
             JointState,
             'joint_states_reference',
             self._on_reference,
-            **overridable(JOINT_STATES),
+            **overridable(JOINT_STATES, self),
         )
         self.create_subscription(
             MovementLabel,
@@ -142,7 +149,7 @@ class EvaluatorNode(Node):
         others = (self._estimate, self._reference)
         if self._emg is None and all(other.get_publisher_count() for other in others):
             self._emg = self.create_subscription(
-                EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT)
+                EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT, self)
             )
         self._quiet += WATCH_PERIOD
         if (

@@ -22,7 +22,9 @@ from copy import copy
 import time
 from typing import Any
 
+from leconvmn_ros.nodes.running import declare
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -70,14 +72,29 @@ LOSSLESS = QoSProfile(
 )
 
 
-def overridable(profile: QoSProfile) -> dict[str, Any]:
+def declare_lossless(node: Node) -> None:
+    """Declare the parameter that makes a node's topics lossless; both sides of a topic need it."""
+    declare(
+        node,
+        'lossless',
+        False,
+        'rather hold the writer back than lose a message; for replay, where both sides have it',
+    )
+
+
+def overridable(profile: QoSProfile, node: Node | None = None) -> dict[str, Any]:
     """Return what create_publisher and create_subscription take for a profile.
 
     Parameters can override history, depth and reliability. The profile is copied, because rclpy
     writes the overrides of one topic into it.
+
+    Args:
+        profile: how the topic is carried by default.
+        node: where its parameter `lossless` is true, the profile is LOSSLESS instead.
     """
+    lossless = node is not None and node.get_parameter('lossless').value
     return {
-        'qos_profile': copy(profile),
+        'qos_profile': copy(LOSSLESS if lossless else profile),
         'qos_overriding_options': QoSOverridingOptions.with_default_policies(),
     }
 

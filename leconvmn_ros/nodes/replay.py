@@ -30,6 +30,7 @@ from leconvmn_ros.bag_types import EMG_TYPE, LABEL_TYPE
 from leconvmn_ros.emg_message import stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
 from leconvmn_ros.nodes.quality_of_service import (
+    declare_lossless,
     EMG_OUTPUT,
     LATCHED,
     LOSSLESS,
@@ -42,7 +43,6 @@ from leconvmn_ros.recording import NANOSECONDS
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.task import Future
 from rosgraph_msgs.msg import Clock
@@ -109,6 +109,7 @@ class ReplayNode(Node):
             'wait so long for them (s), then play anyway',
             allowed=(0.0, 3600.0),
         )
+        declare_lossless(self)
         self._path = self.get_parameter('bag').value
         if not self._path:
             raise ConfigurationError('parameter bag is empty; give the folder of a bag')
@@ -163,15 +164,16 @@ class ReplayNode(Node):
                 )
                 continue
             self._players[topic] = self.create_publisher(
-                message_class, name, **overridable(self._profile(type_name))
+                message_class, name, **self._profile(type_name)
             )
         if not any(bag.topics[topic].message_count for topic in self._players):
             raise RecordingError(f'{bag.path} holds no message that can be played')
 
-    def _profile(self, type_name: str) -> QoSProfile:
+    def _profile(self, type_name: str) -> dict[str, Any]:
         if type_name in LATCHED_TYPES:
-            return LATCHED
-        return LOSSLESS if self.get_parameter('rate').value == 0 else EMG_OUTPUT
+            return overridable(LATCHED)
+        # Without a rate only the readers can set the pace.
+        return overridable(LOSSLESS if self.get_parameter('rate').value == 0 else EMG_OUTPUT, self)
 
     def _span(self, bag: OpenBag) -> tuple[int, int]:
         """Return log times of the first and the last message to play (ns)."""
