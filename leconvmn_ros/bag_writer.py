@@ -55,7 +55,7 @@ _INFINITE = QosTime(9_223_372_036, 854_775_807)
 
 
 def _offered(durability: QosDurability, depth: int) -> Qos:
-    """QoS a player offers: reliable serves reliable and best-effort readers alike."""
+    """Return what a player offers: reliable serves reliable and best-effort readers alike."""
     return Qos(
         QosHistory.KEEP_LAST,
         depth,

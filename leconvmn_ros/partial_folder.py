@@ -40,8 +40,9 @@ class PartialFolder:
         Raises:
             RecordingError: the target is the root folder.
         """
-        # Absolute, because '.' and 'folder/..' have no name to derive the partial one from.
-        self.target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link to elsewhere
+        # Absolute, because '.' and 'folder/..' have no name to derive the partial one from;
+        # resolve() would follow a link to elsewhere.
+        self.target = Path(os.path.abspath(target))  # noqa: PTH100
         if not self.target.name:
             raise RecordingError(f'{target} cannot be made: it is the root folder')
         self.partial = self.target.with_name(f'.{self.target.name}.partial')

@@ -93,7 +93,7 @@ class RunningNode:
             raise AssertionError(f'still running after {timeout} s:\n{self.text}') from None
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Send a signal and return how long it took to end (s); its exit code must be 0."""
+        """End the node by a signal, which must give exit code 0; return how long it took (s)."""
         self.process.send_signal(number)
         started = time.monotonic()
         code = self.wait()

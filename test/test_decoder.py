@@ -241,6 +241,9 @@ def test_warm_up_changes_no_result():
     assert 0 < seconds < 1
     assert_same(decode(decoder, chunks), expected)
     assert decoder.counts.messages == 1
+    # In the middle of a stream it forgets, as reset does.
+    decoder.warm_up()
+    assert_same(decode(decoder, [chunks[0]._replace(first_sample=100)]), expected)
 
 
 def test_threads_are_set_as_asked_or_found():

@@ -125,8 +125,8 @@ def newest_faults(node):
     faults = {}
     for line in node.text.splitlines():
         if 'input faults' in line:
-            for count, name in re.findall(r'(\d+) ([a-z ]+?)(?:,|$)', line.rpartition(': ')[2]):
-                faults[name] = faults.get(name, 0) + int(count)
+            for number, name in re.findall(r'(\d+) ([a-z ]+?)(?:,|$)', line.rpartition(': ')[2]):
+                faults[name] = faults.get(name, 0) + int(number)
     return faults
 
 

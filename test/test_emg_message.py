@@ -15,10 +15,6 @@
 """EmgArray messages of rclpy and of rosbags become chunks; chunks become messages."""
 
 from array import array
-import os
-
-# Before the first import of a message: without the checks rclpy publishes 0.0 for a wrong type.
-os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -43,8 +43,8 @@ def track(stamps, columns, names=('a', 'b')):
     )
 
 
-# Repetition 3 is the test: times 30 to 59.
-LABELS = LabelTrack(np.array([0, 30, 60]), np.array([1, 1, 1]), np.array([1, 3, 4]))
+# Repetition 3 is the test: times 30 to 59. Repetition 2, after it, is for validation.
+LABELS = LabelTrack(np.array([0, 30, 60]), np.array([1, 1, 1]), np.array([1, 3, 2]))
 REFERENCE = track([0, 20, 40, 60], [[0, 2, 4, 2], [1, 1, 1, 1]])
 ESTIMATES = track([10, 30, 40, 50, 60], [[1, 2, 5, 3, 9], [1, 1, 2, 0, 9]])
 

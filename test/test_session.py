@@ -21,6 +21,7 @@ from builders import HOLD_OUT, JOINTS, make_checkpoint, make_recording, PERIOD_N
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import as_json, compare, decode_recording
+from leconvmn_ros.protocol import BlockHoldOut
 from leconvmn_ros.session import EMG_MEMORY, ESTIMATE_MEMORY, Session
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def assert_same_comparison(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize('hold_out', [None, HOLD_OUT])
+@pytest.mark.parametrize('hold_out', [None, HOLD_OUT, BlockHoldOut()])
 def test_same_figures_as_offline(recording, estimates, hold_out):
     session = heard(recording, estimates, hold_out)
     expected = offline(recording, estimates, hold_out)
@@ -209,6 +210,14 @@ def test_estimates_whose_emg_never_came_have_no_latency(recording, estimates):
     assert report['latency_ms']['count'] == len(estimates.stamps_ns) - in_hole.sum()
     assert report['lost_emg_samples'] == 100
     assert 0 <= report['latency_ms']['median'] <= 103
+
+
+def test_emg_of_the_next_lap_did_not_complete_an_estimate_of_this_one(recording, estimates):
+    session = Session(None)
+    stamp_ns = int(estimates.stamps_ns[0])
+    session.add_estimate(stamp_ns, JOINTS, estimates.positions[0], stamp_ns)
+    hear_emg(session, recording, lambda chunk: chunk.stamp_ns + 10**12)
+    assert session.report()['latency_ms'] is None
 
 
 def test_memory_for_latencies_is_bounded(recording, estimates):

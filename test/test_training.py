@@ -24,9 +24,12 @@ from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import compare, decode_recording
 from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
 from leconvmn_ros.protocol import BlockHoldOut, default_hold_out, RepetitionHoldOut, Role
 from leconvmn_ros.recording import JointTrack
+from leconvmn_ros.signal_path import SignalPathConfig
 from leconvmn_ros.training import PRESETS, train, TrainingSettings
+from leconvmn_ros.training_data import arrange_lanes
 import numpy as np
 from pydantic import ValidationError
 import pytest
@@ -112,6 +115,22 @@ def test_divergence_is_told(monkeypatch):
     monkeypatch.setattr(training, '_validate', lambda *_: nan)
     with pytest.raises(RecordingError, match=r'diverged: .* learning rate 0.003'):
         train([make_recording()], TINY, hold_out=HOLD_OUT)
+
+
+def test_each_segment_of_a_lane_starts_without_memory():
+    path = SignalPathConfig(channels=2, sampling_rate=100)
+    random = np.random.default_rng(0)
+    features = [random.normal(size=(n, 2)).astype(np.float32) for n in (30, 50)]
+    targets = [feature[:, :1] for feature in features]
+    torch.manual_seed(0)
+    model = LeConvMn(LeConvMnConfig(planes=(4, 1)), 2, 10)
+
+    def loss(numbers):
+        chosen = ([features[n] for n in numbers], [targets[n] for n in numbers])
+        return training._validate(model, arrange_lanes(*chosen, path, lanes=1))
+
+    # Three images and five.
+    assert loss([0, 1]) == pytest.approx((3 * loss([0]) + 5 * loss([1])) / 8, rel=1e-6)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
