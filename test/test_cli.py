@@ -259,6 +259,10 @@ FAILURES = {
     'train over a thesis': ('train {}/bag --output {}/other', 'it holds thesis.tex'),
     'train to where nothing can be': ('train {}/bag --output /proc/nobody/o', 'cannot write'),
     'train no epoch': ('train {}/bag --output {new}/o --epochs 0', "--epochs: .*, got '0'"),
+    'train on too many threads': (
+        'train {}/bag --output {new}/o --threads 999999999999',
+        "--threads: .* less than or equal to 256, got '999999999999'",
+    ),
     'train too fast': (
         'train {}/bag --output {new}/o --learning-rate 9',
         "--learning-rate: .* less than or equal to 1, got '9.0'",
@@ -335,8 +339,8 @@ def test_failures_are_one_line_and_leave_nothing(capsys, folder, tmp_path, case)
         ('convert a.mat --output o --database DB9', 'invalid choice'),
         ('train b --output o --test a', "'a' is not a list of repetitions such as 2,5"),
         ('train b --output o --test 1,,2', 'is not a list of repetitions'),
-        ('train b --output o --threads -1', "'-1' is not a whole number from 0 to 256"),
-        ('train b --output o --threads 9999999999999', 'from 0 to 256'),
+        ('evaluate c b --threads -1', "'-1' is not a whole number from 0 to 256"),
+        ('evaluate c b --threads 9999999999999', 'from 0 to 256'),
         ('train b --output o --epochs many', "invalid int value: 'many'"),
         ('train b --output o --preset huge', 'invalid choice'),
         ('evaluate c b --output-rate nan', "'nan' is not a number from 0 to 1000"),
