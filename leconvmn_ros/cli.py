@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Sequence
 from importlib import import_module
 import sys
+from types import ModuleType
 
 from leconvmn_ros.errors import LeconvmnError
 
@@ -36,32 +37,40 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = next((word for word in words if word in COMMANDS), '')
+    try:
+        parser, module = _parser(command)
+        parsed = parser.parse_args(words)
+        return int(module.run(parsed)) if module else EXIT_FAILED
+    except LeconvmnError as error:
+        print(f'leconvmn_ros {command}: {error}', file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        print(f'leconvmn_ros {command}: stopped', file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
+    """Return the parser and the module of the command; no other is imported, torch takes long."""
     parser = argparse.ArgumentParser(
         prog='leconvmn_ros',
         description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
         epilog='The nodes are programs of their own: replay, decoder, evaluator.',
     )
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    modules = {}
+    chosen = None
     for name, summary in COMMANDS.items():
-        modules[name] = import_module(f'leconvmn_ros.commands.{name}')
-        modules[name].add_arguments(
+        if name != command:
+            subparsers.add_parser(name, help=summary)
+            continue
+        chosen = import_module(f'leconvmn_ros.commands.{name}')
+        chosen.add_arguments(
             subparsers.add_parser(
-                name,
-                help=summary,
-                description=modules[name].__doc__,
-                formatter_class=_HelpFormatter,
+                name, help=summary, description=chosen.__doc__, formatter_class=_HelpFormatter
             )
         )
-    parsed = parser.parse_args(arguments)
-    try:
-        return int(modules[parsed.command].run(parsed))
-    except LeconvmnError as error:
-        print(f'leconvmn_ros {parsed.command}: {error}', file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        print(f'leconvmn_ros {parsed.command}: stopped', file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return parser, chosen
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

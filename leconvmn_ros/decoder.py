@@ -114,7 +114,13 @@ class Decoder:
             features = self._signal_path.push(piece.samples)
             for image in self._images.push(features):
                 stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
-                estimates.append(Estimate(stamp_ns, self._step(image)))
+                positions = self._step(image)
+                if not np.isfinite(positions).all():
+                    # It would stay in the state for ever.
+                    self._states[image.stream] = self._model.initial_state()
+                    self.counts.failed_estimates += 1
+                    continue
+                estimates.append(Estimate(stamp_ns, positions))
         return estimates
 
     def reset(self) -> None:

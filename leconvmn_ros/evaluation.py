@@ -16,7 +16,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from math import isnan
+from math import isfinite
 from typing import Any, NamedTuple
 
 from leconvmn_ros.alignment import angles_at
@@ -126,7 +126,7 @@ def as_json(table: ScoreTable) -> dict[str, Any]:
 
 
 def _row(score: dict[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {m: None if isnan(score[m]) else score[m] for m in METRICS}
+    row: dict[str, Any] = {m: score[m] if isfinite(score[m]) else None for m in METRICS}
     if score['reason']:
         row['reason'] = score['reason']
     return row

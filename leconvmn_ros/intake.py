@@ -75,6 +75,7 @@ class IntakeCounts:
     bridged_samples: int = 0
     late_samples: int = 0
     restarts: int = 0
+    failed_estimates: int = 0
 
     def faults(self) -> dict[str, int]:
         """Return the counters that tell of a fault and are not 0."""

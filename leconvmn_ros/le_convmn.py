@@ -109,13 +109,13 @@ class LeConvMn(nn.Module):
         """Build the network for images of channels x length.
 
         Raises:
-            ValueError: the state would be larger than MOST_STATE_VALUES, or the kernel than the
-                image.
+            ValueError: the state would be larger than MOST_STATE_VALUES, or the kernel reaches
+                around the ring of electrodes.
         """
         super().__init__()
         size = 2 * sum(config.planes) * channels * length
-        if config.kernel // 2 > channels:
-            raise ValueError(f'kernel {config.kernel} is too large for {channels} channels')
+        if config.padding == 'ring' and config.kernel // 2 > channels:
+            raise ValueError(f'kernel {config.kernel} is too large for a ring of {channels}')
         if size > MOST_STATE_VALUES:
             raise ValueError(
                 f'planes {config.planes} over images of {channels} x {length} need {size} values; '

@@ -33,8 +33,11 @@ from leconvmn_ros.checkpoint import (
 )
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.evaluation import as_json
+from leconvmn_ros.intake import RATE_TOLERANCE
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig, State
-from leconvmn_ros.protocol import default_hold_out, HoldOut, Role
+from leconvmn_ros.metrics import METRICS, score_table
+from leconvmn_ros.protocol import default_hold_out, HoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.recording import EmgChunk, Recording
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
 from leconvmn_ros.training_data import arrange_lanes, cut_segments, features_of, Lanes, Segment
@@ -160,6 +163,7 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     hold_out = hold_out or default_hold_out(recordings[0])
+    _check_repetitions(recordings, hold_out)
     data = _prepare(recordings, settings, hold_out)
     torch.manual_seed(settings.seed)
     config, model = _new_model(data, settings)
@@ -177,7 +181,7 @@ def train(
             settings=settings.model_dump(mode='json'),
             epochs=settings.epochs,
             best_epoch=fit.epoch,
-            validation={'loss': fit.loss},
+            validation={'loss': fit.loss, **_validation_scores(model, data)},
             seconds=round(time.monotonic() - started, 1),
         ),
     )
@@ -211,6 +215,19 @@ def _prepare(
         ]
 
     return _Data(path, statistics, joints, standardised(training), standardised(validation))
+
+
+def _check_repetitions(recordings: Sequence[Recording], hold_out: HoldOut) -> None:
+    """Refuse to hold out what is not there: nothing would be left to test on, without a word."""
+    if not isinstance(hold_out, RepetitionHoldOut):
+        return
+    tracks = [recording.labels for recording in recordings if recording.labels is not None]
+    there = {int(number) for track in tracks for number in track.repetition if number > 0}
+    missing = sorted({*hold_out.validation, *hold_out.test} - there)
+    if tracks and missing:
+        raise RecordingError(
+            f'repetitions {missing} cannot be held out; the recordings have {sorted(there)}'
+        )
 
 
 def _signal_path(first: EmgChunk, settings: TrainingSettings) -> SignalPathConfig:
@@ -249,7 +266,10 @@ def _common_joints(recordings: Sequence[Recording]) -> tuple[str, ...]:
     sources = {
         (r.chunks[0].samples.shape[1], r.chunks[0].sampling_rate) for r in recordings if r.chunks
     }
-    if len(sources) > 1:
+    rates = [rate for _, rate in sources]
+    if len({channels for channels, _ in sources}) > 1 or max(rates, default=0) > (
+        1 + RATE_TOLERANCE
+    ) * min(rates, default=0):
         raise RecordingError(
             f'recordings of different electrodes (channels, Hz): {sorted(sources)}; '
             'they must agree'
@@ -296,7 +316,7 @@ def _fit(
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    validation = arrange_lanes(*data.validation, data.signal_path, lanes=16)
+    validation = _validation_lanes(data)
     best = _Fit(0, float('inf'), {})
     for epoch in range(1, settings.epochs + 1):
         lanes = arrange_lanes(*data.training, data.signal_path, settings.lanes, rng)
@@ -320,6 +340,7 @@ def _fit(
             'training diverged: the loss was never finite '
             f'at learning rate {settings.learning_rate}'
         )
+    model.load_state_dict(best.weights)
     return best
 
 
@@ -340,46 +361,63 @@ def _train_epoch(
                 (epoch - 1 + first / steps) / settings.epochs, settings.learning_rate
             )
         state = [(h.detach(), c.detach()) for h, c in state]
-        loss, state = _run(
-            model, lanes, range(first, min(steps, first + settings.truncation)), state
-        )
+        window = range(first, min(steps, first + settings.truncation))
+        outputs, state = _run(model, lanes, window, state)
+        loss = _loss(outputs, lanes, window)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
         optimiser.step()
-        total += float(loss.detach()) * min(settings.truncation, steps - first)
+        total += float(loss.detach()) * len(window)
     return total / steps
 
 
 @torch.inference_mode()
 def _validate(model: LeConvMn, lanes: Lanes) -> float:
+    outputs = _run_all(model, lanes)
+    return float(_loss(outputs, lanes, range(len(outputs))))
+
+
+@torch.inference_mode()
+def _validation_scores(model: LeConvMn, data: _Data) -> dict[str, float | None]:
+    """Score the validation part, RMSE and MAE in degrees; one estimate per image."""
+    lanes = _validation_lanes(data)
+    outputs = _run_all(model, lanes).cpu().numpy()[lanes.used]
+    names = [joint.name for joint in data.joints]
+    mean, scale = (np.degrees([getattr(j, key) for j in data.joints]) for key in ('mean', 'scale'))
+    table = score_table(names, mean + scale * lanes.targets[lanes.used], mean + scale * outputs)
+    return {metric: as_json(table)['mean'][metric] for metric in METRICS}
+
+
+def _validation_lanes(data: _Data) -> Lanes:
+    return arrange_lanes(*data.validation, data.signal_path, lanes=16)
+
+
+def _run_all(model: LeConvMn, lanes: Lanes) -> Tensor:
     model.eval()
-    squares = 0.0
     state = model.initial_state(lanes.images.shape[1])
-    for step in range(len(lanes.images)):
-        loss, state = _run(model, lanes, range(step, step + 1), state)
-        squares += float(loss) * int(lanes.used[step].sum())
-    return squares / int(lanes.used.sum())
+    return _run(model, lanes, range(len(lanes.images)), state)[0]
 
 
 def _run(model: LeConvMn, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State]:
-    """Run some steps; return the mean squared error of the used outputs and the last state."""
+    """Run some steps; return the outputs, (steps, lanes, joints), and the last state."""
     device = model.head.weight.device
-    images, targets = (
-        torch.from_numpy(a[steps.start : steps.stop]).to(device)
-        for a in (lanes.images, lanes.targets)
-    )
-    used, kept = (
-        torch.from_numpy(a[steps.start : steps.stop]).to(device, torch.float32)
-        for a in (lanes.used, ~lanes.fresh)
-    )
+    images = torch.from_numpy(lanes.images[steps.start : steps.stop]).to(device)
+    kept = torch.from_numpy(~lanes.fresh[steps.start : steps.stop]).to(device, torch.float32)
     outputs = []
     for step in range(len(steps)):
         keep = kept[step, :, None, None, None]
         output, state = model(images[step], [(h * keep, c * keep) for h, c in state])
         outputs.append(output)
-    squares = (torch.stack(outputs) - targets).square().mean(dim=-1)  # (steps, lanes)
-    return (squares * used).sum() / used.sum(), state
+    return torch.stack(outputs), state
+
+
+def _loss(outputs: Tensor, lanes: Lanes, steps: range) -> Tensor:
+    """Return the mean squared error of the used outputs of these steps."""
+    targets = torch.from_numpy(lanes.targets[steps.start : steps.stop]).to(outputs.device)
+    used = torch.from_numpy(lanes.used[steps.start : steps.stop]).to(outputs)
+    squares = (outputs - targets).square().mean(dim=-1)  # (steps, lanes)
+    return (squares * used).sum() / used.sum()
 
 
 def _one_cycle(progress: float, peak: float) -> float:

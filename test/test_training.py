@@ -276,7 +276,10 @@ def test_recordings_that_cannot_be_trained_on_are_one_clear_error():
         ([recording, slower], 'different electrodes'),
         ([recording, make_recording(joints=JOINTS[:2])], 'different reference joints'),
         ([replace(recording, chunks=[])], 'no EMG'),
-        ([make_recording(repetitions=1)], r'leaves 1 stretches to train on and 0 to choose'),
+        (
+            [make_recording(repetitions=1)],
+            r'repetitions \[2, 3\] cannot be held out; the recordings have \[1\]',
+        ),
         ([make_recording(repetition_length=9)], 'whole image of 10 samples'),
     ):
         with pytest.raises(RecordingError, match=message):

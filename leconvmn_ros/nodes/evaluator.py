@@ -19,6 +19,7 @@ while it runs; at the end writes `scores.json`, `estimates.csv` and `estimates.p
 """
 
 from pathlib import Path
+import time
 from typing import Any
 
 from leconvmn_ros.checkpoint import load_checkpoint
@@ -46,6 +47,8 @@ from std_msgs.msg import Bool
 # After the replay has ended, what is still under way arrives within this time (s).
 SETTLING_TIME = 1.0
 WATCH_PERIOD = 0.1  # s
+# Between two reports at least so many times what the last one took.
+LEAST_IDLE_SHARE = 20
 
 
 class EvaluatorNode(Node):
@@ -74,6 +77,7 @@ class EvaluatorNode(Node):
         self._session = Session(self._hold_out())
         self._replay_over = False
         self._quiet = 0.0
+        self._next_report = 0.0
         self._finished = False
         self._emg: Subscription | None = None
         self._subscribe()
@@ -160,7 +164,12 @@ class EvaluatorNode(Node):
             self.done.set_result(self._finish())
 
     def _report_live(self) -> None:
+        started = time.monotonic()
+        if started < self._next_report:
+            return
         report = self._session.report()
+        # A report takes longer the more there is; it must not hold up what comes in.
+        self._next_report = started + LEAST_IDLE_SHARE * (time.monotonic() - started)
         if 'mean' in report:
             self.get_logger().info(_summary(report))
 
