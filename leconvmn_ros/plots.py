@@ -67,7 +67,8 @@ def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
     for axis in axes[joints:]:
         axis.set_visible(False)
     axes[0].legend(fontsize=8, frameon=False, ncols=2, loc='upper right')
-    figure.supxlabel('scored time (s)', fontsize=9)
+    shown_of = f', the first {LONGEST_PLOT:g} of {time[-1]:.0f}' if time[-1] > LONGEST_PLOT else ''
+    figure.supxlabel(f'scored time (s){shown_of}', fontsize=9)
     figure.supylabel('angle (deg)', fontsize=9)
     mean = table.mean
     figure.suptitle(
