@@ -409,6 +409,8 @@ def interrupted(arguments, when, tmp_path):
             stdout=subprocess.DEVNULL,
             stderr=file,
             env=os.environ | {'OMP_NUM_THREADS': '1'},
+            # Where a shell has put the test run in the background, SIGINT is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         deadline = time.monotonic() + 60
         try:
