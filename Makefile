@@ -58,7 +58,7 @@ lint: setup
 setup: $(VENV)/.installed
 
 clean:
-	rm -rf .venv .venv-* build install log demo *.egg-info leconvmn_ros/msg leconvmn_ros/*.so
+	rm -rf .venv .venv-* build install log demo evaluation *.egg-info leconvmn_ros/msg leconvmn_ros/*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

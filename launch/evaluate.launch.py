@@ -40,6 +40,12 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'output_rate', default_value='50.0', description='estimates per second (Hz), 0 = per image'
     ),
+    DeclareLaunchArgument('emg', default_value='emg', description='topic of the EMG in the bag'),
+    DeclareLaunchArgument(
+        'reference',
+        default_value='joint_states_reference',
+        description='topic of the measured angles in the bag',
+    ),
     DeclareLaunchArgument('device', default_value='auto', description='auto, cpu or cuda'),
     DeclareLaunchArgument(
         'params_file',
@@ -84,6 +90,14 @@ def generate_launch_description() -> LaunchDescription:
                 on_exit=_shutdown_after_error,
             ),
             _node('evaluator', {'checkpoint': str, 'output': str}, on_exit=Shutdown()),
-            _node('replay', {'bag': str, 'rate': float}, on_exit=_shutdown_after_error),
+            _node(
+                'replay',
+                {'bag': str, 'rate': float},
+                on_exit=_shutdown_after_error,
+                remappings=[
+                    (LaunchConfiguration('emg'), 'emg'),
+                    (LaunchConfiguration('reference'), 'joint_states_reference'),
+                ],
+            ),
         ]
     )

@@ -28,8 +28,8 @@ from typing import Any, Literal
 from leconvmn_ros.errors import CheckpointError
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
 from leconvmn_ros.protocol import HoldOut
+from leconvmn_ros.pydantic_errors import first_problem
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
-from leconvmn_ros.validation import first_problem
 from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors

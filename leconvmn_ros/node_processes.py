@@ -77,9 +77,20 @@ def node_processes(log_folder: Path) -> Iterator['Launcher']:
 
 
 class Launcher:
-    """Starts nodes and keeps track of them; use `node_processes`."""
+    """Starts nodes and keeps track of them; use `node_processes`.
+
+    Unless the environment says otherwise, they talk to no other machine and to no other nodes.
+
+    Attributes:
+        environment: ROS variables that another program needs to listen to the nodes.
+    """
 
     def __init__(self, log_folder: Path) -> None:
+        own = {
+            'ROS_DOMAIN_ID': str(1 + os.getpid() % 101),
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        }
+        self.environment = {name: os.environ.get(name, value) for name, value in own.items()}
         self._log_folder = log_folder
         self._nodes: list[NodeProcess] = []
         self._logs: list[IO[bytes]] = []
@@ -94,7 +105,11 @@ class Launcher:
         output = log.open('wb')
         self._logs.append(output)
         process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | self.environment,
         )
         node = NodeProcess(name, process, log)
         self._nodes.append(node)

@@ -14,6 +14,7 @@
 
 """Which part of a recording may be trained on, which picks the epoch, which is the test."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated, Literal
 
@@ -86,6 +87,17 @@ class BlockHoldOut(BaseModel):
     kind: Literal['blocks'] = 'blocks'
     validation: float = Field(default=0.15, gt=0, lt=0.5, description='share of the duration')
     test: float = Field(default=0.25, gt=0, lt=0.5, description='share of the duration')
+    spans_ns: tuple[tuple[int, int], ...] = Field(
+        default=(), description='start and end of each recording trained on; set by the training'
+    )
+
+    def of(self, recordings: Sequence[Recording]) -> 'BlockHoldOut':
+        """Return the same for just these recordings.
+
+        What is scored later, live or from a part of the bag, then keeps the role that it had in
+        the training; what lies outside of these recordings has none and counts as training.
+        """
+        return self.model_copy(update={'spans_ns': tuple(r.span_ns for r in recordings)})
 
     def roles(
         self,
@@ -94,12 +106,17 @@ class BlockHoldOut(BaseModel):
         span_ns: tuple[int, int],
     ) -> NDArray[np.int64]:
         """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
-        first, last = span_ns
-        share = (stamps_ns - first) / max(1, last - first)
-        roles = np.full(stamps_ns.shape, Role.TRAINING, dtype=np.int64)
-        roles[share >= 1 - self.test - self.validation] = Role.VALIDATION
-        roles[share >= 1 - self.test] = Role.TEST
-        return roles
+        whole = not self.spans_ns or span_ns in self.spans_ns
+        roles = np.full(stamps_ns.shape, -1, dtype=np.int64)
+        for first, last in (span_ns,) if whole else self.spans_ns:
+            share = (stamps_ns - first) / max(1, last - first)
+            inside = (share >= 0) & (share <= 1) if self.spans_ns else np.ones_like(share, bool)
+            role = np.full_like(roles, Role.TRAINING)
+            role[share >= 1 - self.test - self.validation] = Role.VALIDATION
+            role[share >= 1 - self.test] = Role.TEST
+            # Recordings that overlap in time: what one of them trained on is no test.
+            roles[inside] = np.where(roles == -1, role, np.minimum(roles, role))[inside]
+        return np.where(roles == -1, Role.TRAINING, roles)
 
 
 # Both have roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns),

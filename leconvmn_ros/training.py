@@ -37,11 +37,11 @@ from leconvmn_ros.evaluation import as_json
 from leconvmn_ros.intake import RATE_TOLERANCE
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig, State
 from leconvmn_ros.metrics import METRICS, score_table
-from leconvmn_ros.protocol import default_hold_out, HoldOut, RepetitionHoldOut, Role
+from leconvmn_ros.protocol import BlockHoldOut, default_hold_out, HoldOut, RepetitionHoldOut, Role
+from leconvmn_ros.pydantic_errors import first_problem
 from leconvmn_ros.recording import EmgChunk, Recording
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
 from leconvmn_ros.training_data import arrange_lanes, cut_segments, features_of, Lanes, Segment
-from leconvmn_ros.validation import first_problem
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -163,6 +163,8 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     hold_out = hold_out or default_hold_out(recordings[0])
+    if isinstance(hold_out, BlockHoldOut):
+        hold_out = hold_out.of(recordings)
     _check_repetitions(recordings, hold_out)
     data = _prepare(recordings, settings, hold_out)
     torch.manual_seed(settings.seed)

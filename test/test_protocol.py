@@ -234,3 +234,30 @@ def test_unknown_kind_of_hold_out_is_refused_and_named():
 
 def test_span_of_a_recording_is_from_its_first_sample_to_the_end_of_its_last_chunk():
     assert recording_of(None).span_ns == (START_NS, START_NS + 11 * SECOND)
+
+
+def test_blocks_of_a_recording_stay_where_they_were_when_only_a_part_is_heard():
+    recording = recording_of(None)  # 11 s
+    hold_out = BlockHoldOut(validation=0.2, test=0.2).of([recording])
+    first_half = seconds(*np.arange(0, 5.5, 0.1))
+
+    heard = hold_out.roles(first_half, None, (int(first_half[0]), int(first_half[-1])))
+
+    assert set(heard) == {Role.TRAINING}
+    whole = hold_out.roles(seconds(1, 7, 10), None, recording.span_ns)
+    assert whole.tolist() == [Role.TRAINING, Role.VALIDATION, Role.TEST]
+
+
+def test_blocks_of_a_recording_say_nothing_of_other_times():
+    hold_out = BlockHoldOut().of([recording_of(None)])
+    later = seconds(1000, 1010, 1020)
+    roles = hold_out.roles(later, None, (int(later[0]), int(later[-1])))
+    assert roles.tolist() == [Role.TRAINING] * 3
+
+
+def test_what_one_of_two_overlapping_recordings_trained_on_is_no_test():
+    early = recording_of(None)
+    late = Recording('late', [c._replace(stamp_ns=c.stamp_ns + 5 * SECOND) for c in early.chunks])
+    hold_out = BlockHoldOut(validation=0.2, test=0.2).of([early, late])
+    heard = hold_out.roles(seconds(10, 15.5), None, (START_NS, START_NS + 20 * SECOND))
+    assert heard.tolist() == [Role.TRAINING, Role.TEST]

@@ -227,7 +227,8 @@ def test_usual_hold_out_is_taken_and_recorded():
         validation=(4,), test=(2, 5)
     )
     unlabelled = replace(recording, labels=None)
-    assert train([unlabelled], TINY).description.training.hold_out == BlockHoldOut()
+    hold_out = train([unlabelled], TINY).description.training.hold_out
+    assert hold_out == BlockHoldOut(spans_ns=(unlabelled.span_ns,))
 
 
 def test_several_recordings_are_learnt_together():

@@ -17,11 +17,15 @@
 import argparse
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
+from leconvmn_ros.bags import read_bag
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.validation import first_problem
+from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.pydantic_errors import first_problem
+from leconvmn_ros.recording import Recording
 from pydantic import BaseModel, ValidationError
 
 # The names of the limits in JSON schema.
@@ -106,6 +110,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         metavar='NAME',
         help='where the network runs: auto (a GPU if there is one), cpu or cuda',
     )
+
+
+def read_recording(path: Path, arguments: argparse.Namespace) -> Recording:
+    """Read a bag by the topics that `add_topics` declared."""
+    with progress_bar(f'read {path.name}'):
+        return read_bag(
+            path,
+            emg_topic=arguments.emg_topic,
+            reference_topic=arguments.reference_topic,
+            label_topic=arguments.label_topic,
+        )
 
 
 def add_topics(parser: argparse.ArgumentParser) -> None:

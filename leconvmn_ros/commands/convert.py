@@ -14,9 +14,9 @@
 
 """Turn Ninapro .mat files into rosbag2 bags (MCAP).
 
-Each FILE becomes the bag FOLDER/<name of the file>, with the topics /emg, /joint_states_reference
-and /movement_label. Angles of DB1 and DB2 come from an uncalibrated glove: their unit is taken as
-degrees.
+Each FILE becomes the bag FOLDER/<database>_<name of the file>, with the topics /emg,
+/joint_states_reference and /movement_label. Angles of DB1 and DB2 come from an uncalibrated glove:
+their unit is taken as degrees.
 """
 
 import argparse

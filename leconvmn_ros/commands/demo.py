@@ -40,6 +40,8 @@ from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
 from leconvmn_ros.training import EpochReport, PRESETS, train, TrainingSettings
 from rich.console import Console
 
+# Importing torch and loading a network takes seconds, on a slow machine many (s).
+LONGEST_START = 120.0
 # Processes are looked at this often (s).
 POLL_PERIOD = 0.2
 
@@ -151,8 +153,17 @@ def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str
             'evaluator', {'checkpoint': checkpoint, 'output': results, 'lossless': True}
         )
         launcher.start(
-            'replay', {'bag': bag, 'rate': float(rate), 'subscribers': 2, 'lossless': True}
+            'replay',
+            {
+                'bag': bag,
+                'rate': float(rate),
+                'lossless': True,
+                'subscribers': 2,
+                'subscriber_timeout': LONGEST_START,
+            },
         )
+        listen = ' '.join(f'{name}={value}' for name, value in launcher.environment.items())
+        CONSOLE.print(f'to listen meanwhile: {listen} ros2 topic echo /joint_states')
         with open_bag(bag) as opened:
             duration = (opened.end_ns - opened.start_ns) / NANOSECONDS / (rate or 10)
         started = time.monotonic()

@@ -22,9 +22,14 @@ bags the scores are over all of them together.
 import argparse
 from pathlib import Path
 
-from leconvmn_ros.bags import read_bag
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
-from leconvmn_ros.commands.arguments import add_device, add_threads, add_topics, number
+from leconvmn_ros.commands.arguments import (
+    add_device,
+    add_threads,
+    add_topics,
+    number,
+    read_recording,
+)
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recording, join
@@ -77,22 +82,21 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(f'--estimates takes one bag, got {len(arguments.bags)}')
     checkpoint = load_checkpoint(arguments.checkpoint)
     comparisons = []
+    joint_units = set()
     for path in arguments.bags:
-        recording = read_bag(
-            path,
-            emg_topic=arguments.emg_topic,
-            reference_topic=arguments.reference_topic,
-            label_topic=arguments.label_topic,
-        )
+        recording = read_recording(path, arguments)
+        joint_units.add(recording.information.get('joint_unit', 'rad'))
         estimates = _decode(checkpoint, recording, arguments)
         comparisons.append(_compare(checkpoint, recording, estimates, arguments.part))
         if arguments.estimates:
             write_estimates(arguments.estimates, estimates)
     comparison = join(comparisons)
-    report = as_json(comparison.score())
+    report = as_json(comparison.score()) | {'joint_units': sorted(joint_units)}
     names = ', '.join(path.name for path in arguments.bags)
     title = f'{arguments.checkpoint.name} on {names} ({arguments.part})'
     Console().print(score_table_text(report, title))
+    if uncalibrated := [unit for unit in joint_units if 'nominal' in unit]:
+        print(f'unit of the reference: {"; ".join(uncalibrated)}')
     if arguments.json:
         write_json(arguments.json, report)
     if arguments.plot:

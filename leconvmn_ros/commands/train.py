@@ -21,13 +21,13 @@ bag without repetition labels is split by time: the last quarter is the test.
 import argparse
 from pathlib import Path
 
-from leconvmn_ros.bags import read_bag
 from leconvmn_ros.checkpoint import check_place
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_setting,
     add_topics,
     checked,
+    read_recording,
 )
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.progress import CONSOLE, progress_bar
@@ -71,15 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     hold_out = _hold_out(arguments)
     check_place(arguments.output)
-    recordings = [
-        read_bag(
-            bag,
-            emg_topic=arguments.emg_topic,
-            reference_topic=arguments.reference_topic,
-            label_topic=arguments.label_topic,
-        )
-        for bag in arguments.bags
-    ]
+    recordings = [read_recording(bag, arguments) for bag in arguments.bags]
     with progress_bar('train') as progress:
 
         def on_epoch(report: EpochReport) -> None:

@@ -78,6 +78,7 @@ class EvaluatorNode(Node):
         self._replay_over = False
         self._quiet = 0.0
         self._next_report = 0.0
+        self._told_of_two = False
         self._finished = False
         self._emg: Subscription | None = None
         self._subscribe()
@@ -155,6 +156,11 @@ class EvaluatorNode(Node):
             self._emg = self.create_subscription(
                 EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT, self)
             )
+        if self._estimate.get_publisher_count() > 1 and not self._told_of_two:
+            self._told_of_two = True
+            self.get_logger().error(
+                'several nodes publish joint_states: their estimates cannot be told apart'
+            )
         self._quiet += WATCH_PERIOD
         if (
             self._replay_over
@@ -183,6 +189,8 @@ class EvaluatorNode(Node):
         self._finished = True
         folder = self._folder
         report = self._session.report()
+        for name in ('estimates.csv', 'estimates.png'):
+            (folder / name).unlink(missing_ok=True)  # of another time: not beside these scores
         try:
             write_json(folder / 'scores.json', report)
             comparison = self._session.compare()

@@ -93,6 +93,12 @@ class ReplayNode(Node):
             'original',
             "header stamps: 'original', or 'now' = shifted to the present",
         )
+        declare(
+            self,
+            'leave_out',
+            'joint_states',
+            'topics not to play, separated by commas; by default estimates recorded earlier',
+        )
         declare(self, 'publish_clock', True, 'publish bag time on /clock')
         declare(self, 'start_paused', False, 'wait for ~/pause with data: false')
         declare(
@@ -153,9 +159,12 @@ class ReplayNode(Node):
             self.done.set_result(code)
 
     def _add_publishers(self, bag: OpenBag) -> None:
+        words = self.get_parameter('leave_out').value.split(',')
+        left_out = {word.strip().lstrip('/') for word in words}
         for topic, info in bag.topics.items():
             name, type_name = topic.lstrip('/'), info.type_name
-            if name in NEVER_PLAYED:
+            if name in NEVER_PLAYED | left_out:
+                self.get_logger().info(f'{topic} is left out')
                 continue
             message_class = _message_class(type_name)
             if message_class is None:
