@@ -19,9 +19,13 @@ import os
 from pathlib import Path
 import random
 import socket
+from typing import TYPE_CHECKING
 import warnings
 
 import pytest
+
+if TYPE_CHECKING:
+    from node_harness import Nodes, Peer
 
 # Before anything imports rclpy (which looks once) or a library that starts threads.
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
@@ -102,3 +106,28 @@ def ninapro() -> Path:
             f'no Ninapro recordings: {folder} does not exist; LECONVMN_NINAPRO can name another'
         )
     return folder
+
+
+# Imported in the fixtures, because most tests need no rclpy.
+@pytest.fixture(scope='module')
+def module_peer(ros_domain: int) -> Iterator['Peer']:  # noqa: ARG001 - the domain comes first
+    from node_harness import peer
+
+    with peer() as made:
+        yield made
+
+
+@pytest.fixture
+def ros(module_peer: 'Peer') -> Iterator['Peer']:
+    """Topics and services of the test itself, forgotten after each test."""
+    yield module_peer
+    module_peer.forget()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator['Nodes']:
+    """Starts node processes, which end with the test."""
+    from node_harness import started_nodes
+
+    with started_nodes(tmp_path) as nodes:
+        yield nodes

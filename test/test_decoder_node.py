@@ -25,7 +25,7 @@ from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from node_harness import PATIENCE, peer, started_nodes
+from node_harness import PATIENCE, started_nodes
 import numpy as np
 import pytest
 from rclpy.qos import qos_profile_sensor_data, ReliabilityPolicy
@@ -45,24 +45,6 @@ LIFE_CYCLE = {
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     return untrained_checkpoint(tmp_path_factory.mktemp('trained'))
-
-
-@pytest.fixture(scope='module')
-def module_peer(ros_domain):  # noqa: ARG001 - the domain must be set first
-    with peer() as made:
-        yield made
-
-
-@pytest.fixture
-def ros(module_peer):
-    yield module_peer
-    module_peer.forget()
-
-
-@pytest.fixture
-def start(tmp_path):
-    with started_nodes(tmp_path) as nodes:
-        yield nodes
 
 
 @pytest.fixture(scope='module')

@@ -23,7 +23,7 @@ from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.reports import read_estimates
-from node_harness import LATCHED, peer, started_nodes
+from node_harness import LATCHED
 import numpy as np
 import pytest
 from sensor_msgs.msg import JointState
@@ -33,24 +33,6 @@ RATE, CHUNK = 200.0, 4
 PERIOD_NS = round(CHUNK / RATE * NANOSECONDS)
 START_NS = NANOSECONDS
 OFFSET = 0.1  # rad, of the estimates
-
-
-@pytest.fixture(scope='module')
-def module_peer(ros_domain):  # noqa: ARG001 - the domain must be set first
-    with peer() as made:
-        yield made
-
-
-@pytest.fixture
-def ros(module_peer):
-    yield module_peer
-    module_peer.forget()
-
-
-@pytest.fixture
-def start(tmp_path):
-    with started_nodes(tmp_path) as nodes:
-        yield nodes
 
 
 def joint_state(stamp_ns, names, positions):

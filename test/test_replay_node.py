@@ -22,7 +22,7 @@ from leconvmn_ros.bag_reader import open_bag
 from leconvmn_ros.emg_message import stamp_to_ns
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.recording import NANOSECONDS
-from node_harness import LATCHED, lossless, peer, started_nodes
+from node_harness import LATCHED, lossless
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
@@ -46,24 +46,6 @@ KINDS = {
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory):
     return small_bag(tmp_path_factory.mktemp('recorded'), SECONDS)
-
-
-@pytest.fixture(scope='module')
-def module_peer(ros_domain):  # noqa: ARG001 - the domain must be set first
-    with peer() as made:
-        yield made
-
-
-@pytest.fixture
-def ros(module_peer):
-    yield module_peer
-    module_peer.forget()
-
-
-@pytest.fixture
-def start(tmp_path):
-    with started_nodes(tmp_path) as nodes:
-        yield nodes
 
 
 def play(start, bag, **parameters):

@@ -23,12 +23,12 @@ from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.evaluation import as_json, compare, decode_recording
 from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.reports import read_estimates
-from node_harness import lossless, started_nodes
+from node_harness import started_nodes
 import numpy as np
 import pytest
 from small_recordings import small_bag, untrained_checkpoint
 
-HELD_BACK = lossless('emg', 'joint_states', 'joint_states_reference')
+HELD_BACK = {'lossless': True}
 
 
 class Outcome(NamedTuple):
