@@ -388,7 +388,8 @@ def _validation_scores(model: LeConvMn, data: _Data) -> dict[str, float | None]:
     names = [joint.name for joint in data.joints]
     mean, scale = (np.degrees([getattr(j, key) for j in data.joints]) for key in ('mean', 'scale'))
     table = score_table(names, mean + scale * lanes.targets[lanes.used], mean + scale * outputs)
-    return {metric: as_json(table)['mean'][metric] for metric in METRICS}
+    mean_scores = as_json(table)['mean']
+    return {metric: mean_scores[metric] for metric in METRICS}
 
 
 def _validation_lanes(data: _Data) -> Lanes:

@@ -32,9 +32,9 @@ from leconvmn_ros.nodes.lifecycle import explained, refuse_illegal_requests
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,
     EMG_INPUT,
-    JOINT_STATES,
     overridable,
     publish_patiently,
+    RELIABLE,
 )
 from leconvmn_ros.nodes.running import declare, every, run_node
 from leconvmn_ros.recording import NANOSECONDS
@@ -110,7 +110,7 @@ class DecoderNode(LifecycleNode):
         """Load the checkpoint, warm the network, make the publisher."""
         self._decoder = self._load_decoder()
         self._publisher = self.create_lifecycle_publisher(
-            JointState, 'joint_states', **overridable(JOINT_STATES, self)
+            JointState, 'joint_states', **overridable(RELIABLE, self)
         )
         return super().on_configure(state)
 

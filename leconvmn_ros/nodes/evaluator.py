@@ -29,9 +29,9 @@ from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,
     EMG_INPUT,
-    JOINT_STATES,
     LATCHED,
     overridable,
+    RELIABLE,
 )
 from leconvmn_ros.nodes.running import declare, every, run_node
 from leconvmn_ros.plots import plot_comparison
@@ -105,13 +105,13 @@ class EvaluatorNode(Node):
             JointState,
             'joint_states',
             self._on_estimate,
-            **overridable(JOINT_STATES, self),
+            **overridable(RELIABLE, self),
         )
         self._reference = self.create_subscription(
             JointState,
             'joint_states_reference',
             self._on_reference,
-            **overridable(JOINT_STATES, self),
+            **overridable(RELIABLE, self),
         )
         self.create_subscription(
             MovementLabel,

@@ -39,16 +39,9 @@ EMG_INPUT = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
-# Reliable, so that readers of either kind match.
-EMG_OUTPUT = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1000,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.VOLATILE,
-)
-
-# As robot_state_publisher and joint_state_broadcaster have it.
-JOINT_STATES = QoSProfile(
+# Joint states, as robot_state_publisher and joint_state_broadcaster have them, and what a replay
+# publishes: reliable, so that readers of either kind match.
+RELIABLE = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1000,
     reliability=ReliabilityPolicy.RELIABLE,

@@ -31,11 +31,11 @@ from leconvmn_ros.emg_message import stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,
-    EMG_OUTPUT,
     LATCHED,
     LOSSLESS,
     overridable,
     publish_patiently,
+    RELIABLE,
 )
 from leconvmn_ros.nodes.running import declare, run_node
 from leconvmn_ros.playback import Playback
@@ -182,7 +182,7 @@ class ReplayNode(Node):
         if type_name in LATCHED_TYPES:
             return overridable(LATCHED)
         # Without a rate only the readers can set the pace.
-        return overridable(LOSSLESS if self.get_parameter('rate').value == 0 else EMG_OUTPUT, self)
+        return overridable(LOSSLESS if self.get_parameter('rate').value == 0 else RELIABLE, self)
 
     def _span(self, bag: OpenBag) -> tuple[int, int]:
         """Return log times of the first and the last message to play (ns)."""
