@@ -20,6 +20,7 @@ bag without repetition labels is split by time: the last quarter is the test.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from leconvmn_ros.checkpoint import check_place
 from leconvmn_ros.commands.arguments import (
@@ -30,11 +31,21 @@ from leconvmn_ros.commands.arguments import (
     read_recording,
 )
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.progress import CONSOLE, progress_bar
+from leconvmn_ros.presets import DEFAULT_PRESET, PRESETS, TrainingSettings
+from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
 from leconvmn_ros.protocol import RepetitionHoldOut
-from leconvmn_ros.training import EpochReport, PRESETS, train, TrainingSettings
+from leconvmn_ros.recurrent_fit import EpochReport, RecurrentFit
+from leconvmn_ros.signal_path import ExposureConfig
+from leconvmn_ros.training import train
 
-OVERRIDES = ('epochs', 'exposure', 'learning_rate', 'seed', 'threads')
+# Options that stand for a value of the preset: the part of the settings, its class and the name.
+OVERRIDES = (
+    ('fit', RecurrentFit, 'epochs'),
+    ('exposure', ExposureConfig, 'exposure'),
+    ('fit', RecurrentFit, 'learning_rate'),
+    ('', TrainingSettings, 'seed'),
+    ('', TrainingSettings, 'threads'),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--output', required=True, type=Path, metavar='CHECKPOINT', help='folder of the checkpoint'
     )
     parser.add_argument(
-        '--preset', choices=sorted(PRESETS), default='small', help='size and schedule'
+        '--preset',
+        choices=sorted(PRESETS),
+        default=DEFAULT_PRESET,
+        help='model and how it is trained',
     )
-    for name in OVERRIDES:
-        add_setting(parser, TrainingSettings, name, None, remark="instead of the preset's")
+    for _, model, name in OVERRIDES:
+        add_setting(parser, model, name, None, remark="instead of the preset's")
     parser.add_argument(
         '--test',
         type=_numbers,
@@ -75,17 +89,14 @@ def run(arguments: argparse.Namespace) -> int:
     with progress_bar('train') as progress:
 
         def on_epoch(report: EpochReport) -> None:
-            progress(
-                report.epoch / report.epochs,
-                f'epoch {report.epoch}: loss {report.training_loss:.3f}, '
-                f'validation {report.validation_loss:.3f} (best at {report.best_epoch})',
-            )
+            progress(report.share(settings.second_pass), report.text())
 
         checkpoint = train(
             recordings,
             settings,
             hold_out=hold_out,
             device=arguments.device,
+            on_start=say_duration,
             on_epoch=on_epoch,
         )
     checkpoint.save(arguments.output)
@@ -100,14 +111,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    given = {
-        name: getattr(arguments, name)
-        for name in OVERRIDES
-        if getattr(arguments, name) is not None
-    }
-    settings: TrainingSettings = checked(
-        TrainingSettings, PRESETS[arguments.preset].model_dump() | given
-    )
+    data: dict[str, Any] = PRESETS[arguments.preset].model_dump()
+    for part, _, name in OVERRIDES:
+        if (value := getattr(arguments, name)) is not None:
+            (data[part] if part else data)[name] = value
+    settings: TrainingSettings = checked(TrainingSettings, data)
     return settings
 
 
