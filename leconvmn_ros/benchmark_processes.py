@@ -112,14 +112,13 @@ def _sheltered_from_ctrl_c() -> Iterator[None]:
 
 
 def _work(sender: Connection, job: Job, device: str, threads: int) -> None:
-    def on_progress(share: float) -> None:
+    def send(event: float | RunOutput) -> None:
         try:
-            sender.send(share)
+            sender.send(event)
         except OSError:  # whoever wanted the result is gone
             raise SystemExit(1) from None
 
-    path = Path(job.bag.path)
-    sender.send(perform(job, path, device=device, threads=threads, on_progress=on_progress))
+    send(perform(job, Path(job.bag.path), device=device, threads=threads, on_progress=send))
 
 
 def _receive(receiver: Connection, run: _Run) -> float | RunOutput:

@@ -62,6 +62,9 @@ class ModelSummary(_Frozen):
     """How one model did in a group of subjects."""
 
     subjects: dict[str, dict[str, float | None]] = Field(description='figures of each subject')
+    joint_subjects: dict[str, dict[str, dict[str, float | None]]] = Field(
+        description='the same for each joint'
+    )
     mean: dict[str, Spread] = Field(description='by metric, of the mean over joints')
     joints: dict[str, dict[str, Spread]]
     movements: dict[int, dict[str, Spread]]
@@ -186,13 +189,12 @@ def _model(
     joints = list(dict.fromkeys(name for run in runs for name in run.scored.scores.joints))
     movements = sorted({number for run in runs for number in run.scored.movements})
     means = _by_subject(runs, metrics, lambda run: run.scores.mean)
+    of_joints = {name: _by_subject(runs, metrics, partial(_of_joint, name)) for name in joints}
     return ModelSummary(
         subjects=means,
         mean=_spreads(means, metrics),
-        joints={
-            name: _spreads(_by_subject(runs, metrics, partial(_of_joint, name)), metrics)
-            for name in joints
-        },
+        joint_subjects=of_joints,
+        joints={name: _spreads(of_it, metrics) for name, of_it in of_joints.items()},
         movements={
             number: _spreads(_by_subject(runs, metrics, partial(_of_movement, number)), metrics)
             for number in (movements if with_movements else ())
