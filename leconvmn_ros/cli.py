@@ -32,6 +32,7 @@ COMMANDS = {
     'synthesize': 'make the bag of a synthetic subject',
     'train': 'train a decoder on bags',
     'evaluate': 'decode bags without ROS and score what training held out',
+    'benchmark': 'compare models over subjects, with a report',
 }
 
 
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = next((word for word in words if word in COMMANDS), '')
     try:
         parser, module = _parser(command)
-        parsed = parser.parse_args(words)
+        # A benchmark tells how it was made.
+        parsed = parser.parse_args(words, argparse.Namespace(words=words))
         return int(module.run(parsed)) if module else EXIT_FAILED
     except LeconvmnError as error:
         print(f'leconvmn_ros {command}: {error}', file=sys.stderr)

@@ -33,12 +33,18 @@ TRUTH_COLOUR, ESTIMATE_COLOUR = '#555555', '#d1495b'
 
 
 def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
-    """Draw estimate over truth as a PNG, one panel per joint, in degrees.
-
-    What was not scored is cut out of the time axis; where it was, a thin line stands.
+    """Write the picture that `draw_comparison` makes.
 
     Raises:
         RecordingError: the place cannot be written.
+    """
+    write_bytes(path, draw_comparison(comparison, title))
+
+
+def draw_comparison(comparison: Comparison, title: str) -> bytes:
+    """Draw estimate over truth as a PNG, one panel per joint, in degrees.
+
+    What was not scored is cut out of the time axis; where it was, a thin line stands.
     """
     table = comparison.score()
     time, cuts = _scored_time(comparison.stamps_ns)
@@ -78,7 +84,7 @@ def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
     )
     image = BytesIO()
     figure.savefig(image, format='png', dpi=110)
-    write_bytes(path, image.getvalue())
+    return image.getvalue()
 
 
 def _scored_time(stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

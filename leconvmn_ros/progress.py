@@ -49,7 +49,8 @@ def progress_bar(title: str) -> Iterator['ShowProgress']:
         TimeRemainingColumn(),
         TextColumn('{task.fields[remark]}', markup=False),
     )
-    with Progress(*columns, console=CONSOLE) as bar:
+    # The time left is told by the pace of the last hour: steps may be minutes apart.
+    with Progress(*columns, console=CONSOLE, speed_estimate_period=3600) as bar:
         task = bar.add_task(title, total=1.0, remark='')
 
         def show(share: float, remark: str = '') -> None:

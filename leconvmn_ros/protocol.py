@@ -145,6 +145,17 @@ def default_hold_out(recording: Recording) -> RepetitionHoldOut | BlockHoldOut:
 
 def repetition_at(labels: LabelTrack, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the repetition that holds at each of the times (ns), 0 before the first label."""
+    return _at(labels, labels.repetition, stamps_ns)
+
+
+def movement_at(labels: LabelTrack, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the movement that holds at each of the times (ns), 0 before the first label."""
+    return _at(labels, labels.movement, stamps_ns)
+
+
+def _at(
+    labels: LabelTrack, values: NDArray[np.int64], stamps_ns: NDArray[np.int64]
+) -> NDArray[np.int64]:
     index = np.searchsorted(labels.stamps_ns, stamps_ns, side='right') - 1
     # Index -1, before the first label, finds the 0 put at the end.
-    return np.append(labels.repetition, 0)[index]
+    return np.append(values, 0)[index]

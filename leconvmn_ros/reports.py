@@ -35,6 +35,7 @@ METRIC_TITLES = {
     'r2': 'R2',
     'mae': 'MAE (deg)',
 }
+METRIC_DIGITS = {'cc': 3, 'rmse': 2, 'nrmse': 3, 'r2': 3, 'mae': 2}
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -102,5 +103,4 @@ def score_table_text(report: dict[str, Any], title: str) -> Table:
 
 
 def _cells(score: dict[str, Any]) -> list[str]:
-    digits = {'cc': 3, 'rmse': 2, 'nrmse': 3, 'r2': 3, 'mae': 2}
-    return ['-' if score[m] is None else f'{score[m]:.{digits[m]}f}' for m in METRICS]
+    return ['-' if score[m] is None else f'{score[m]:.{METRIC_DIGITS[m]}f}' for m in METRICS]

@@ -309,6 +309,29 @@ FAILURES = {
         'evaluate {}/checkpoint {}/bag --plot /proc/nobody/p.png',
         'cannot write /proc/nobody/p.png',
     ),
+    'benchmark of nothing': ('benchmark --output {new}/o', 'no BAG given'),
+    'benchmark of a missing bag': ('benchmark {}/no --output {new}/o', 'cannot read .*no'),
+    'benchmark of one bag twice': (
+        'benchmark {}/bag {}/bag --output {new}/o',
+        'names of bags must differ; bag came twice',
+    ),
+    'benchmark against another': (
+        'benchmark {}/bag --output {new}/o --presets paper --against small',
+        "against 'small'; it must be one of paper",
+    ),
+    'benchmark to where nothing can be': (
+        'benchmark {}/bag --output /proc/nobody',
+        'cannot write',
+    ),
+    'benchmark with GPUs of nobody': (
+        'benchmark {}/bag --output {new}/o --gpus-per-run 1',
+        '--gpus-per-run is for --ray',
+    ),
+    'report of nothing': ('benchmark --report-only --output {}/other', 'holds no benchmark'),
+    'report with a bag': (
+        'benchmark {}/bag --report-only --output {}/other',
+        '--report-only takes no BAG',
+    ),
     'demo of nothing': ('demo {}/no.mat --output {new}/o', 'cannot read .*no.mat'),
 }
 
@@ -350,6 +373,10 @@ def test_failures_are_one_line_and_leave_nothing(capsys, folder, tmp_path, case)
         ('evaluate c b --plot a.xyz', "'a.xyz' does not end in .png"),
         ('evaluate c b --part some', 'invalid choice'),
         ('demo --rate=-1', 'from 0 to 1000'),
+        ('benchmark b --output o --presets small,huge', "'small,huge' is not a list of"),
+        ('benchmark b --output o --presets small,small', "'small,small' is not a list of different presets"),
+        ('benchmark b --output o --seeds 0,,1', "'0,,1' is not a list of seeds"),
+        ('benchmark b --output o --workers 0', 'whole number from 1'),
     ],
 )
 def test_wrong_usage_is_told_with_exit_code_2(capsys, arguments, message):
@@ -372,6 +399,7 @@ def test_help_tells_every_argument(capsys, monkeypatch, command):
         'synthesize': {'--output', '--channels', '--sampling-rate', '--seed', '--overwrite'},
         'train': {'--output', '--preset', '--epochs', '--test', '--validation', '--device'},
         'evaluate': {'--json', '--plot', '--estimates', '--part', '--output-rate', '--device'},
+        'benchmark': {'--output', '--presets', '--against', '--seeds', '--workers', '--ray'},
     }[command]
     assert expected <= told.keys()
     # Each of them says something, and no default is 'None'.

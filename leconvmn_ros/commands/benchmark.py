@@ -1,0 +1,209 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Compare models over subjects: train, decode and score each preset on each bag, then report.
+
+Each bag is one subject. The folder gets results.json, CSV files and report.html, and in runs/ the
+checkpoint and the result of each run. A benchmark that was stopped goes on where it was when the
+same command is given again; runs that are there and fit are not done again.
+"""
+
+import argparse
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from functools import partial
+import os
+from pathlib import Path
+import shlex
+
+from leconvmn_ros.benchmark import Bag, Plan, Topics
+from leconvmn_ros.benchmark_processes import run_in_processes
+from leconvmn_ros.benchmark_ray import run_on_ray
+from leconvmn_ros.benchmark_report import report_page
+from leconvmn_ros.benchmark_runner import Execute, load_plan, results_of, run_missing, save_plan
+from leconvmn_ros.benchmark_summary import summarise
+from leconvmn_ros.benchmark_tables import group_table, write_tables
+from leconvmn_ros.commands.arguments import add_device, add_topics, checked, number
+from leconvmn_ros.decoder import DEFAULT_OUTPUT_RATE
+from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.progress import CONSOLE, progress_bar
+from leconvmn_ros.reports import write_text
+from leconvmn_ros.training import PRESETS
+from rich.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        'bags',
+        nargs='*',
+        type=Path,
+        metavar='BAG',
+        help='recordings with reference angles, one per subject',
+    )
+    parser.add_argument(
+        '--output', required=True, type=Path, metavar='FOLDER', help='folder of the results'
+    )
+    parser.add_argument(
+        '--presets',
+        type=_names,
+        default=','.join(PRESETS),
+        metavar='NAME,NAME',
+        help='models to compare, in the order of the report',
+    )
+    parser.add_argument(
+        '--against',
+        choices=list(PRESETS),
+        help='the model that the others are tested against, instead of the first',
+    )
+    parser.add_argument(
+        '--seeds', type=_seeds, default='0', metavar='N,N', help='a run for each of them'
+    )
+    parser.add_argument(
+        '--output-rate',
+        type=number(float, 0, 1000),
+        default=DEFAULT_OUTPUT_RATE,
+        metavar='HZ',
+        help='estimates per second to score; 0 = one per image',
+    )
+    parser.add_argument(
+        '--workers',
+        type=number(int, 1, 4096),
+        default=len(os.sched_getaffinity(0)),
+        metavar='N',
+        help='runs at a time on this machine',
+    )
+    parser.add_argument(
+        '--threads',
+        type=number(int, 1, 256),
+        default=1,
+        metavar='N',
+        help='CPU threads of each run',
+    )
+    parser.add_argument(
+        '--ray',
+        metavar='ADDRESS',
+        help='run on a Ray cluster: auto or host:port of one that runs, or local (needs the '
+        'extra "ray")',
+    )
+    parser.add_argument(
+        '--gpus-per-run',
+        type=number(float, 0, 64),
+        metavar='X',
+        help='GPUs that each run asks Ray for, instead of one where the cluster has any',
+    )
+    parser.add_argument(
+        '--report-only',
+        action='store_true',
+        help='run nothing, report what is in the folder (no BAG then)',
+    )
+    add_topics(parser)
+    add_device(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what is missing and report everything."""
+    folder = arguments.output
+    if arguments.report_only:
+        if arguments.bags:
+            raise ConfigurationError('--report-only takes no BAG: the folder names them')
+        plan = load_plan(folder)
+        if arguments.against:
+            plan = checked(Plan, plan.model_dump() | {'against': arguments.against})
+    else:
+        plan = _plan(arguments)
+        save_plan(plan, folder)
+        with progress_bar('benchmark') as progress:
+            run_missing(plan, folder, _execute(arguments), say=_say, progress=progress)
+    return _report(plan, folder)
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    if not arguments.bags:
+        raise ConfigurationError('no BAG given')
+    plan: Plan = checked(
+        Plan,
+        {
+            'started': f'{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC',
+            'command': shlex.join(['leconvmn_ros', *arguments.words]),
+            'presets': {name: PRESETS[name] for name in arguments.presets},
+            'against': arguments.against or arguments.presets[0],
+            'seeds': arguments.seeds,
+            'bags': tuple(Bag.at(path) for path in arguments.bags),
+            'hold_out': None,  # what train() takes for each recording
+            'output_rate': arguments.output_rate,
+            'topics': Topics(
+                emg=arguments.emg_topic,
+                reference=arguments.reference_topic,
+                label=arguments.label_topic,
+            ),
+        },
+    )
+    return plan
+
+
+def _execute(arguments: argparse.Namespace) -> Execute:
+    """Choose where the runs are done."""
+    common = {key: getattr(arguments, key) for key in ('workers', 'device', 'threads')}
+    if arguments.ray is None:
+        if arguments.gpus_per_run is not None:
+            raise ConfigurationError('--gpus-per-run is for --ray; here the runs share --device')
+        return partial(run_in_processes, **common)
+    return partial(
+        run_on_ray, address=arguments.ray, gpus_per_run=arguments.gpus_per_run, **common
+    )
+
+
+def _report(plan: Plan, folder: Path) -> int:
+    results = results_of(plan, folder)
+    summary = summarise(plan, results)
+    write_tables(folder, plan, results, summary)
+    write_text(folder / 'report.html', report_page(plan, results, summary, folder))
+    for group in summary.groups:
+        Console().print(group_table(group))
+    print(f'{folder}: {summary.scored} of {summary.planned} runs; see {folder / "report.html"}')
+    if summary.failed or summary.missing:
+        raise RecordingError(
+            f'{len(summary.failed)} of {summary.planned} runs failed'
+            f'{_first(summary.failed)}, {len(summary.missing)} were not done'
+            f'{_first(summary.missing)}; the report names them'
+        )
+    return 0
+
+
+def _first(runs: Iterable[str]) -> str:
+    run_name = next(iter(runs), '')
+    return f' (the first: {run_name})' if run_name else ''
+
+
+def _say(remark: str) -> None:
+    # No markup: paths may have brackets.
+    CONSOLE.print(remark, markup=False, highlight=False, soft_wrap=True)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(','))
+    for name in names:
+        if name not in PRESETS or names.count(name) > 1:
+            raise argparse.ArgumentTypeError(
+                f'{text!r} is not a list of different presets; there are {", ".join(PRESETS)}'
+            )
+    return names
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(','))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a list of seeds such as 0,1') from None
