@@ -16,6 +16,7 @@
 
 from typing import Any
 
+from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.le_convmn import LeConvMnConfig
 from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.models import ModelConfig
@@ -98,3 +99,19 @@ PRESETS = {
         threads=1,
     ),
 }
+
+# To go on from a decoder: it has only to get used to other electrodes, so fewer and smaller steps.
+FINE_TUNING = {'epochs': 20, 'learning_rate': 1e-3}
+
+
+def fine_tuning(settings: TrainingSettings) -> TrainingSettings:
+    """Return settings to go on from a decoder that was trained with these.
+
+    Raises:
+        ConfigurationError: the model is not trained step by step.
+    """
+    if not isinstance(settings.fit, RecurrentFit):
+        raise ConfigurationError(
+            f'a {settings.model.kind} cannot be trained further; le_convmn and lstm can'
+        )
+    return settings.changed('fit', **FINE_TUNING)

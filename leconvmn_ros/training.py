@@ -26,6 +26,7 @@ from leconvmn_ros.checkpoint import Checkpoint, Description, package_version, Tr
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json
+from leconvmn_ros.intake import RATE_TOLERANCE
 from leconvmn_ros.metrics import METRICS, score_table
 from leconvmn_ros.model import Model
 from leconvmn_ros.models import build_model
@@ -40,6 +41,7 @@ from leconvmn_ros.recurrent_fit import (
     run_lanes,
     validation_lanes,
 )
+from leconvmn_ros.signal_path import SignalPathConfig
 from leconvmn_ros.training_data import gather, TrainingData
 import numpy as np
 import torch
@@ -51,6 +53,7 @@ def train(
     *,
     hold_out: HoldOut | None = None,
     device: str = 'cpu',
+    start: Checkpoint | None = None,
     on_start: Callable[[float], None] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Checkpoint:
@@ -62,6 +65,8 @@ def train(
         hold_out: which part chooses the epoch and which is not touched; chosen from the first
             recording if None.
         device: 'auto', 'cpu' or 'cuda', see `find_device`.
+        start: go on from this decoder instead of from random weights (fine-tuning); `settings`
+            must have its model and exposure.
         on_start: called before a long training with about how long it will take (s).
         on_epoch: called after each epoch.
 
@@ -82,18 +87,26 @@ def train(
     if isinstance(hold_out, BlockHoldOut):
         hold_out = hold_out.of(recordings)
 
+    known_joints = () if start is None else start.description.joints
+
     def fit(data: TrainingData, stop_after: int | None = None) -> Fit:
-        model = _new_model(data, settings).to(torch_device)
+        model = _new_model(data, settings, start).to(torch_device)
         if on_start is not None and stop_after is None:
             on_start(expected_seconds(model, data, settings.fit) * (1 + settings.second_pass))
         return _fit(model, data, settings, stop_after, on_epoch)
 
-    data = gather(recordings, settings.exposure, hold_out)
+    data = gather(recordings, settings.exposure, hold_out, known_joints=known_joints)
     fitted = fit(data)
     best_epoch = fitted.epoch
     validation = {'loss': fitted.loss, **_validation_scores(fitted.model, data)}
     if settings.second_pass:
-        data = gather(recordings, settings.exposure, hold_out, learn_validation=True)
+        data = gather(
+            recordings,
+            settings.exposure,
+            hold_out,
+            learn_validation=True,
+            known_joints=known_joints,
+        )
         fitted = fit(data, best_epoch)
     description = Description(
         package_version=package_version(),
@@ -116,13 +129,31 @@ def train(
     return Checkpoint(description, weights)
 
 
-def _new_model(data: TrainingData, settings: TrainingSettings) -> Model:
+def _new_model(data: TrainingData, settings: TrainingSettings, start: Checkpoint | None) -> Model:
     torch.manual_seed(settings.seed)
     try:
         model = build_model(settings.model, data.signal_path.image_size, len(data.joints))
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+    if start is not None:
+        _check_start(start.description, data.signal_path, settings)
+        model.load_state_dict(dict(start.weights))
     return model
+
+
+def _check_start(known: Description, path: SignalPathConfig, settings: TrainingSettings) -> None:
+    """Refuse to go on from a decoder of other electrodes or of another model."""
+    if settings.model != known.model:
+        raise ConfigurationError(
+            f'the decoder to start from is {known.model}; the settings ask for {settings.model}'
+        )
+    rate = known.signal_path.sampling_rate
+    expected = known.signal_path.model_copy(update={'sampling_rate': path.sampling_rate})
+    if expected != path or abs(rate - path.sampling_rate) > RATE_TOLERANCE * rate:
+        raise ConfigurationError(
+            f'the decoder to start from is for {known.signal_path}; the recordings and settings '
+            f'give {path}'
+        )
 
 
 def _fit(

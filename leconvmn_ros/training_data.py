@@ -65,6 +65,7 @@ def gather(
     hold_out: HoldOut,
     *,
     learn_validation: bool = False,
+    known_joints: Sequence[JointOutput] = (),
 ) -> TrainingData:
     """Take from recordings what is not held out for the test.
 
@@ -73,6 +74,8 @@ def gather(
         exposure: what a feature and an image are.
         hold_out: which part plays which role.
         learn_validation: make the validation part training data.
+        known_joints: what the outputs of a model that was trained before mean; they keep that
+            meaning, and their limits only widen.
 
     Raises:
         ConfigurationError: the exposure does not fit the recordings.
@@ -95,6 +98,8 @@ def gather(
     features = [SignalPath(path).push(segment.samples) for segment in training]
     statistics = FeatureStatistics.of(np.concatenate(features))
     joints = _outputs(names, np.concatenate([segment.angles for segment in training]))
+    if known_joints:
+        joints = _widened(known_joints, joints)
     mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
 
     def stretch(segment: Segment, context: int = 0) -> Stretch:
@@ -194,4 +199,23 @@ def _outputs(names: Sequence[str], angles: NDArray[np.float64]) -> tuple[JointOu
             upper=float(angles[:, j].max()),
         )
         for j, name in enumerate(names)
+    )
+
+
+def _widened(known: Sequence[JointOutput], seen: Sequence[JointOutput]) -> tuple[JointOutput, ...]:
+    """Let limits of outputs that keep their meaning reach as far as new angles do.
+
+    Raises:
+        RecordingError: the joints are others.
+    """
+    if [joint.name for joint in known] != [joint.name for joint in seen]:
+        raise RecordingError(
+            f'the recordings have reference angles of {", ".join(joint.name for joint in seen)}; '
+            f'the decoder to start from has {", ".join(joint.name for joint in known)}'
+        )
+    return tuple(
+        old.model_copy(
+            update={'lower': min(old.lower, new.lower), 'upper': max(old.upper, new.upper)}
+        )
+        for old, new in zip(known, seen, strict=True)
     )

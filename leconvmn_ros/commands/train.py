@@ -22,7 +22,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.checkpoint import check_place
+from leconvmn_ros.checkpoint import check_place, Checkpoint, load_checkpoint
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_setting,
@@ -31,7 +31,7 @@ from leconvmn_ros.commands.arguments import (
     read_recording,
 )
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.presets import DEFAULT_PRESET, PRESETS, TrainingSettings
+from leconvmn_ros.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
 from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
 from leconvmn_ros.protocol import RepetitionHoldOut
 from leconvmn_ros.recurrent_fit import EpochReport, RecurrentFit
@@ -58,9 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--preset',
-        choices=sorted(PRESETS),
-        default=DEFAULT_PRESET,
-        help='model and how it is trained',
+        choices=list(PRESETS),
+        help=f'model and how it is trained (default: {DEFAULT_PRESET})',
+    )
+    parser.add_argument(
+        '--from',
+        dest='start',
+        type=Path,
+        metavar='CHECKPOINT',
+        help='go on from this decoder, to get used to a new session or person (fine-tuning)',
     )
     for _, model, name in OVERRIDES:
         add_setting(parser, model, name, None, remark="instead of the preset's")
@@ -82,7 +88,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and save."""
-    settings = _settings(arguments)
+    start = None if arguments.start is None else load_checkpoint(arguments.start)
+    settings = _settings(arguments, start)
     hold_out = _hold_out(arguments)
     check_place(arguments.output)
     recordings = [read_recording(bag, arguments) for bag in arguments.bags]
@@ -96,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             settings,
             hold_out=hold_out,
             device=arguments.device,
+            start=start,
             on_start=say_duration,
             on_epoch=on_epoch,
         )
@@ -110,8 +118,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    data: dict[str, Any] = PRESETS[arguments.preset].model_dump()
+def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> TrainingSettings:
+    if start is None:
+        data: dict[str, Any] = PRESETS[arguments.preset or DEFAULT_PRESET].model_dump()
+    elif arguments.preset:
+        raise ConfigurationError('--from goes on with the model that is there: no --preset then')
+    else:
+        trained: TrainingSettings = checked(TrainingSettings, start.description.training.settings)
+        data = fine_tuning(trained).model_dump()
     for part, _, name in OVERRIDES:
         if (value := getattr(arguments, name)) is not None:
             (data[part] if part else data)[name] = value
