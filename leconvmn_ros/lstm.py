@@ -86,10 +86,10 @@ class Lstm(Model):
         zeros = self.head.weight.new_zeros((batch, self._config.units))
         return [(zeros, zeros) for _ in self.layers]
 
-    def forward(
+    def opinions(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Advance by some images; see `Model.forward`."""
+        """Advance by some images; see `Model.opinions`: there is one."""
         outputs = []
         for first, last in _stretches(fresh, len(images)):
             if fresh is not None:
@@ -97,7 +97,7 @@ class Lstm(Model):
                 state = [(h * keep, c * keep) for h, c in state]
             hidden, state = self._run(images[first:last], state)
             outputs.append(hidden)
-        return self.head(torch.cat(outputs)), state
+        return self.head(torch.cat(outputs))[None], state
 
     def _run(self, images: Tensor, state: State) -> tuple[Tensor, State]:
         steps, batch = images.shape[:2]

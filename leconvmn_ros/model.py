@@ -42,10 +42,10 @@ class Model(nn.Module, ABC):
         """Return the state before the first image."""
 
     @abstractmethod
-    def forward(
+    def opinions(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Advance by one image or by several.
+        """Advance by one image or by several; each part of the model says what it thinks.
 
         Args:
             images: features, (steps, batch, channels, columns).
@@ -54,8 +54,15 @@ class Model(nn.Module, ABC):
                 nowhere.
 
         Returns:
-            Outputs in standardised units, (steps, batch, joints), and the new state.
+            Outputs in standardised units, (parts, steps, batch, joints), and the new state.
         """
+
+    def forward(
+        self, images: Tensor, state: State, fresh: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Do the same and return the mean of the parts, (steps, batch, joints)."""
+        outputs, state = self.opinions(images, state, fresh)
+        return outputs.mean(dim=0), state
 
 
 def parameter_count(model: nn.Module) -> int:

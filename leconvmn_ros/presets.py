@@ -17,7 +17,7 @@
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.le_convmn import LeConvMnConfig
+from leconvmn_ros.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.models import ModelConfig
 from leconvmn_ros.recurrent_fit import RecurrentFit
@@ -60,10 +60,24 @@ _COARSE = ExposureConfig(column_period=0.02)
 DEFAULT_PRESET = 'small'
 
 PRESETS = {
+    'le_convmn': TrainingSettings(
+        exposure=_COARSE,
+        model=LeConvMnConfig(
+            stacks=(
+                StackConfig(electrodes='all', head='all', dropout=0.3),
+                StackConfig(planes=(16, 16), electrodes='ring', head='mean', dropout=0.3),
+            )
+        ),
+        fit=RecurrentFit(epochs=30, noise=0.3, averaging=0.99),
+        second_pass=True,
+        threads=1,
+    ),
     'small': TrainingSettings(
         exposure=_COARSE,
-        model=LeConvMnConfig(planes=(16, 16), padding='ring', head='per_joint', dropout=0.3),
-        fit=RecurrentFit(noise=0.3),
+        model=LeConvMnConfig(
+            stacks=(StackConfig(planes=(32, 32), electrodes='all', head='all', dropout=0.3),)
+        ),
+        fit=RecurrentFit(epochs=30, noise=0.3, averaging=0.99),
         second_pass=True,
         # Several would mostly wait for one another, and badly so on a busy machine.
         threads=1,

@@ -210,9 +210,9 @@ def validation_lanes(data: TrainingData) -> Lanes:
 def run_lanes(model: Model, lanes: Lanes) -> Tensor:
     """Return the outputs of a model for all images, shape (steps, lanes, joints)."""
     model.eval()
-    return _run(model, lanes, range(len(lanes.images)), model.initial_state(lanes.used.shape[1]))[
-        0
-    ]
+    state = model.initial_state(lanes.used.shape[1])
+    outputs: Tensor = model(*_at(model, lanes, range(len(lanes.images)), state))[0]
+    return outputs
 
 
 class _Learner:
@@ -250,8 +250,9 @@ class _Learner:
 
     def learn(self, lanes: Lanes, window: range, state: State) -> tuple[float, State]:
         """Learn from some steps; return their loss and the state after them."""
-        outputs, state = _run(self.model, lanes, window, state)
-        loss = _loss(outputs, lanes, window)
+        outputs, state = self.model.opinions(*_at(self.model, lanes, window, state))
+        # Each part of a model learns by itself, so that their errors differ.
+        loss = torch.stack([_loss(part, lanes, window) for part in outputs]).mean()
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_norm)
@@ -274,12 +275,12 @@ def _validate(model: Model, lanes: Lanes) -> float:
     return float(_loss(outputs, lanes, range(len(outputs))))
 
 
-def _run(model: Model, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State]:
-    """Run some steps; return the outputs, (steps, lanes, joints), and the last state."""
+def _at(model: Model, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State, Tensor]:
+    """Return what a model takes at some steps."""
     device = next(model.parameters()).device
     images = torch.from_numpy(lanes.images[steps.start : steps.stop]).to(device)
     fresh = torch.from_numpy(lanes.fresh[steps.start : steps.stop]).to(device)
-    return model(images, state, fresh)  # type: ignore[no-any-return]
+    return images, state, fresh
 
 
 def _loss(outputs: Tensor, lanes: Lanes, steps: range) -> Tensor:
