@@ -14,18 +14,16 @@
 
 """What the models without memory share: a newest column or a whole image in, angles out."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from leconvmn_ros.model import Model, State
 import numpy as np
 from numpy.typing import NDArray
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
 # 'column': the newest column of an image, so the RMS features at its last sample; 'image': all.
 InputKind = Literal['column', 'image']
-
-# A checkpoint from a stranger must not make us allocate without end.
-MOST_WEIGHTS = 2**26
 
 
 class Examples(NamedTuple):
@@ -40,7 +38,7 @@ class Examples(NamedTuple):
     targets: NDArray[np.float32]
 
 
-class Memoryless(nn.Module):
+class Memoryless(Model):
     """Base of the models whose outputs depend on nothing but the image at hand."""
 
     def __init__(self, kind: InputKind, image_size: tuple[int, int]) -> None:
@@ -51,28 +49,25 @@ class Memoryless(nn.Module):
         channels, columns = image_size
         self.inputs = channels * columns if kind == 'image' else channels
 
-    def initial_state(self, batch: int = 1) -> list[Any]:  # noqa: ARG002 - as the others
+    def initial_state(self, batch: int = 1) -> State:  # noqa: ARG002 - as the others
         """Return the state before the first image: nothing."""
         return []
 
-    def forward(self, images: Tensor, state: list[Any]) -> tuple[Tensor, list[Any]]:
-        """Estimate from each image by itself.
-
-        Args:
-            images: features, (batch, channels, columns).
-            state: of `initial_state`.
-
-        Returns:
-            Outputs in standardised units, (batch, joints), and the state as it was.
-        """
-        return self.estimate(self.inputs_of(images)), state
+    def opinions(
+        self,
+        images: Tensor,
+        state: State,
+        fresh: Tensor | None = None,  # noqa: ARG002 - there is nothing to forget
+    ) -> tuple[Tensor, State]:
+        """Estimate from each image by itself; see `Model.opinions`."""
+        return self.estimate(self.inputs_of(images))[None], state
 
     def inputs_of(self, images: Tensor) -> Tensor:
-        """Return what is taken from images (batch, channels, columns), (batch, inputs)."""
-        return (images if self._kind == 'image' else images[..., -1:]).flatten(1)
+        """Return what is taken from images (..., channels, columns), shape (..., inputs)."""
+        return (images if self._kind == 'image' else images[..., -1:]).flatten(-2)
 
     def estimate(self, inputs: Tensor) -> Tensor:
-        """Return outputs in standardised units, (batch, joints), for inputs (batch, inputs)."""
+        """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
         raise NotImplementedError
 
     def matrices(self, examples: Examples) -> tuple[Tensor, Tensor]:

@@ -19,13 +19,17 @@ from typing import Annotated
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
 from leconvmn_ros.lstm import Lstm, LstmConfig
 from leconvmn_ros.model import Model
+from leconvmn_ros.ridge import Ridge, RidgeConfig
+from leconvmn_ros.spgp import Spgp, SpgpConfig
 from pydantic import Field
 
-ModelConfig = Annotated[LeConvMnConfig | LstmConfig, Field(discriminator='kind')]
+ModelConfig = Annotated[
+    LeConvMnConfig | LstmConfig | SpgpConfig | RidgeConfig, Field(discriminator='kind')
+]
 
 
 def build_model(
-    config: LeConvMnConfig | LstmConfig,
+    config: LeConvMnConfig | LstmConfig | SpgpConfig | RidgeConfig,
     image_size: tuple[int, int],
     joints: int,
 ) -> Model:
@@ -39,3 +43,7 @@ def build_model(
             return LeConvMn(config, image_size, joints)
         case LstmConfig():
             return Lstm(config, image_size, joints)
+        case SpgpConfig():
+            return Spgp(config, image_size, joints)
+        case RidgeConfig():
+            return Ridge(config, image_size, joints)

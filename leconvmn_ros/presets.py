@@ -14,15 +14,17 @@
 
 """Settings of a training, and the named ones: LE-ConvMN in three sizes, and its rivals."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.models import ModelConfig
 from leconvmn_ros.recurrent_fit import RecurrentFit
+from leconvmn_ros.ridge import RidgeConfig, RidgeFit
 from leconvmn_ros.signal_path import ExposureConfig
-from pydantic import BaseModel, ConfigDict, Field
+from leconvmn_ros.spgp import SpgpConfig, SpgpFit
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TrainingSettings(BaseModel):
@@ -32,7 +34,7 @@ class TrainingSettings(BaseModel):
 
     exposure: ExposureConfig = ExposureConfig()
     model: ModelConfig = LeConvMnConfig()
-    fit: RecurrentFit = RecurrentFit()
+    fit: Annotated[RecurrentFit | SpgpFit | RidgeFit, Field(discriminator='kind')] = RecurrentFit()
     second_pass: bool = Field(
         default=False,
         description='when the epoch is chosen, train once more, on the validation part as well',
@@ -43,6 +45,14 @@ class TrainingSettings(BaseModel):
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, description='of initial weights and order of the data'
     )
+
+    @model_validator(mode='after')
+    def _fitting(self) -> 'TrainingSettings':
+        kinds = {'spgp': 'spgp', 'ridge': 'ridge'}
+        expected = kinds.get(self.model.kind, 'recurrent')
+        if self.fit.kind != expected:
+            raise ValueError(f'fit {self.fit.kind} for a {self.model.kind}; it takes {expected}')
+        return self
 
     def changed(self, part: str = '', **values: Any) -> 'TrainingSettings':
         """Return the settings with other values, of a part of them ('fit', 'model', 'exposure').
@@ -111,6 +121,18 @@ PRESETS = {
         fit=RecurrentFit(epochs=30, noise=0.3),
         second_pass=True,
         threads=1,
+    ),
+    # Snelson and Ghahramani's process, on the same images.
+    'spgp': TrainingSettings(
+        exposure=_COARSE, model=SpgpConfig(), fit=SpgpFit(), second_pass=True, threads=1
+    ),
+    # As the paper has it, on the RMS features of the moment.
+    'spgp_paper': TrainingSettings(
+        exposure=_COARSE, model=SpgpConfig(input='column'), fit=SpgpFit(), threads=1
+    ),
+    # The floor: a straight line.
+    'ridge': TrainingSettings(
+        exposure=_COARSE, model=RidgeConfig(input='image'), fit=RidgeFit(), second_pass=True
     ),
 }
 

@@ -105,7 +105,7 @@ class EpochReport(NamedTuple):
         Args:
             second_pass: whether there is a second pass.
         """
-        done = self.epoch / self.epochs
+        done = self.epoch / max(1, self.epochs)
         if not second_pass:
             return done
         # A guess: the second pass has more data and often fewer epochs.
@@ -117,7 +117,8 @@ class Fit(NamedTuple):
 
     Attributes:
         model: with the weights of the best epoch.
-        epoch: the best epoch, from 1.
+        epoch: what the validation data chose: the best epoch, from 1 (for an SPGP the best step,
+            for a ridge the place of the best penalty).
         loss: validation loss after it; NaN without validation data.
     """
 

@@ -17,9 +17,12 @@
 Source: Hoerl and Kennard, Technometrics 12 (1970) 55.
 """
 
+from collections.abc import Sequence
+from math import nan
 from typing import Literal, NamedTuple
 
-from leconvmn_ros.memoryless import Examples, InputKind, Memoryless, MOST_WEIGHTS
+from leconvmn_ros.memoryless import Examples, InputKind, Memoryless
+from leconvmn_ros.model import MOST_WEIGHTS
 from pydantic import BaseModel, ConfigDict, Field
 import torch
 from torch import nn, Tensor
@@ -59,17 +62,30 @@ class Ridge(Memoryless):
         self.linear = nn.Linear(self.inputs, joints)
 
     def estimate(self, inputs: Tensor) -> Tensor:
-        """Return outputs in standardised units, (batch, joints), for inputs (batch, inputs)."""
+        """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
         outputs: Tensor = self.linear(inputs)
         return outputs
 
 
-class RidgeFit(NamedTuple):
+class RidgeFit(BaseModel):
+    """How it is fitted: in closed form, with the best of PENALTIES."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    kind: Literal['ridge'] = 'ridge'
+
+    @property
+    def epochs(self) -> int:
+        """What there is to choose from."""
+        return len(PENALTIES)
+
+
+class RidgeOutcome(NamedTuple):
     """What came out of a fit.
 
     Attributes:
         penalty: the one of PENALTIES that was chosen.
-        validation_loss: its mean squared error on the validation examples.
+        validation_loss: its mean squared error on the validation examples, NaN without any.
     """
 
     penalty: float
@@ -77,25 +93,35 @@ class RidgeFit(NamedTuple):
 
 
 @torch.no_grad()
-def fit_ridge(model: Ridge, training: Examples, validation: Examples) -> RidgeFit:
-    """Fit in closed form; of PENALTIES, the one with the lowest validation error is taken."""
+def fit_ridge(
+    model: Ridge,
+    training: Examples,
+    validation: Examples | None,
+    penalties: Sequence[float] = PENALTIES,
+) -> RidgeOutcome:
+    """Fit in closed form; of the penalties, the one with the lowest validation error is taken.
+
+    Without validation examples it is the first.
+    """
     x, y = model.matrices(training)
     x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
     x = x - x_mean  # centred data leave the intercept out of the penalty
     # (X'X + a I)^-1 X'Y for every a from one decomposition of X'X.
     eigenvalues, vectors = torch.linalg.eigh(x.T @ x)
     rotated = vectors.T @ (x.T @ (y - y_mean))
-    x_validation, y_validation = model.matrices(validation)
 
     def weights(penalty: float) -> Tensor:
         found: Tensor = vectors @ (rotated / (eigenvalues + penalty * len(x))[:, None])
         return found
 
     def loss(penalty: float) -> float:
+        if validation is None:
+            return nan
+        x_validation, y_validation = model.matrices(validation)
         outputs = (x_validation - x_mean) @ weights(penalty) + y_mean
         return float((outputs - y_validation).square().mean())
 
-    best = min(PENALTIES, key=loss)
+    best = min(penalties, key=loss)
     model.linear.weight.copy_(weights(best).T)
     model.linear.bias.copy_(y_mean - x_mean @ weights(best))
-    return RidgeFit(best, loss(best))
+    return RidgeOutcome(best, loss(best))

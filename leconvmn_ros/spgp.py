@@ -30,11 +30,12 @@ with the diagonal above.
 """
 
 from collections.abc import Callable
-from math import log, pi
+from math import log, nan, pi
 from typing import Literal, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.memoryless import Examples, InputKind, Memoryless, MOST_WEIGHTS
+from leconvmn_ros.memoryless import Examples, InputKind, Memoryless
+from leconvmn_ros.model import MOST_WEIGHTS
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 import torch
@@ -93,7 +94,7 @@ class Spgp(Memoryless):
         self.weights = fitted(config.pseudo_inputs, joints)
 
     def estimate(self, inputs: Tensor) -> Tensor:
-        """Return outputs in standardised units, (batch, joints), for inputs (batch, inputs)."""
+        """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
         # Differences, not the faster |a|^2 - 2ab + |b|^2: its cancellation costs float32 digits.
         distances = torch.cdist(
             inputs * self.inverse_length_scales,
@@ -217,12 +218,29 @@ class StepReport(NamedTuple):
     best_step: int
 
 
-class SpgpFit(NamedTuple):
+class SpgpFit(BaseModel):
+    """How it is fitted."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    kind: Literal['spgp'] = 'spgp'
+    epochs: int = Field(
+        default=100, ge=1, le=10_000, description='steps; each looks at all training images'
+    )
+    learning_rate: float = Field(
+        default=0.03,
+        gt=0,
+        le=1,
+        description='of Adam at the start; of logarithms, and of pseudo-inputs in length-scales',
+    )
+
+
+class SpgpOutcome(NamedTuple):
     """What came out of a fit.
 
     Attributes:
         step: the one with the lowest validation loss; the model is that of this step.
-        validation_loss: its mean squared error of standardised angles.
+        validation_loss: its mean squared error of standardised angles, NaN without validation.
     """
 
     step: int
@@ -232,13 +250,13 @@ class SpgpFit(NamedTuple):
 def fit_spgp(
     model: Spgp,
     training: Examples,
-    validation: Examples,
+    validation: Examples | None,
+    settings: SpgpFit,
     *,
-    steps: int = 100,
-    learning_rate: float = 0.03,
     seed: int = 0,
+    stop_after: int | None = None,
     on_step: Callable[[StepReport], None] | None = None,
-) -> SpgpFit:
+) -> SpgpOutcome:
     """Maximise the log marginal likelihood (Adam, cosine schedule); validation picks the step.
 
     Neighbouring images are alike, so the likelihood counts them for more than they are worth and
@@ -247,10 +265,10 @@ def fit_spgp(
     Args:
         model: is given what was learned.
         training: what the likelihood is of.
-        validation: what picks the step.
-        steps: evaluations of the whole likelihood.
-        learning_rate: at the start; of logarithms, and of pseudo-inputs in length-scales.
+        validation: what picks the step; without any the last counts.
+        settings: how to fit.
         seed: of the training images that the pseudo-inputs start from.
+        stop_after: step to end with, although the schedule is for `settings.epochs`.
         on_step: called after each step.
 
     Raises:
@@ -258,7 +276,6 @@ def fit_spgp(
         RecordingError: the fit diverged.
     """
     inputs, targets = model.matrices(training)
-    validation_inputs, validation_targets = model.matrices(validation)
     if len(model.pseudo_inputs) > len(inputs):
         raise ConfigurationError(
             f'{len(model.pseudo_inputs)} pseudo-inputs for {len(inputs)} training images; '
@@ -267,19 +284,22 @@ def fit_spgp(
     learned = _start(inputs, len(model.pseudo_inputs), np.random.default_rng(seed))
     for values in learned:
         values.requires_grad_()
-    optimiser = torch.optim.Adam(learned, lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    best, best_learned = SpgpFit(0, float('inf')), learned
+    optimiser = torch.optim.Adam(learned, lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
+    best, best_learned = SpgpOutcome(0, float('inf')), learned
+    steps = settings.epochs if stop_after is None else stop_after
     for step in range(steps + 1):
         try:
             posterior = condition(learned, inputs, targets)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise RecordingError(
-                f'the fit diverged after {step} steps at learning rate {learning_rate}'
+                f'the fit diverged after {step} steps at learning rate {settings.learning_rate}'
             ) from error
-        loss = _loss(learned, posterior.weights, validation_inputs, validation_targets)
-        if loss < best.validation_loss:
-            best = SpgpFit(step, loss)
+        loss = nan
+        if validation is not None:
+            loss = _loss(learned, posterior.weights, *model.matrices(validation))
+        if loss < best.validation_loss or (validation is None and step == steps):
+            best = SpgpOutcome(step, loss)
             best_learned = Hyperparameters(*(values.detach().clone() for values in learned))
         if on_step is not None:
             training_loss = -posterior.log_likelihood.item() / targets.numel()

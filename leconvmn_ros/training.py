@@ -27,6 +27,8 @@ from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json
 from leconvmn_ros.intake import RATE_TOLERANCE
+from leconvmn_ros.lanes import images_of
+from leconvmn_ros.memoryless import Examples
 from leconvmn_ros.metrics import METRICS, score_table
 from leconvmn_ros.model import Model
 from leconvmn_ros.models import build_model
@@ -38,10 +40,13 @@ from leconvmn_ros.recurrent_fit import (
     expected_seconds,
     Fit,
     fit_recurrent,
+    RecurrentFit,
     run_lanes,
     validation_lanes,
 )
+from leconvmn_ros.ridge import fit_ridge, PENALTIES, Ridge
 from leconvmn_ros.signal_path import SignalPathConfig
+from leconvmn_ros.spgp import fit_spgp, Spgp, SpgpFit, StepReport
 from leconvmn_ros.training_data import gather, TrainingData
 import numpy as np
 import torch
@@ -91,7 +96,7 @@ def train(
 
     def fit(data: TrainingData, stop_after: int | None = None) -> Fit:
         model = _new_model(data, settings, start).to(torch_device)
-        if on_start is not None and stop_after is None:
+        if on_start is not None and stop_after is None and isinstance(settings.fit, RecurrentFit):
             on_start(expected_seconds(model, data, settings.fit) * (1 + settings.second_pass))
         return _fit(model, data, settings, stop_after, on_epoch)
 
@@ -160,12 +165,39 @@ def _fit(
     model: Model,
     data: TrainingData,
     settings: TrainingSettings,
-    stop_after: int | None,
+    chosen: int | None,
     on_epoch: Callable[[EpochReport], None] | None,
 ) -> Fit:
-    return fit_recurrent(
-        model, data, settings.fit, seed=settings.seed, stop_after=stop_after, on_epoch=on_epoch
+    """Fit the model; `chosen` is what the validation data chose in a first pass."""
+    if isinstance(settings.fit, RecurrentFit):
+        return fit_recurrent(
+            model, data, settings.fit, seed=settings.seed, stop_after=chosen, on_epoch=on_epoch
+        )
+    training = Examples(*images_of(data.training, data.signal_path))
+    validation = (
+        Examples(*images_of(data.validation, data.signal_path)) if data.validation else None
     )
+    if isinstance(model, Ridge):
+        penalties = PENALTIES if chosen is None else PENALTIES[chosen - 1 : chosen]
+        penalty, loss = fit_ridge(model, training, validation, penalties)
+        return Fit(model, PENALTIES.index(penalty) + 1, loss)
+
+    def on_step(report: StepReport) -> None:
+        if on_epoch is not None:
+            on_epoch(EpochReport(*report, second_pass=validation is None))
+
+    if not isinstance(model, Spgp) or not isinstance(settings.fit, SpgpFit):
+        raise TypeError(f'{type(model)} fitted by {type(settings.fit)}')
+    step, loss = fit_spgp(
+        model,
+        training,
+        validation,
+        settings.fit,
+        seed=settings.seed,
+        stop_after=chosen,
+        on_step=on_step,
+    )
+    return Fit(model, step, loss)
 
 
 def _validation_scores(model: Model, data: TrainingData) -> dict[str, float | None]:

@@ -14,7 +14,8 @@
 
 """Ridge regression against that of scikit-learn, and what it takes from an image."""
 
-from leconvmn_ros.memoryless import Examples, MOST_WEIGHTS
+from leconvmn_ros.memoryless import Examples
+from leconvmn_ros.model import MOST_WEIGHTS
 from leconvmn_ros.ridge import fit_ridge, PENALTIES, Ridge, RidgeConfig
 import numpy as np
 from pydantic import ValidationError
@@ -40,9 +41,9 @@ def seen(examples, kind):
 
 def estimate(model, images):
     with torch.no_grad():
-        outputs, state = model(torch.from_numpy(images), model.initial_state(len(images)))
+        outputs, state = model(torch.from_numpy(images)[None], model.initial_state(len(images)))
     assert state == []
-    return outputs.numpy()
+    return outputs[0].numpy()
 
 
 @pytest.mark.parametrize('kind', ['column', 'image'])

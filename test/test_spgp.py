@@ -18,7 +18,8 @@ from copy import deepcopy
 
 from leconvmn_ros import spgp
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.memoryless import Examples, MOST_WEIGHTS
+from leconvmn_ros.memoryless import Examples
+from leconvmn_ros.model import MOST_WEIGHTS
 from leconvmn_ros.ridge import fit_ridge, Ridge, RidgeConfig
 from leconvmn_ros.spgp import condition, fit_spgp, Hyperparameters, JITTER, Spgp, SpgpConfig
 import numpy as np
@@ -116,19 +117,18 @@ def fitted(training=None, validation=None, *, steps=30, seed=0, **options):
         model,
         training,
         validation,
-        steps=steps,
+        SpgpFit(epochs=steps, learning_rate=0.1),
         seed=seed,
         on_step=reports.append,
-        learning_rate=0.1,
     )
     return model, fit, reports
 
 
 def estimate(model, images):
     with torch.no_grad():
-        outputs, state = model(torch.from_numpy(images), model.initial_state(len(images)))
+        outputs, state = model(torch.from_numpy(images)[None], model.initial_state(len(images)))
     assert state == []
-    return outputs.numpy()
+    return outputs[0].numpy()
 
 
 def loss_of(model, examples):
