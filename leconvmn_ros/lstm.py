@@ -41,6 +41,9 @@ class LstmConfig(BaseModel):
     )
     units: int = Field(default=128, ge=1, le=4096, description='hidden units of each layer')
     layers: int = Field(default=2, ge=1, le=8, description='layers')
+    networks: int = Field(
+        default=1, ge=1, le=8, description='networks whose mean counts, as the stacks of LE-ConvMN'
+    )
     forget_bias: float = Field(
         default=1.0, ge=-10, le=10, description='initial bias of the forget gates'
     )
@@ -63,15 +66,45 @@ class Lstm(Model):
         """
         super().__init__()
         channels, columns = self.image_size = image_size
-        self._config = config
         features = channels if config.steps == 'columns' else channels * columns
         units = config.units
         weights = 4 * units * (features + units + (config.layers - 1) * 2 * units)
-        if weights > MOST_WEIGHTS:
+        if config.networks * weights > MOST_WEIGHTS:
             raise ValueError(
-                f'{config.layers} layers of {units} units over {features} features need {weights} '
-                f'weights; allowed are {MOST_WEIGHTS}'
+                f'{config.networks} networks of {config.layers} layers of {units} units over '
+                f'{features} features need {config.networks * weights} weights; '
+                f'allowed are {MOST_WEIGHTS}'
             )
+        self._layers, self._units = config.layers, units
+        self.networks = nn.ModuleList(
+            _Network(config, features, joints) for _ in range(config.networks)
+        )
+
+    def initial_state(self, batch: int = 1) -> State:
+        """Return the state before the first image: zeros, (batch, units) for each h and c."""
+        zeros = next(self.parameters()).new_zeros((batch, self._units))
+        return [(zeros, zeros)] * (len(self.networks) * self._layers)
+
+    def opinions(
+        self, images: Tensor, state: State, fresh: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Advance by some images; see `Model.opinions`: each network has one."""
+        outputs, advanced = [], State()
+        for network in self.networks:
+            first = len(advanced)
+            output, after = network(images, state[first : first + self._layers], fresh)
+            outputs.append(output)
+            advanced += after
+        return torch.stack(outputs), advanced
+
+
+class _Network(nn.Module):
+    """One LSTM of some layers, and a head."""
+
+    def __init__(self, config: LstmConfig, features: int, joints: int) -> None:
+        super().__init__()
+        self._config = config
+        units = config.units
         self.layers = nn.ModuleList(
             nn.LSTM(units if layer else features, units) for layer in range(config.layers)
         )
@@ -81,15 +114,10 @@ class Lstm(Model):
                 lstm.bias_ih_l0[units : 2 * units] += config.forget_bias  # type: ignore[operator, index]
         self.head = nn.Linear(units, joints)
 
-    def initial_state(self, batch: int = 1) -> State:
-        """Return the state before the first image: zeros, (batch, units) for each h and c."""
-        zeros = self.head.weight.new_zeros((batch, self._config.units))
-        return [(zeros, zeros) for _ in self.layers]
-
-    def opinions(
+    def forward(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Advance by some images; see `Model.opinions`: there is one."""
+        """Advance by some images, (steps, batch, channels, columns)."""
         outputs = []
         for first, last in _stretches(fresh, len(images)):
             if fresh is not None:
@@ -97,7 +125,7 @@ class Lstm(Model):
                 state = [(h * keep, c * keep) for h, c in state]
             hidden, state = self._run(images[first:last], state)
             outputs.append(hidden)
-        return self.head(torch.cat(outputs))[None], state
+        return self.head(torch.cat(outputs)), state
 
     def _run(self, images: Tensor, state: State) -> tuple[Tensor, State]:
         steps, batch = images.shape[:2]

@@ -21,7 +21,15 @@ from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.memoryless import Examples
 from leconvmn_ros.model import MOST_WEIGHTS
 from leconvmn_ros.ridge import fit_ridge, Ridge, RidgeConfig
-from leconvmn_ros.spgp import condition, fit_spgp, Hyperparameters, JITTER, Spgp, SpgpConfig
+from leconvmn_ros.spgp import (
+    condition,
+    fit_spgp,
+    Hyperparameters,
+    JITTER,
+    Spgp,
+    SpgpConfig,
+    SpgpFit,
+)
 import numpy as np
 from pydantic import ValidationError
 import pytest
