@@ -374,7 +374,10 @@ def test_failures_are_one_line_and_leave_nothing(capsys, folder, tmp_path, case)
         ('evaluate c b --part some', 'invalid choice'),
         ('demo --rate=-1', 'from 0 to 1000'),
         ('benchmark b --output o --presets small,huge', "'small,huge' is not a list of"),
-        ('benchmark b --output o --presets small,small', "'small,small' is not a list of different presets"),
+        (
+            'benchmark b --output o --presets small,small',
+            "'small,small' is not a list of different presets",
+        ),
         ('benchmark b --output o --seeds 0,,1', "'0,,1' is not a list of seeds"),
         ('benchmark b --output o --workers 0', 'whole number from 1'),
     ],
