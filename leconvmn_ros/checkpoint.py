@@ -26,7 +26,8 @@ import tempfile
 from typing import Any, Literal
 
 from leconvmn_ros.errors import CheckpointError
-from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
+from leconvmn_ros.model import Model
+from leconvmn_ros.models import build_model, ModelConfig
 from leconvmn_ros.protocol import HoldOut
 from leconvmn_ros.pydantic_errors import first_problem
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
@@ -84,10 +85,10 @@ class Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     format: Literal['leconvmn_ros checkpoint'] = 'leconvmn_ros checkpoint'
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     package_version: str
     units: Literal['V, s, rad'] = 'V, s, rad'
-    model: LeConvMnConfig
+    model: ModelConfig
     signal_path: SignalPathConfig
     statistics: FeatureStatistics | None
     joints: tuple[JointOutput, ...] = Field(min_length=1, max_length=64)
@@ -99,11 +100,6 @@ class Description(BaseModel):
         names = [joint.name for joint in self.joints]
         if len(set(names)) != len(names):
             raise ValueError(f'joint names {names}; each may appear once')
-        if self.model.planes[-1] != len(names):
-            raise ValueError(
-                f'{self.model.planes[-1]} planes in the last layer for {len(names)} joints; '
-                'one per joint is needed'
-            )
         if self.statistics is not None and len(self.statistics.mean) != self.signal_path.channels:
             raise ValueError(
                 f'statistics of {len(self.statistics.mean)} channels '
@@ -119,8 +115,8 @@ class Checkpoint:
     description: Description
     weights: Mapping[str, Tensor]
 
-    def build_model(self) -> LeConvMn:
-        """Make the network and give it the weights."""
+    def build_model(self) -> Model:
+        """Make the model and give it the weights."""
         model = _empty_model(self.description, 'cpu')
         model.load_state_dict(dict(self.weights))
         return model.eval()
@@ -237,10 +233,11 @@ def package_version() -> str:
         return 'unknown'
 
 
-def _empty_model(description: Description, device: str) -> LeConvMn:
-    path = description.signal_path
+def _empty_model(description: Description, device: str) -> Model:
     with torch.device(device):
-        return LeConvMn(description.model, path.channels, path.image_columns)
+        return build_model(
+            description.model, description.signal_path.image_size, len(description.joints)
+        )
 
 
 def _read_description(folder: Path) -> Description:

@@ -150,9 +150,11 @@ class Decoder:
 
     @torch.inference_mode()
     def _step(self, image: Image) -> NDArray[np.float64]:
-        pixels = torch.from_numpy(image.pixels).unsqueeze(0).to(self._device)
+        pixels = torch.from_numpy(image.pixels)[None, None].to(self._device)
         output, self._states[image.stream] = self._model(pixels, self._states[image.stream])
-        angles: NDArray[np.float64] = output[0].double().cpu().numpy() * self._scale + self._mean
+        angles: NDArray[np.float64] = (
+            output[0, 0].double().cpu().numpy() * self._scale + self._mean
+        )
         return angles.clip(self._lower, self._upper)
 
 

@@ -58,3 +58,10 @@ def progress_bar(title: str) -> Iterator['ShowProgress']:
 
         yield show
         bar.update(task, completed=1.0)
+
+
+def say_duration(seconds: float) -> None:
+    """Say before something long starts about how long it will take."""
+    minutes = round(seconds / 60)
+    text = f'{minutes} min' if minutes >= 2 else f'{max(1, round(seconds))} s'
+    CONSOLE.print(f'this will take about {text}')

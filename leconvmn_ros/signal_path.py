@@ -32,15 +32,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MU = 2**20
 
 
-class SignalPathConfig(BaseModel):
-    """What turns samples into images, in seconds: one setting serves every rate."""
+class ExposureConfig(BaseModel):
+    """What a feature and an image are, in seconds: one setting serves every rate."""
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
-    channels: int = Field(ge=1, le=256, description='electrodes')
-    sampling_rate: float = Field(
-        gt=0, le=100_000, description='samples per second of each channel (Hz)'
-    )
     rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
     exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
     column_period: float = Field(
@@ -52,6 +48,15 @@ class SignalPathConfig(BaseModel):
     companding: bool = Field(default=True, description='apply the mu-law')
     standardise: bool = Field(
         default=True, description='centre and scale each channel by training statistics'
+    )
+
+
+class SignalPathConfig(ExposureConfig):
+    """What turns the samples of one source into images."""
+
+    channels: int = Field(ge=1, le=256, description='electrodes')
+    sampling_rate: float = Field(
+        gt=0, le=100_000, description='samples per second of each channel (Hz)'
     )
 
     @model_validator(mode='after')
@@ -83,6 +88,11 @@ class SignalPathConfig(BaseModel):
     def image_length(self) -> int:
         """Samples that one image spans."""
         return self.image_columns * self.column_step
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Channels and columns of one image."""
+        return self.channels, self.image_columns
 
 
 class FeatureStatistics(BaseModel):

@@ -12,260 +12,210 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings cut into what a model may learn from, arranged for recurrent training.
+"""What a model learns from: features and standardised angles of one set of recordings.
 
-A segment is cut out of the samples before any feature is computed, and its features start afresh:
-nothing of a held-out repetition, not even the tail of an RMS window or the far end of an
-interpolated angle, reaches the training data.
+Statistics and limits are of the training part alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
-from leconvmn_ros.alignment import AlignedAngles, angles_at
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.intake import Intake
-from leconvmn_ros.protocol import HoldOut, Role
-from leconvmn_ros.recording import JointTrack, NANOSECONDS, Recording
-from leconvmn_ros.signal_path import columns_of, FeatureStatistics, SignalPath, SignalPathConfig
+from leconvmn_ros.alignment import reference_joints
+from leconvmn_ros.checkpoint import JointOutput
+from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.intake import RATE_TOLERANCE
+from leconvmn_ros.lanes import Stretch
+from leconvmn_ros.protocol import HoldOut, RepetitionHoldOut, Role
+from leconvmn_ros.pydantic_errors import first_problem
+from leconvmn_ros.recording import EmgChunk, Recording
+from leconvmn_ros.segments import cut_segments, Segment
+from leconvmn_ros.signal_path import (
+    ExposureConfig,
+    FeatureStatistics,
+    SignalPath,
+    SignalPathConfig,
+)
 import numpy as np
 from numpy.typing import NDArray
-
-# In place of a Role: of no use.
-_NONE = -1
+from pydantic import ValidationError
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """An uninterrupted stretch of one role.
+class TrainingData:
+    """What a model learns from.
 
     Attributes:
-        role: what it may be used for.
-        samples: EMG (V), shape (samples, channels).
-        angles: reference at each sample (rad), shape (samples, joints).
+        signal_path: what the features and images are.
+        statistics: of the features of the training part.
+        joints: how a standardised target becomes an angle.
+        training: what to learn.
+        validation: what tells how well it was learnt; empty if that is learnt, too.
     """
 
-    role: Role
-    samples: NDArray[np.float32]
-    angles: NDArray[np.float64]
+    signal_path: SignalPathConfig
+    statistics: FeatureStatistics
+    joints: tuple[JointOutput, ...]
+    training: list[Stretch]
+    validation: list[Stretch]
 
 
-@dataclass(frozen=True, slots=True)
-class Lanes:
-    """Sequences of images side by side, as a batch for recurrent training.
-
-    Attributes:
-        images: features, shape (steps, lanes, channels, time).
-        targets: standardised angles at the last sample of each image, shape (steps, lanes,
-            joints).
-        fresh: where a segment starts, so the state must be reset before this step, shape (steps,
-            lanes).
-        used: False where a lane is over and its images are filler, shape (steps, lanes).
-    """
-
-    images: NDArray[np.float32]
-    targets: NDArray[np.float32]
-    fresh: NDArray[np.bool_]
-    used: NDArray[np.bool_]
-
-
-class _Run(NamedTuple):
-    """A gapless run of samples.
-
-    Attributes:
-        samples: EMG (V), shape (samples, channels).
-        stamps_ns: their times (ns), shape (samples,).
-        bridged: which of them are made up, where a short gap was.
-    """
-
-    samples: NDArray[np.float32]
-    stamps_ns: NDArray[np.int64]
-    bridged: list[range]
-
-
-class _RunParts(NamedTuple):
-    """A run in the making; `bridged` are places in the lists."""
-
-    samples: list[NDArray[np.float32]]
-    stamps_ns: list[NDArray[np.int64]]
-    bridged: list[int]
-
-    def joined(self) -> _Run:
-        ends = np.cumsum([len(part) for part in self.samples]).tolist()
-        return _Run(
-            np.concatenate(self.samples),
-            np.concatenate(self.stamps_ns),
-            [range(ends[i] - len(self.samples[i]), ends[i]) for i in self.bridged],
-        )
-
-
-def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) -> list[Segment]:
-    """Cut a recording into segments, in time order; what has no reference angle is left out.
+def gather(
+    recordings: Sequence[Recording],
+    exposure: ExposureConfig,
+    hold_out: HoldOut,
+    *,
+    learn_validation: bool = False,
+    known_joints: Sequence[JointOutput] = (),
+) -> TrainingData:
+    """Take from recordings what is not held out for the test.
 
     Args:
-        recording: EMG and reference.
-        names: joints wanted from the reference.
+        recordings: with reference angles; channel counts and rates must agree.
+        exposure: what a feature and an image are.
         hold_out: which part plays which role.
+        learn_validation: make the validation part training data.
+        known_joints: what the outputs of a model that was trained before mean; they keep that
+            meaning, and their limits only widen.
 
     Raises:
-        RecordingError: no EMG, no reference, or none at the same times.
+        ConfigurationError: the exposure does not fit the recordings.
+        RecordingError: the recordings cannot be trained on.
     """
-    if not recording.chunks:
-        raise RecordingError(f'{recording.name} has no EMG')
-    reference = recording.reference
-    if reference is None:
-        raise RecordingError(f'{recording.name} has no reference angles to learn from')
-    segments = []
-    labels, span_ns = recording.labels, recording.span_ns
-    reference_roles = hold_out.roles(reference.stamps_ns, labels, span_ns)
-    for samples, stamps_ns, bridged in _runs(recording):
-        roles = hold_out.roles(stamps_ns, labels, span_ns)
-        _drop_mixed(roles, bridged)
-        angles, known = _angles(reference, reference_roles, names, stamps_ns, roles)
-        roles = np.where(known, roles, _NONE)
-        edges = np.flatnonzero(np.diff(roles)) + 1
-        for first, last in pairwise([0, *edges.tolist(), len(roles)]):
-            if roles[first] != _NONE:
-                segments.append(
-                    Segment(Role(roles[first]), samples[first:last], angles[first:last])
-                )
-    if not segments:
-        raise RecordingError(f'{recording.name}: the reference angles and the EMG share no time')
-    return segments
-
-
-def _runs(recording: Recording) -> list[_Run]:
-    """Return gapless runs of samples, as the decoder's intake has them.
-
-    Raises:
-        RecordingError: the intake takes none of the EMG.
-    """
-    first = recording.chunks[0]
-    intake = Intake(first.samples.shape[1], first.sampling_rate)
-    runs: list[_RunParts] = []
-    for chunk in recording.chunks:
-        bridged = intake.counts.bridged_samples
-        for piece in intake.accept(chunk):
-            if piece.restart:
-                runs.append(_RunParts([], [], []))
-            run, length = runs[-1], len(piece.samples)
-            if intake.counts.bridged_samples > bridged:
-                bridged = intake.counts.bridged_samples
-                run.bridged.append(len(run.samples))
-            offsets = np.round(np.arange(length) * NANOSECONDS / first.sampling_rate)
-            run.samples.append(piece.samples)
-            run.stamps_ns.append(piece.stamp_ns + offsets.astype(np.int64))
-    if not runs:
-        raise RecordingError(f'{recording.name} has no usable EMG: {intake.counts.faults()}')
-    return [run.joined() for run in runs]
-
-
-def _drop_mixed(roles: NDArray[np.int64], bridged: Sequence[range]) -> None:
-    """Leave out bridges between roles: a bridge repeats the measured samples before it."""
-    measured = np.ones(len(roles), dtype=np.bool_)
-    for bridge in bridged:
-        measured[bridge.start : bridge.stop] = False
-    places = np.flatnonzero(measured)
-    for bridge in bridged:
-        source = places[np.searchsorted(places, bridge.start) - len(bridge)]
-        if len(set(roles[source : bridge.stop].tolist())) > 1:
-            roles[bridge.start : bridge.stop] = _NONE
-
-
-def _angles(
-    track: JointTrack,
-    track_roles: NDArray[np.int64],
-    names: Sequence[str],
-    stamps_ns: NDArray[np.int64],
-    roles: NDArray[np.int64],
-) -> AlignedAngles:
-    """Interpolate the reference at each sample, between angles of the sample's own role alone."""
-    angles = AlignedAngles(
-        np.full((len(stamps_ns), len(names)), np.nan), np.zeros(len(stamps_ns), dtype=np.bool_)
-    )
-    for role in Role:
-        own, here = track_roles == role, roles == role
-        part = JointTrack(track.stamps_ns[own], track.names, track.positions[own])
-        angles.positions[here], angles.known[here] = angles_at(part, names, stamps_ns[here])
-    return angles
-
-
-def features_of(
-    segments: Sequence[Segment], config: SignalPathConfig, statistics: FeatureStatistics | None
-) -> list[NDArray[np.float32]]:
-    """Return the features of each segment, shape (samples, channels)."""
-    return [SignalPath(config, statistics).push(segment.samples) for segment in segments]
-
-
-def arrange_lanes(
-    features: Sequence[NDArray[np.float32]],
-    targets: Sequence[NDArray[np.float32]],
-    config: SignalPathConfig,
-    lanes: int,
-    rng: np.random.Generator | None = None,
-) -> Lanes:
-    """Cut segments into images and lay them out in parallel lanes of about equal length.
-
-    Args:
-        features: features of each segment, shape (samples, channels).
-        targets: standardised angles of each segment, shape (samples, joints).
-        config: what an image is.
-        lanes: number of lanes, fewer if there are fewer segments.
-        rng: if given, shuffles the segments and shifts each one's image grid by a random phase
-            (augmentation).
-
-    Raises:
-        RecordingError: no segment holds a whole image.
-    """
-    image_length = config.image_length
-    order = [i for i, feature in enumerate(features) if len(feature) >= image_length]
-    if not order:
-        raise RecordingError(
-            f'no stretch of the recording holds a whole image of {image_length} samples'
-        )
-    if rng is not None:
-        rng.shuffle(order)
-    rows: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = [
-        [] for _ in range(min(lanes, len(order)))
+    _check_repetitions(recordings, hold_out)
+    names = _common_joints(recordings)
+    cut = [
+        cut_segments(recording, names, hold_out, learn_validation=learn_validation)
+        for recording in recordings
     ]
-    lengths = [0] * len(rows)
-    for index in order:
-        spare = len(features[index]) - image_length
-        phase = 0 if rng is None else int(rng.integers(0, min(image_length, spare + 1)))
-        images, angles = _images(features[index][phase:], targets[index][phase:], config)
-        shortest = lengths.index(min(lengths))
-        rows[shortest].append((images, angles))
-        lengths[shortest] += len(images)
-    return _side_by_side(rows, max(lengths))
+    training = [s for segments in cut for s in segments if s.role is Role.TRAINING]
+    validation = [led for segments in cut for led in _led_in(segments)]
+    if not training or not (validation or learn_validation):
+        raise RecordingError(
+            f'holding out {hold_out.model_dump()} leaves {len(training)} stretches to train on '
+            f'and {len(validation)} to choose the epoch; at least one of each is needed'
+        )
+    path = _signal_path(recordings[0].chunks[0], exposure)
+    features = [SignalPath(path).push(segment.samples) for segment in training]
+    statistics = FeatureStatistics.of(np.concatenate(features))
+    joints = _outputs(names, np.concatenate([segment.angles for segment in training]))
+    if known_joints:
+        joints = _widened(known_joints, joints)
+    mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
 
+    def stretch(segment: Segment, context: int = 0) -> Stretch:
+        targets = ((segment.angles - mean) / scale).astype(np.float32)
+        return Stretch(SignalPath(path, statistics).push(segment.samples), targets, context)
 
-def _images(
-    features: NDArray[np.float32], targets: NDArray[np.float32], config: SignalPathConfig
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    length = config.image_length
-    count = len(features) // length
-    images = columns_of(features[: count * length].reshape(count, length, -1), config.column_step)
-    return images, targets[length - 1 : count * length : length]
-
-
-def _side_by_side(
-    rows: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]], steps: int
-) -> Lanes:
-    images, angles = rows[0][0]
-    lanes = Lanes(
-        images=np.zeros((steps, len(rows), *images.shape[1:]), dtype=np.float32),
-        targets=np.zeros((steps, len(rows), angles.shape[1]), dtype=np.float32),
-        fresh=np.zeros((steps, len(rows)), dtype=np.bool_),
-        used=np.zeros((steps, len(rows)), dtype=np.bool_),
+    return TrainingData(
+        path,
+        statistics,
+        joints,
+        [stretch(segment) for segment in training],
+        [stretch(segment, context) for segment, context in validation],
     )
-    for lane, row in enumerate(rows):
-        step = 0
-        for images, angles in row:
-            lanes.fresh[step, lane] = True
-            lanes.images[step : step + len(images), lane] = images
-            lanes.targets[step : step + len(images), lane] = angles
-            lanes.used[step : step + len(images), lane] = True
-            step += len(images)
-    return lanes
+
+
+def _led_in(segments: Sequence[Segment]) -> list[tuple[Segment, int]]:
+    """Return the validation segments, each with the training data right before it.
+
+    So the model has been running when it is scored, as it has in use.
+
+    Returns:
+        Segments, and how many of the first samples of each are context.
+    """
+    led = []
+    for number, segment in enumerate(segments):
+        if segment.role is not Role.VALIDATION:
+            continue
+        before = segments[number - 1] if segment.follows and number else None
+        if before is not None and before.role is Role.TRAINING:
+            samples = np.concatenate((before.samples, segment.samples))
+            angles = np.concatenate((before.angles, segment.angles))
+            led.append((Segment(Role.VALIDATION, samples, angles), len(before.samples)))
+        else:
+            led.append((segment, 0))
+    return led
+
+
+def _check_repetitions(recordings: Sequence[Recording], hold_out: HoldOut) -> None:
+    """Refuse to hold out what is not there: nothing would be left to test on, without a word."""
+    if not isinstance(hold_out, RepetitionHoldOut):
+        return
+    tracks = [recording.labels for recording in recordings if recording.labels is not None]
+    there = {int(number) for track in tracks for number in track.repetition if number > 0}
+    missing = sorted({*hold_out.validation, *hold_out.test} - there)
+    if tracks and missing:
+        raise RecordingError(
+            f'repetitions {missing} cannot be held out; the recordings have {sorted(there)}'
+        )
+
+
+def _signal_path(first: EmgChunk, exposure: ExposureConfig) -> SignalPathConfig:
+    try:
+        return SignalPathConfig(
+            channels=first.samples.shape[1],
+            sampling_rate=first.sampling_rate,
+            **exposure.model_dump(),
+        )
+    except ValidationError as error:
+        raise ConfigurationError(
+            f'the settings do not fit recordings of {first.samples.shape[1]} channels at '
+            f'{first.sampling_rate:g} Hz: {first_problem(error)}'
+        ) from error
+
+
+def _common_joints(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    sources = {
+        (r.chunks[0].samples.shape[1], r.chunks[0].sampling_rate) for r in recordings if r.chunks
+    }
+    rates = [rate for _, rate in sources]
+    if len({channels for channels, _ in sources}) > 1 or max(rates, default=0) > (
+        1 + RATE_TOLERANCE
+    ) * min(rates, default=0):
+        raise RecordingError(
+            f'recordings of different electrodes (channels, Hz): {sorted(sources)}; '
+            'they must agree'
+        )
+    joints = {reference_joints(r.reference) for r in recordings if r.reference is not None}
+    if len(joints) > 1:
+        raise RecordingError(
+            f'recordings with different reference joints: {sorted(joints)}; they must agree'
+        )
+    if not joints:
+        raise RecordingError(
+            f'no reference angles in {", ".join(recording.name for recording in recordings)}'
+        )
+    return joints.pop()
+
+
+def _outputs(names: Sequence[str], angles: NDArray[np.float64]) -> tuple[JointOutput, ...]:
+    deviation = angles.std(axis=0)
+    return tuple(
+        JointOutput(
+            name=name,
+            mean=float(angles[:, j].mean()),
+            scale=float(deviation[j]) if deviation[j] > 1e-9 else 1.0,
+            lower=float(angles[:, j].min()),
+            upper=float(angles[:, j].max()),
+        )
+        for j, name in enumerate(names)
+    )
+
+
+def _widened(known: Sequence[JointOutput], seen: Sequence[JointOutput]) -> tuple[JointOutput, ...]:
+    """Let limits of outputs that keep their meaning reach as far as new angles do.
+
+    Raises:
+        RecordingError: the joints are others.
+    """
+    if [joint.name for joint in known] != [joint.name for joint in seen]:
+        raise RecordingError(
+            f'the recordings have reference angles of {", ".join(joint.name for joint in seen)}; '
+            f'the decoder to start from has {", ".join(joint.name for joint in known)}'
+        )
+    return tuple(
+        old.model_copy(
+            update={'lower': min(old.lower, new.lower), 'upper': max(old.upper, new.upper)}
+        )
+        for old, new in zip(known, seen, strict=True)
+    )

@@ -49,7 +49,7 @@ def make_description(
     channels = signal_path['channels']
     return Description(
         package_version='test',
-        model=LeConvMnConfig(planes=(*planes, len(joints))),
+        model=LeConvMnConfig(planes=tuple(planes)),
         signal_path=SignalPathConfig(**signal_path),
         statistics=FeatureStatistics(mean=(0.3,) * channels, scale=(0.05,) * channels),
         joints=tuple(
@@ -72,9 +72,10 @@ def make_description(
 def make_checkpoint(*, seed: int = 0, gain: float = 20.0, **description) -> Checkpoint:
     """Return an untrained decoder whose head is enlarged, so that its angles move."""
     described = make_description(**description)
-    path = described.signal_path
     torch.manual_seed(seed)
-    model = LeConvMn(described.model, path.channels, path.image_columns)
+    model = LeConvMn(
+        described.model, described.signal_path.image_size, len(described.joints)
+    )
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     weights['head.weight'] *= gain
     return Checkpoint(described, weights)

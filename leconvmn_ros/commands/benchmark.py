@@ -37,9 +37,9 @@ from leconvmn_ros.benchmark_tables import group_table, write_tables
 from leconvmn_ros.commands.arguments import add_device, add_topics, checked, number
 from leconvmn_ros.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.presets import PRESETS
 from leconvmn_ros.progress import CONSOLE, progress_bar
 from leconvmn_ros.reports import write_text
-from leconvmn_ros.training import PRESETS
 from rich.console import Console
 
 

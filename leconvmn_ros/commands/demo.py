@@ -33,11 +33,13 @@ from leconvmn_ros.commands.arguments import number
 from leconvmn_ros.errors import CheckpointError, ConfigurationError
 from leconvmn_ros.ninapro import read_ninapro
 from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
-from leconvmn_ros.progress import CONSOLE, progress_bar
+from leconvmn_ros.presets import PRESETS, TrainingSettings
+from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
 from leconvmn_ros.recording import NANOSECONDS, SampledSubject
+from leconvmn_ros.recurrent_fit import EpochReport
 from leconvmn_ros.reports import score_table_text
 from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
-from leconvmn_ros.training import EpochReport, PRESETS, train, TrainingSettings
+from leconvmn_ros.training import train
 from rich.console import Console
 
 # Importing torch and loading a network takes seconds, on a slow machine many (s).
@@ -123,9 +125,9 @@ def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> None:
     with progress_bar('train') as progress:
 
         def on_epoch(report: EpochReport) -> None:
-            progress(report.epoch / report.epochs, f'validation loss {report.validation_loss:.3f}')
+            progress(report.share(settings.second_pass), report.text())
 
-        checkpoint = train([read_bag(bag)], settings, on_epoch=on_epoch)
+        checkpoint = train([read_bag(bag)], settings, on_start=say_duration, on_epoch=on_epoch)
     checkpoint.save(folder)
 
 

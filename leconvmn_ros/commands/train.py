@@ -20,8 +20,9 @@ bag without repetition labels is split by time: the last quarter is the test.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from leconvmn_ros.checkpoint import check_place
+from leconvmn_ros.checkpoint import check_place, Checkpoint, load_checkpoint
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_setting,
@@ -30,11 +31,21 @@ from leconvmn_ros.commands.arguments import (
     read_recording,
 )
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.progress import CONSOLE, progress_bar
+from leconvmn_ros.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
+from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
 from leconvmn_ros.protocol import RepetitionHoldOut
-from leconvmn_ros.training import EpochReport, PRESETS, train, TrainingSettings
+from leconvmn_ros.recurrent_fit import EpochReport, RecurrentFit
+from leconvmn_ros.signal_path import ExposureConfig
+from leconvmn_ros.training import train
 
-OVERRIDES = ('epochs', 'exposure', 'learning_rate', 'seed', 'threads')
+# Options that stand for a value of the preset: the part of the settings, its class and the name.
+OVERRIDES = (
+    ('fit', RecurrentFit, 'epochs'),
+    ('exposure', ExposureConfig, 'exposure'),
+    ('fit', RecurrentFit, 'learning_rate'),
+    ('', TrainingSettings, 'seed'),
+    ('', TrainingSettings, 'threads'),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--output', required=True, type=Path, metavar='CHECKPOINT', help='folder of the checkpoint'
     )
     parser.add_argument(
-        '--preset', choices=sorted(PRESETS), default='small', help='size and schedule'
+        '--preset',
+        choices=list(PRESETS),
+        help=f'model and how it is trained (default: {DEFAULT_PRESET})',
     )
-    for name in OVERRIDES:
-        add_setting(parser, TrainingSettings, name, None, remark="instead of the preset's")
+    parser.add_argument(
+        '--from',
+        dest='start',
+        type=Path,
+        metavar='CHECKPOINT',
+        help='go on from this decoder, to get used to a new session or person (fine-tuning)',
+    )
+    for _, model, name in OVERRIDES:
+        add_setting(parser, model, name, None, remark="instead of the preset's")
     parser.add_argument(
         '--test',
         type=_numbers,
@@ -68,24 +88,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and save."""
-    settings = _settings(arguments)
+    start = None if arguments.start is None else load_checkpoint(arguments.start)
+    settings = _settings(arguments, start)
     hold_out = _hold_out(arguments)
     check_place(arguments.output)
     recordings = [read_recording(bag, arguments) for bag in arguments.bags]
     with progress_bar('train') as progress:
 
         def on_epoch(report: EpochReport) -> None:
-            progress(
-                report.epoch / report.epochs,
-                f'epoch {report.epoch}: loss {report.training_loss:.3f}, '
-                f'validation {report.validation_loss:.3f} (best at {report.best_epoch})',
-            )
+            progress(report.share(settings.second_pass), report.text())
 
         checkpoint = train(
             recordings,
             settings,
             hold_out=hold_out,
             device=arguments.device,
+            start=start,
+            on_start=say_duration,
             on_epoch=on_epoch,
         )
     checkpoint.save(arguments.output)
@@ -99,15 +118,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    given = {
-        name: getattr(arguments, name)
-        for name in OVERRIDES
-        if getattr(arguments, name) is not None
-    }
-    settings: TrainingSettings = checked(
-        TrainingSettings, PRESETS[arguments.preset].model_dump() | given
-    )
+def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> TrainingSettings:
+    if start is None:
+        data: dict[str, Any] = PRESETS[arguments.preset or DEFAULT_PRESET].model_dump()
+    elif arguments.preset:
+        raise ConfigurationError('--from goes on with the model that is there: no --preset then')
+    else:
+        trained: TrainingSettings = checked(TrainingSettings, start.description.training.settings)
+        data = fine_tuning(trained).model_dump()
+    for part, _, name in OVERRIDES:
+        if (value := getattr(arguments, name)) is not None:
+            (data[part] if part else data)[name] = value
+    settings: TrainingSettings = checked(TrainingSettings, data)
     return settings
 
 

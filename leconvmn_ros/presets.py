@@ -1,0 +1,117 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Settings of a training, and the named ones: LE-ConvMN in three sizes, and its rivals."""
+
+from typing import Any
+
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.le_convmn import LeConvMnConfig
+from leconvmn_ros.lstm import LstmConfig
+from leconvmn_ros.models import ModelConfig
+from leconvmn_ros.recurrent_fit import RecurrentFit
+from leconvmn_ros.signal_path import ExposureConfig
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingSettings(BaseModel):
+    """Which model to train, on what, and how; the defaults are the network of the paper."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    exposure: ExposureConfig = ExposureConfig()
+    model: ModelConfig = LeConvMnConfig()
+    fit: RecurrentFit = RecurrentFit()
+    second_pass: bool = Field(
+        default=False,
+        description='when the epoch is chosen, train once more, on the validation part as well',
+    )
+    threads: int = Field(
+        default=0, ge=0, le=256, description='CPU threads, 0 = as many as torch chooses'
+    )
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description='of initial weights and order of the data'
+    )
+
+    def changed(self, part: str = '', **values: Any) -> 'TrainingSettings':
+        """Return the settings with other values, of a part of them ('fit', 'model', 'exposure').
+
+        Raises:
+            pydantic.ValidationError: a value is not allowed.
+        """
+        data = self.model_dump()
+        (data[part] if part else data).update(values)
+        return TrainingSettings.model_validate(data)
+
+
+_COARSE = ExposureConfig(column_period=0.02)
+
+DEFAULT_PRESET = 'small'
+
+PRESETS = {
+    'small': TrainingSettings(
+        exposure=_COARSE,
+        model=LeConvMnConfig(planes=(16, 16), padding='ring', head='per_joint', dropout=0.3),
+        fit=RecurrentFit(noise=0.3),
+        second_pass=True,
+        # Several would mostly wait for one another, and badly so on a busy machine.
+        threads=1,
+    ),
+    # The network of the paper, at the settings that train it in reasonable time.
+    'paper': TrainingSettings(fit=RecurrentFit(epochs=20, lanes=4)),
+    # The paper's own way to train it: one sequence, Adam at 1e-4, features as they are.
+    'paper_training': TrainingSettings(
+        exposure=ExposureConfig(standardise=False),
+        fit=RecurrentFit(
+            epochs=1500,
+            learning_rate=1e-4,
+            schedule='constant',
+            weight_decay=0,
+            lanes=1,
+            truncation=1,
+            random_phase=False,
+        ),
+    ),
+    # The LSTM that the paper compares with: RMS features, one after another.
+    'lstm_paper': TrainingSettings(
+        exposure=_COARSE,
+        model=LstmConfig(steps='columns'),
+        fit=RecurrentFit(epochs=30),
+        threads=1,
+    ),
+    # A fair one: it sees the same images and is trained the same way.
+    'lstm': TrainingSettings(
+        exposure=_COARSE,
+        model=LstmConfig(),
+        fit=RecurrentFit(epochs=30, noise=0.3),
+        second_pass=True,
+        threads=1,
+    ),
+}
+
+# To go on from a decoder: it has only to get used to other electrodes, so fewer and smaller steps.
+FINE_TUNING = {'epochs': 20, 'learning_rate': 1e-3}
+
+
+def fine_tuning(settings: TrainingSettings) -> TrainingSettings:
+    """Return settings to go on from a decoder that was trained with these.
+
+    Raises:
+        ConfigurationError: the model is not trained step by step.
+    """
+    if not isinstance(settings.fit, RecurrentFit):
+        raise ConfigurationError(
+            f'a {settings.model.kind} cannot be trained further; le_convmn and lstm can'
+        )
+    return settings.changed('fit', **FINE_TUNING)

@@ -1,0 +1,189 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Recordings cut into stretches that play one role: training, validation or test.
+
+A segment is cut out of the samples before any feature is computed, and its features start afresh:
+nothing of a held-out repetition, not even the tail of an RMS window or the far end of an
+interpolated angle, reaches the training data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from leconvmn_ros.alignment import AlignedAngles, angles_at
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.intake import Intake
+from leconvmn_ros.protocol import HoldOut, Role
+from leconvmn_ros.recording import JointTrack, NANOSECONDS, Recording
+import numpy as np
+from numpy.typing import NDArray
+
+# In place of a Role: of no use.
+_NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An uninterrupted stretch of one role.
+
+    Attributes:
+        role: what it may be used for.
+        samples: EMG (V), shape (samples, channels).
+        angles: reference at each sample (rad), shape (samples, joints).
+        follows: whether nothing is missing between the segment before it and this one.
+    """
+
+    role: Role
+    samples: NDArray[np.float32]
+    angles: NDArray[np.float64]
+    follows: bool = False
+
+
+class _Run(NamedTuple):
+    """A gapless run of samples.
+
+    Attributes:
+        samples: EMG (V), shape (samples, channels).
+        stamps_ns: their times (ns), shape (samples,).
+        bridged: which of them are made up, where a short gap was.
+    """
+
+    samples: NDArray[np.float32]
+    stamps_ns: NDArray[np.int64]
+    bridged: list[range]
+
+
+class _RunParts(NamedTuple):
+    """A run in the making; `bridged` are places in the lists."""
+
+    samples: list[NDArray[np.float32]]
+    stamps_ns: list[NDArray[np.int64]]
+    bridged: list[int]
+
+    def joined(self) -> _Run:
+        ends = np.cumsum([len(part) for part in self.samples]).tolist()
+        return _Run(
+            np.concatenate(self.samples),
+            np.concatenate(self.stamps_ns),
+            [range(ends[i] - len(self.samples[i]), ends[i]) for i in self.bridged],
+        )
+
+
+def cut_segments(
+    recording: Recording,
+    names: Sequence[str],
+    hold_out: HoldOut,
+    *,
+    learn_validation: bool = False,
+) -> list[Segment]:
+    """Cut a recording into segments, in time order; what has no reference angle is left out.
+
+    Args:
+        recording: EMG and reference.
+        names: joints wanted from the reference.
+        hold_out: which part plays which role.
+        learn_validation: make the validation part training data.
+
+    Raises:
+        RecordingError: no EMG, no reference, or none at the same times.
+    """
+    if not recording.chunks:
+        raise RecordingError(f'{recording.name} has no EMG')
+    reference = recording.reference
+    if reference is None:
+        raise RecordingError(f'{recording.name} has no reference angles to learn from')
+    segments = []
+    labels, span_ns = recording.labels, recording.span_ns
+
+    def roles_at(stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        roles = hold_out.roles(stamps_ns, labels, span_ns)
+        if learn_validation:
+            roles[roles == Role.VALIDATION] = Role.TRAINING
+        return roles
+
+    reference_roles = roles_at(reference.stamps_ns)
+    for samples, stamps_ns, bridged in _runs(recording):
+        roles = roles_at(stamps_ns)
+        _drop_mixed(roles, bridged)
+        angles, known = _angles(reference, reference_roles, names, stamps_ns, roles)
+        roles = np.where(known, roles, _NONE)
+        edges = np.flatnonzero(np.diff(roles)) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(roles)]):
+            if roles[first] != _NONE:
+                follows = first > 0 and roles[first - 1] != _NONE
+                segments.append(
+                    Segment(Role(roles[first]), samples[first:last], angles[first:last], follows)
+                )
+    if not segments:
+        raise RecordingError(f'{recording.name}: the reference angles and the EMG share no time')
+    return segments
+
+
+def _runs(recording: Recording) -> list[_Run]:
+    """Return gapless runs of samples, as the decoder's intake has them.
+
+    Raises:
+        RecordingError: the intake takes none of the EMG.
+    """
+    first = recording.chunks[0]
+    intake = Intake(first.samples.shape[1], first.sampling_rate)
+    runs: list[_RunParts] = []
+    for chunk in recording.chunks:
+        bridged = intake.counts.bridged_samples
+        for piece in intake.accept(chunk):
+            if piece.restart:
+                runs.append(_RunParts([], [], []))
+            run, length = runs[-1], len(piece.samples)
+            if intake.counts.bridged_samples > bridged:
+                bridged = intake.counts.bridged_samples
+                run.bridged.append(len(run.samples))
+            offsets = np.round(np.arange(length) * NANOSECONDS / first.sampling_rate)
+            run.samples.append(piece.samples)
+            run.stamps_ns.append(piece.stamp_ns + offsets.astype(np.int64))
+    if not runs:
+        raise RecordingError(f'{recording.name} has no usable EMG: {intake.counts.faults()}')
+    return [run.joined() for run in runs]
+
+
+def _drop_mixed(roles: NDArray[np.int64], bridged: Sequence[range]) -> None:
+    """Leave out bridges between roles: a bridge repeats the measured samples before it."""
+    measured = np.ones(len(roles), dtype=np.bool_)
+    for bridge in bridged:
+        measured[bridge.start : bridge.stop] = False
+    places = np.flatnonzero(measured)
+    for bridge in bridged:
+        source = places[np.searchsorted(places, bridge.start) - len(bridge)]
+        if len(set(roles[source : bridge.stop].tolist())) > 1:
+            roles[bridge.start : bridge.stop] = _NONE
+
+
+def _angles(
+    track: JointTrack,
+    track_roles: NDArray[np.int64],
+    names: Sequence[str],
+    stamps_ns: NDArray[np.int64],
+    roles: NDArray[np.int64],
+) -> AlignedAngles:
+    """Interpolate the reference at each sample, between angles of the sample's own role alone."""
+    angles = AlignedAngles(
+        np.full((len(stamps_ns), len(names)), np.nan), np.zeros(len(stamps_ns), dtype=np.bool_)
+    )
+    for role in Role:
+        own, here = track_roles == role, roles == role
+        part = JointTrack(track.stamps_ns[own], track.names, track.positions[own])
+        angles.positions[here], angles.known[here] = angles_at(part, names, stamps_ns[here])
+    return angles
