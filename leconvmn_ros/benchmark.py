@@ -38,6 +38,7 @@ from leconvmn_ros.benchmark_results import (
     Epoch,
     Failed,
     pack_comparison,
+    run_folder,
     RunOutput,
     RunResult,
     Scored,
@@ -142,7 +143,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where its files are, below the folder of the benchmark."""
-        return Path('runs', self.preset, self.bag.name, f'seed_{self.settings.seed}')
+        return run_folder(self.preset, self.bag.name, self.settings.seed)
 
     def __str__(self) -> str:
         return f'{self.preset} on {self.bag.name}, seed {self.settings.seed}'
@@ -276,10 +277,15 @@ def _score(
     epochs: list[Epoch] = []
 
     def on_epoch(report: EpochReport) -> None:
+        # A second pass is told of as a second half, however many epochs it has.
+        passes = 1 + job.settings.second_pass
+        done = (report.second_pass + report.epoch / report.epochs) / passes
+        on_progress(SHARE_OF_TRAINING * done)
+        if report.second_pass:
+            return
         losses = (report.training_loss, report.validation_loss)
         training, validation = (loss if isfinite(loss) else None for loss in losses)
         epochs.append(Epoch(training_loss=training, validation_loss=validation))
-        on_progress(SHARE_OF_TRAINING * report.epoch / report.epochs)
 
     settings = job.settings.model_copy(update={'threads': threads})
     checkpoint = train(

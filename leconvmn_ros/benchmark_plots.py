@@ -72,7 +72,9 @@ def draw_boxes(
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.set_ylabel(axis_label)
     axes.yaxis.grid(visible=True, color='#dddddd', linewidth=0.6)
-    _legend(axes)
+    axes.tick_params(labelsize=9)
+    axes.spines[['top', 'right']].set_visible(False)
+    figure.legend(fontsize=9, frameon=False, ncols=8, loc='outside upper left')
     return _svg(figure)
 
 
@@ -101,7 +103,9 @@ def draw_learning_curves(models: Mapping[str, Sequence[Sequence[Epoch]]]) -> byt
             ]
             _draw_losses(axes, losses, line_colour, label)
         axes.set_title(name, loc='left', fontsize=10, parse_math=False)
-        _legend(axes)
+        axes.legend(fontsize=8, frameon=False, loc='upper right')
+        axes.tick_params(labelsize=8)
+        axes.spines[['top', 'right']].set_visible(False)
     for axes in panels[len(models) :]:
         axes.set_visible(False)
     figure.supxlabel('epoch', fontsize=10)
@@ -114,16 +118,10 @@ def _draw_losses(axes: Axes, runs: Sequence[Sequence[float]], of: str, label: st
     padded = np.full((len(runs), longest), np.nan)
     for row, losses in zip(padded, runs, strict=True):
         row[: len(losses)] = losses
-        # A model that is solved at once has one epoch: a point.
-        axes.plot(range(1, len(losses) + 1), losses, '.-', color=of, alpha=0.25, lw=0.7, ms=1.5)
-    middle = [np.median(column[np.isfinite(column)]) for column in padded.T]
-    axes.plot(range(1, longest + 1), middle, '.-', color=of, lw=1.8, ms=3, label=label)
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(fontsize=8, frameon=False, ncols=4)
-    axes.tick_params(labelsize=8)
-    axes.spines[['top', 'right']].set_visible(False)
+        axes.plot(range(1, len(losses) + 1), losses, color=of, alpha=0.25, lw=0.7)
+    finite = [column[np.isfinite(column)] for column in padded.T]
+    middle = [np.median(column) if column.size else np.nan for column in finite]
+    axes.plot(range(1, longest + 1), middle, color=of, lw=1.8, label=label)
 
 
 def _svg(figure: Figure) -> bytes:

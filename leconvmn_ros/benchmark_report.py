@@ -33,6 +33,14 @@ from leconvmn_ros.plots import draw_comparison
 from leconvmn_ros.report_page import details, element, figure, page, table
 from leconvmn_ros.reports import METRIC_DIGITS, METRIC_TITLES
 
+# Texts to show, by place (joint, subject, movement) and metric.
+Cells = Mapping[str, Mapping[str, str]]
+
+ABOUT_MOVEMENTS = (
+    'Estimates are grouped by the movement label at their time. Within one movement most joints '
+    'hardly move, which makes CC and R2 small and NRMSE (a share of the range within that '
+    'movement) large; errors in degrees compare better.'
+)
 MINUS, DASH = '\N{MINUS SIGN}', '\N{EN DASH}'
 TEST_COLUMNS = (
     'metric',
@@ -107,7 +115,8 @@ def _held_out(results: Sequence[RunResult]) -> list[ET.Element]:
             bags.setdefault(words, {})[result.bag] = None
     if not bags:
         return []
-    lines = [f'{words} ({", ".join(names)})' for words, names in bags.items()]
+    all_alike = len(bags) == 1
+    lines = [w if all_alike else f'{w} ({", ".join(names)})' for w, names in bags.items()]
     return [element('p', f'Held out: {"; ".join(lines)}.')]
 
 
@@ -129,11 +138,14 @@ def _group(plan: Plan, group: Group) -> list[ET.Element]:
                 'must not be compared with those of calibrated angles.',
             )
         )
-    parts += [_accuracy(group), *_tests(plan, group), _boxes(group), _subjects(group)]
-    parts += [*_margins(group, 'joint'), *_margins(group, 'movement')]
-    if group.title != ALL_DATABASES:
-        parts.append(_cost(group))
-    return parts
+    parts += [element('h3', 'Accuracy'), _accuracy(group), *_tests(plan, group), _boxes(group)]
+    parts += _margins(group, 'joint', {n: _texts(m.joints) for n, m in group.models.items()})
+    if group.title == ALL_DATABASES:
+        return parts
+    subjects = {name: _numbers(model.subjects) for name, model in group.models.items()}
+    movements = {name: _texts(_named(m.movements)) for name, m in group.models.items()}
+    parts += [*_margins(group, 'subject', subjects), *_margins(group, 'movement', movements)]
+    return [*parts, element('h3', 'Cost'), _cost(group)]
 
 
 def _accuracy(group: Group) -> ET.Element:
@@ -141,12 +153,12 @@ def _accuracy(group: Group) -> ET.Element:
         [
             name,
             str(len(model.subjects)),
-            *(spread_text(model.mean[metric], metric) for metric in group.metrics),
+            *(_spread(model.mean[metric], metric) for metric in group.metrics),
         ]
         for name, model in group.models.items()
     ]
     return table(
-        'Accuracy: mean of all joints, mean \N{PLUS-MINUS SIGN} standard deviation over n '
+        'Mean of all joints: mean \N{PLUS-MINUS SIGN} standard deviation over n '
         'subjects; the runs of a subject are averaged first.'
         + ('' if 'rmse' in group.metrics else ' Errors in degrees are not pooled.'),
         ['model', 'n', *(METRIC_TITLES[metric] for metric in group.metrics)],
@@ -166,7 +178,7 @@ def _tests(plan: Plan, group: Group) -> list[ET.Element]:
             if test.remark:
                 remarks[f'{test.remark[0].upper()}{test.remark[1:]}.'] = None
     caption = (
-        f'Paired tests over subjects: {plan.against} minus the other model. Two-sided; Holm: '
+        f'Over subjects, {plan.against} minus the other model. Two-sided; Holm: '
         f'corrected over the {_count(len(group.models) - 1, "comparison")} of a metric. For CC '
         'and R2 a positive, for the errors a negative difference is in favour of '
         f'{plan.against}. Rank-biserial: (W+ {MINUS} W{MINUS}) / (W+ + W{MINUS}); d_z: mean of '
@@ -174,7 +186,8 @@ def _tests(plan: Plan, group: Group) -> list[ET.Element]:
         f'normal, which few subjects cannot show. Level: {LEVEL:g}.'
     )
     notes = [element('p', remark, class_='note') for remark in remarks]
-    return [table(caption, TEST_COLUMNS, rows, text_columns=2), *notes]
+    tests = table(caption, TEST_COLUMNS, rows, text_columns=2)
+    return [element('h3', 'Paired tests'), tests, *notes]
 
 
 def _test_cells(test: PairedTest, metric: str) -> list[str]:
@@ -227,66 +240,50 @@ def _values(subjects: Mapping[str, Mapping[str, float | None]], metric: str) -> 
     return [value for row in subjects.values() if (value := row[metric]) is not None]
 
 
-def _subjects(group: Group) -> ET.Element:
-    """Show every subject, so that no mean hides one."""
-    metrics = [m for m in ('cc', 'rmse', 'nrmse') if m in group.metrics]
-    subjects = list(dict.fromkeys(s for m in group.models.values() for s in m.subjects))
-    rows = []
-    for subject in subjects:
-        for number, (name, model) in enumerate(group.models.items()):
-            figures = model.subjects.get(subject, {})
-            cells = [_number(figures.get(metric), METRIC_DIGITS[metric]) for metric in metrics]
-            rows.append([subject if number == 0 else '', name, *cells])
-    return table(
-        'Each subject, its runs averaged.',
-        ['subject', 'model', *(METRIC_TITLES[metric] for metric in metrics)],
-        rows,
-        text_columns=2,
-    )
+def _texts(places: Mapping[str, Mapping[str, Spread]]) -> Cells:
+    return {
+        place: {metric: _spread(spread, metric) for metric, spread in row.items()}
+        for place, row in places.items()
+    }
+
+
+def _numbers(places: Mapping[str, Mapping[str, float | None]]) -> Cells:
+    return {
+        place: {metric: _number(value, METRIC_DIGITS[metric]) for metric, value in row.items()}
+        for place, row in places.items()
+    }
+
+
+def _named(movements: Mapping[int, Mapping[str, Spread]]) -> dict[str, Mapping[str, Spread]]:
+    return {str(number) if number else 'rest': row for number, row in movements.items()}
+
+
+def _spread(spread: Spread, metric: str) -> str:
+    return DASH if spread.mean is None else spread_text(spread, metric).replace('-', MINUS)
 
 
 def _number(value: float | None, digits: int) -> str:
     return DASH if value is None else f'{value:.{digits}f}'.replace('-', MINUS)
 
 
-def _margins(group: Group, kind: str) -> list[ET.Element]:
-    """Show each metric by joint or by movement, a column for each model."""
-    margins: dict[str, Mapping[str, Mapping[str, Spread]]] = {
-        name: model.joints if kind == 'joint' else _by_name(model.movements)
-        for name, model in group.models.items()
-    }
-    places = list(dict.fromkeys(place for of_it in margins.values() for place in of_it))
+def _margins(group: Group, kind: str, models: Mapping[str, Cells]) -> list[ET.Element]:
+    """Show each metric by joint, subject or movement, a column for each model."""
+    places = list(dict.fromkeys(place for cells in models.values() for place in cells))
     if not places:
         return []
+    over = 'its runs averaged' if kind == 'subject' else 'mean and standard deviation of subjects'
     tables = []
     for metric in group.metrics:
         rows = [
-            [
-                place,
-                *(
-                    spread_text(of_it[place][metric], metric) if place in of_it else DASH
-                    for of_it in margins.values()
-                ),
-            ]
+            [place, *(cells.get(place, {}).get(metric, DASH) for cells in models.values())]
             for place in places
         ]
-        caption = f'{METRIC_TITLES[metric]} by {kind}, mean and standard deviation over subjects.'
-        tables.append(table(caption, [kind, *margins], rows))
+        tables.append(table(f'{METRIC_TITLES[metric]}, {over}.', [kind, *models], rows))
     first, *others = tables
     names = ', '.join(METRIC_TITLES[metric] for metric in group.metrics[1:])
-    note = []
-    if kind == 'movement':
-        text = (
-            'Estimates are grouped by the movement label at their time. Within one movement most '
-            'joints hardly move, which makes CC and R2 small and NRMSE (a share of the range '
-            'within that movement) large; errors in degrees compare better.'
-        )
-        note = [element('p', text, class_='note')]
-    return [element('h3', f'By {kind}'), first, *note, details(f'{names} by {kind}', *others)]
-
-
-def _by_name(movements: Mapping[int, Mapping[str, Spread]]) -> dict[str, Mapping[str, Spread]]:
-    return {str(number) if number else 'rest': of_it for number, of_it in movements.items()}
+    more = details(f'{names} by {kind}', *others)
+    note = [element('p', ABOUT_MOVEMENTS, class_='note')] if kind == 'movement' else []
+    return [element('h3', f'By {kind}'), first, *note, more]
 
 
 def _cost(group: Group) -> ET.Element:
@@ -321,7 +318,8 @@ def _scored(results: Sequence[RunResult], preset: str) -> list[tuple[RunResult, 
 
 def _learning_curves(plan: Plan, results: Sequence[RunResult]) -> list[ET.Element]:
     runs = {
-        preset: [scored.epochs for _, scored in _scored(results, preset) if scored.epochs]
+        # One that is solved at once has no curve.
+        preset: [scored.epochs for _, scored in _scored(results, preset) if len(scored.epochs) > 1]
         for preset in plan.presets
     }
     there = {preset: epochs for preset, epochs in runs.items() if epochs}
@@ -332,14 +330,14 @@ def _learning_curves(plan: Plan, results: Sequence[RunResult]) -> list[ET.Elemen
         'svg+xml',
         'Training and validation loss over epochs for each model',
         'Mean squared error of the standardised angles over epochs: each run (thin) and their '
-        'median. The weights of the epoch with the lowest validation loss are scored; dropout and '
-        'noise act in training alone.',
+        'median. Dropout and noise act in training alone. The epoch with the lowest validation '
+        'loss is taken; with second_pass (see the settings) the model is then trained anew for as '
+        'many epochs on the validation part as well, which is not drawn.',
     )
     return [element('h2', 'Learning curves'), picture]
 
 
 def _estimates(plan: Plan, results: Sequence[RunResult], folder: Path) -> list[ET.Element]:
-    folders = {job.key: folder / job.folder for job in plan.jobs()}
     parts = [
         element('h2', 'Estimates'),
         element(
@@ -350,7 +348,7 @@ def _estimates(plan: Plan, results: Sequence[RunResult], folder: Path) -> list[E
     ]
     for preset in plan.presets:
         ranked = sorted(
-            (cc, result.bag, result.key)
+            (cc, result.bag, folder / result.folder)
             for result, scored in _scored(results, preset)
             if result.seed == plan.seeds[0] and (cc := scored.scores.mean.cc) is not None
         )
@@ -359,12 +357,12 @@ def _estimates(plan: Plan, results: Sequence[RunResult], folder: Path) -> list[E
         chosen = {'median': ranked[len(ranked) // 2], 'worst': ranked[0]}
         pictures = [
             figure(
-                draw_comparison(read_comparison(folders[key]), f'{preset} on {bag}'),
+                draw_comparison(read_comparison(place), f'{preset} on {bag}'),
                 'png',
                 f'Estimated over measured angles of {bag}, {preset}',
                 f'{preset}, {which} of {_count(len(ranked), "recording")}: {bag}.',
             )
-            for which, (_, bag, key) in chosen.items()
+            for which, (_, bag, place) in chosen.items()
         ]
         (middle, bag, _), (least, worst_bag, _) = chosen.values()
         title = f'{preset}: median {bag} (CC {middle:.3f}), worst {worst_bag} (CC {least:.3f})'

@@ -93,7 +93,7 @@ class Scored(_Frozen):
     hold_out: HoldOut
     scores: Scores = Field(description='of the part held out for the test')
     movements: dict[int, Scores] = Field(description='the same by movement number, 0 = rest')
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[Epoch, ...] = Field(description='of the pass that picks the best one')
     best_epoch: int
     parameters: int = Field(ge=0, description='trained values')
     training_seconds: float = Field(ge=0)
@@ -119,6 +119,16 @@ class RunResult(_Frozen):
     bag: str
     seed: int
     outcome: Annotated[Scored | Failed, Field(discriminator='kind')]
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, below the folder of the benchmark."""
+        return run_folder(self.preset, self.bag, self.seed)
+
+
+def run_folder(preset: str, bag: str, seed: int) -> Path:
+    """Return the place of a run, which is its alone, below the folder of the benchmark."""
+    return Path('runs', preset, bag, f'seed_{seed}')
 
 
 @dataclass(frozen=True, slots=True)

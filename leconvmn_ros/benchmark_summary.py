@@ -104,9 +104,8 @@ class _Run(NamedTuple):
 
 def summarise(plan: Plan, results: Sequence[RunResult]) -> Summary:
     """Sum up the results that are there, in the order of the plan."""
-    found = {result.key: result.outcome for result in results}
-    names = {job.key: str(job) for job in plan.jobs()}
-    outcomes = {name: found.get(key) for key, name in names.items()}
+    found = {result.folder: result.outcome for result in results}
+    outcomes = {str(job): found.get(job.folder) for job in plan.jobs()}
     runs = _runs(results)
     databases = list(dict.fromkeys((run.database, run.joint_unit) for run in runs))
     groups = [
@@ -116,7 +115,7 @@ def summarise(plan: Plan, results: Sequence[RunResult]) -> Summary:
     if len(groups) > 1:
         groups.append(_group(plan, ALL_DATABASES, '', WITHOUT_UNIT, runs))
     return Summary(
-        planned=len(names),
+        planned=len(outcomes),
         scored=len(runs),
         failed={
             n: outcome.error for n, outcome in outcomes.items() if isinstance(outcome, Failed)

@@ -29,11 +29,10 @@ body { max-width: 66rem; margin: 2.5rem auto; padding: 0 1.5rem; color: #1a1a1a;
 h1 { font-size: 1.7rem; line-height: 1.25; margin-bottom: 0.4rem; }
 h2 { font-size: 1.25rem; margin-top: 2.8rem; border-bottom: 1px solid #bbb; }
 h3 { font-size: 1.05rem; margin: 1.8rem 0 0.3rem; }
-table { border-collapse: collapse; margin: 1.1rem 0 1.6rem; font-size: 0.86rem; line-height: 1.4;
+table { border-collapse: collapse; font-size: 0.86rem; line-height: 1.4;
   font-family: "Helvetica Neue", Arial, "Liberation Sans", sans-serif;
   font-variant-numeric: tabular-nums; }
-caption, figcaption { text-align: left; color: #444; font-size: 0.88rem; padding-bottom: 0.4rem;
-  max-width: 62rem; }
+figcaption { color: #444; font-size: 0.9rem; padding-bottom: 0.4rem; }
 thead { border-top: 2px solid #1a1a1a; border-bottom: 1px solid #1a1a1a; }
 tbody { border-bottom: 2px solid #1a1a1a; }
 tbody tr.first { border-top: 1px solid #ccc; }
@@ -43,12 +42,12 @@ thead th { font-weight: 600; vertical-align: bottom; }
 th.text, td.text { text-align: left; }
 td.long { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
-figure { margin: 1.2rem 0 1.8rem; }
+figure { margin: 0.9rem 0 1.7rem; }
 figure img { width: 100%; height: auto; }
 pre { background: #f5f5f3; padding: 0.7rem 1rem; font-size: 0.8rem; line-height: 1.4;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 summary { cursor: pointer; margin: 0.5rem 0; }
-.note { color: #444; font-size: 0.9rem; margin-top: -0.6rem; }
+.note { color: #444; font-size: 0.9rem; margin-top: -0.9rem; }
 .warning { border-left: 4px solid #d55e00; padding: 0.4rem 1rem; background: #fdf3ea; }
 @media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; }
   table, figure { break-inside: avoid; } }
@@ -105,15 +104,12 @@ def table(
         return element('tr', *parts, **({'class_': 'first'} if grouped else {}))
 
     titles = [cell('th', column, text, scope='col') for column, text in enumerate(header)]
+    content = [element('thead', element('tr', *titles)), element('tbody', *map(row, rows))]
+    # In a caption element the text would be no wider than the table.
     return element(
-        'div',
-        element(
-            'table',
-            element('caption', caption),
-            element('thead', element('tr', *titles)),
-            element('tbody', *map(row, rows)),
-        ),
-        class_='scroll',
+        'figure',
+        element('figcaption', caption),
+        element('div', element('table', *content), class_='scroll'),
     )
 
 

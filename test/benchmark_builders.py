@@ -30,12 +30,13 @@ from leconvmn_ros.benchmark_results import (
     Scores,
 )
 from leconvmn_ros.evaluation import Comparison
+from leconvmn_ros.presets import PRESETS
 from leconvmn_ros.protocol import RepetitionHoldOut
-from leconvmn_ros.training import PRESETS
 import numpy as np
 from small_recordings import sampled_subject
 
-QUICK = PRESETS['small'].model_copy(update={'epochs': 2, 'lanes': 2})
+EPOCHS = 2
+QUICK = PRESETS['small'].changed('fit', epochs=EPOCHS, lanes=2)
 SECOND = 1_000_000_000
 JOINTS = ('thumb_ip', 'index_mcp')
 
@@ -57,7 +58,7 @@ def make_plan(bags, **changes) -> Plan:
     values = {
         'started': '2026-11-24 12:00 UTC',
         'command': 'leconvmn_ros benchmark bags',
-        'presets': {'ours': QUICK, 'theirs': QUICK.model_copy(update={'learning_rate': 1e-3})},
+        'presets': {'ours': QUICK, 'theirs': QUICK.changed('fit', learning_rate=1e-3)},
         'against': 'ours',
         'seeds': (0,),
         'bags': bags,

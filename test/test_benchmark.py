@@ -18,7 +18,7 @@ import json
 import shutil
 import subprocess
 
-from benchmark_builders import make_bag, make_comparison, make_plan, QUICK, SECOND
+from benchmark_builders import EPOCHS, make_bag, make_comparison, make_plan, QUICK, SECOND
 from leconvmn_ros import benchmark
 from leconvmn_ros.bags import read_bag
 from leconvmn_ros.benchmark import Bag, hash_bag, perform, score_movements
@@ -89,7 +89,7 @@ def test_key_tells_all_that_a_result_depends_on(bag, job, tmp_path):
     hold_out = RepetitionHoldOut(validation=(1,), test=(2,))
     plans = [
         make_plan([bag], seeds=(4,)),
-        make_plan([bag], presets={'ours': QUICK.model_copy(update={'epochs': 3})}, seeds=(3,)),
+        make_plan([bag], presets={'ours': QUICK.changed('fit', epochs=3)}, seeds=(3,)),
         make_plan([bag], seeds=(3,), hold_out=hold_out),
         make_plan([bag], seeds=(3,), output_rate=10.0),
         make_plan([bag], seeds=(3,), topics={'emg': '/other'}),
@@ -103,7 +103,7 @@ def test_key_does_not_depend_on_names_places_and_threads(bag, job, tmp_path):
     shutil.copytree(bag, tmp_path / 'elsewhere' / 'S1')
     same = make_plan(
         [tmp_path / 'elsewhere' / 'S1'],
-        presets={'another name': QUICK.model_copy(update={'threads': 7, 'seed': 9})},
+        presets={'another name': QUICK.changed(threads=7, seed=9)},
         against='another name',
         seeds=(3,),
     )
@@ -142,8 +142,8 @@ def test_a_run_scores_the_test_part_as_evaluate_does(bag, output, tmp_path):
 def test_a_run_says_how_it_was_made(output, shares):
     outcome = output.result.outcome
     assert outcome.information == {'database': 'made up', 'subject': '1'}
-    assert len(outcome.epochs) == QUICK.epochs
-    assert 1 <= outcome.best_epoch <= QUICK.epochs
+    assert len(outcome.epochs) == EPOCHS
+    assert 1 <= outcome.best_epoch <= EPOCHS
     assert outcome.parameters > 0
     assert outcome.step_seconds > 0
     assert outcome.environment.torch == torch.__version__

@@ -29,7 +29,7 @@ from leconvmn_ros.cli import EXIT_INTERRUPTED
 import pytest
 
 # So long that no test waits for its end.
-ENDLESS = QUICK.model_copy(update={'epochs': 10_000})
+ENDLESS = QUICK.changed('fit', epochs=10_000)
 
 
 @pytest.fixture(scope='module')
@@ -85,10 +85,10 @@ def test_the_longest_run_is_begun_first(bag):
 
 PROGRAM = """
 import sys
-from leconvmn_ros import cli, training
-small = training.PRESETS['small']
-training.PRESETS['small'] = small.model_copy(update={'epochs': 1})
-training.PRESETS['paper'] = small.model_copy(update={'epochs': 10_000})
+from leconvmn_ros import cli, presets
+small = presets.PRESETS['small']
+presets.PRESETS['small'] = small.changed('fit', epochs=1)
+presets.PRESETS['paper'] = small.changed('fit', epochs=10_000)
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -118,6 +118,7 @@ def wait_until(condition, process):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_benchmark_leaves_whole_results_and_no_process(bag, tmp_path, how):
     output = tmp_path / 'out'

@@ -119,7 +119,7 @@ def test_what_is_there_is_not_trained_again(tmp_path, monkeypatch):
 
 def test_a_result_of_other_settings_is_done_again_and_that_is_said(plan, tmp_path):
     finish(plan, tmp_path, Runs())
-    quicker = plan.presets['theirs'].model_copy(update={'epochs': 1})
+    quicker = plan.presets['theirs'].changed('fit', epochs=1)
     changed = make_plan(plan.bags, presets={'ours': plan.presets['ours'], 'theirs': quicker})
     assert [r.preset for r in results_of(changed, tmp_path)] == ['ours', 'ours']
     runs = Runs()
