@@ -24,13 +24,12 @@ def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -
 
     Args:
         error: what pydantic raised.
-        name_of: how the user knows a setting.
+        name_of: how the user knows the setting at a place such as fit.recurrent.epochs.
     """
     problem = error.errors(include_url=False)[0]
     message = problem['msg'].removeprefix('Value error, ')
     # A model that is wrong as a whole says itself which values do not fit.
-    first, *rest = problem['loc'] or ('',)
-    place = '.'.join([name_of(str(first)), *map(str, rest)]) if first != '' else ''
+    place = name_of('.'.join(map(str, problem['loc']))) if problem['loc'] else ''
     text = f'{place}: {message}, got {str(problem["input"])[:80]!r}' if place else message
     more = error.error_count() - 1
     return f'{text} (and {more} more)' if more else text

@@ -88,7 +88,13 @@ def checked(model: type[BaseModel], values: dict[str, Any]) -> Any:
     try:
         return model(**values)
     except ValidationError as error:
-        raise ConfigurationError(first_problem(error, option)) from error
+        raise ConfigurationError(first_problem(error, _option_at)) from error
+
+
+def _option_at(place: str) -> str:
+    """Return the option for a value somewhere in a configuration: fit.recurrent.epochs, test.0."""
+    names = [part for part in place.split('.') if not part.isdigit()]
+    return option(names[-1])
 
 
 def add_threads(parser: argparse.ArgumentParser, meaning_of_0: str) -> None:

@@ -28,6 +28,7 @@ from leconvmn_ros.commands.arguments import (
     add_setting,
     add_topics,
     checked,
+    option,
     read_recording,
 )
 from leconvmn_ros.errors import ConfigurationError
@@ -128,7 +129,12 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
         data = fine_tuning(trained).model_dump()
     for part, _, name in OVERRIDES:
         if (value := getattr(arguments, name)) is not None:
-            (data[part] if part else data)[name] = value
+            values = data[part] if part else data
+            if name not in values:
+                raise ConfigurationError(
+                    f'{option(name)} is not for a {data["model"]["kind"]}, which has none'
+                )
+            values[name] = value
     settings: TrainingSettings = checked(TrainingSettings, data)
     return settings
 
