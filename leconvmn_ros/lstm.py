@@ -22,7 +22,7 @@ what LE-ConvMN sees. The cell is that of Gers et al., Neural Computation 12 (200
 from itertools import pairwise
 from typing import Literal
 
-from leconvmn_ros.model import Model, MOST_STATE_VALUES, State
+from leconvmn_ros.model import Model, MOST_WEIGHTS, State
 from pydantic import BaseModel, ConfigDict, Field
 import torch
 from torch import nn, Tensor
@@ -59,7 +59,7 @@ class Lstm(Model):
         """Build the network for images of channels x columns.
 
         Raises:
-            ValueError: the weights would be more than MOST_STATE_VALUES.
+            ValueError: the weights would be more than MOST_WEIGHTS.
         """
         super().__init__()
         channels, columns = self.image_size = image_size
@@ -67,10 +67,10 @@ class Lstm(Model):
         features = channels if config.steps == 'columns' else channels * columns
         units = config.units
         weights = 4 * units * (features + units + (config.layers - 1) * 2 * units)
-        if weights > MOST_STATE_VALUES:
+        if weights > MOST_WEIGHTS:
             raise ValueError(
                 f'{config.layers} layers of {units} units over {features} features need {weights} '
-                f'weights; allowed are {MOST_STATE_VALUES}'
+                f'weights; allowed are {MOST_WEIGHTS}'
             )
         self.layers = nn.ModuleList(
             nn.LSTM(units if layer else features, units) for layer in range(config.layers)

@@ -73,9 +73,7 @@ def make_checkpoint(*, seed: int = 0, gain: float = 20.0, **description) -> Chec
     """Return an untrained decoder whose head is enlarged, so that its angles move."""
     described = make_description(**description)
     torch.manual_seed(seed)
-    model = LeConvMn(
-        described.model, described.signal_path.image_size, len(described.joints)
-    )
+    model = LeConvMn(described.model, described.signal_path.image_size, len(described.joints))
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     weights['head.weight'] *= gain
     return Checkpoint(described, weights)
