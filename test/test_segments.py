@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is trained on: nothing of what is held out, each image once, each angle in its place."""
+"""Segments: nothing of what is held out, each angle in its place, led in by what comes before."""
 
 from dataclasses import replace
 
@@ -23,22 +23,17 @@ from builders import (
     JOINTS,
     make_recording,
     PERIOD_NS,
-    RATE,
     START_NS,
     with_emg,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.protocol import BlockHoldOut, Role
+from leconvmn_ros.protocol import BlockHoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.recording import JointTrack
-from leconvmn_ros.signal_path import FeatureStatistics, SignalPath, SignalPathConfig
-from leconvmn_ros.training_data import arrange_lanes, cut_segments, features_of
+from leconvmn_ros.segments import cut_segments
 import numpy as np
 import pytest
 
 LENGTH = 200  # samples of one repetition
-PATH = SignalPathConfig(channels=3, sampling_rate=RATE)
 BLOCKS = BlockHoldOut(validation=0.2, test=0.2)
 
 
@@ -51,6 +46,7 @@ def assert_equal_segments(some, others):
     for one, other in zip(some, others, strict=True):
         np.testing.assert_array_equal(one.samples, other.samples)
         np.testing.assert_array_equal(one.angles, other.angles)
+        np.testing.assert_array_equal(one.lead_in, other.lead_in)
 
 
 def held_out_changed(recording, hold_out, roles):
@@ -78,12 +74,6 @@ def test_nothing_held_out_reaches_what_is_used_before(hold_out, repetition_lengt
         changed = held_out_changed(recording, hold_out, held_out)
         others = of_role(cut_segments(changed, JOINTS, hold_out), used)
         assert_equal_segments(of_role(segments, used), others)
-        # Features and statistics come from the segments alone.
-        features, others = (
-            np.concatenate(features_of(part, PATH, None))
-            for part in (of_role(segments, used), others)
-        )
-        assert FeatureStatistics.of(features) == FeatureStatistics.of(others)
 
 
 @pytest.mark.parametrize('lost', [[40], [40, 42], [38, 40], [60]])
@@ -214,113 +204,106 @@ def test_a_recording_without_what_is_needed_is_one_clear_error():
             cut_segments(replace(recording, **change), JOINTS, HOLD_OUT)
 
 
-def numbered(lengths, channels=2):
-    """Return features and targets that tell which segment and sample they are of."""
-    features = [
-        (1000 * k + np.arange(n, dtype=np.float32))[:, None] + np.zeros(channels, np.float32)
-        for k, n in enumerate(lengths, start=1)
-    ]
-    return features, [feature[:, :1] for feature in features]
-
-
-def images_of(lanes):
-    """Return the used images, lane by lane: first and last sample, target, fresh."""
-    return [
-        [
-            (
-                int(lanes.images[step, lane, 0, 0]),
-                int(lanes.images[step, lane, 0, -1]),
-                int(lanes.targets[step, lane, 0]),
-                bool(lanes.fresh[step, lane]),
-            )
-            for step in range(len(lanes.images))
-            if lanes.used[step, lane]
-        ]
-        for lane in range(lanes.images.shape[1])
-    ]
-
-
-def test_images_and_targets_are_aligned():
-    features, targets = numbered([35])
-    lanes = arrange_lanes(features, targets, PATH, lanes=3)
-    assert images_of(lanes) == [
-        [(1000, 1009, 1009, True), (1010, 1019, 1019, False), (1020, 1029, 1029, False)]
-    ]
-    assert lanes.images.shape == (3, 1, 2, 10)
-    np.testing.assert_array_equal(lanes.images[1, 0, 1], np.arange(1010, 1020))
-
-
-def test_columns_are_those_of_the_live_images():
-    path = PATH.model_copy(update={'column_period': 0.02})
-    recording = make_recording()
-    feature = SignalPath(path, None).push(emg_of(recording))
-    lanes = arrange_lanes([feature], [feature], path, lanes=1)
-    assert lanes.images.shape[2:] == (3, 5)
-    np.testing.assert_array_equal(lanes.images[2, 0], feature[21:30:2].T)
-    np.testing.assert_array_equal(lanes.targets[2, 0], feature[29])
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    lengths=st.lists(st.integers(0, 90), min_size=1, max_size=9),
-    lanes=st.integers(1, 6),
-    seed=st.none() | st.integers(0, 99),
-)
-def test_lanes_hold_each_image_once_and_in_order(lengths, lanes, seed):
-    features, targets = numbered(lengths)
-    rng = None if seed is None else np.random.default_rng(seed)
-    if max(lengths) < 10:
-        with pytest.raises(RecordingError, match='whole image of 10 samples'):
-            arrange_lanes(features, targets, PATH, lanes, rng)
-        return
-    arranged = arrange_lanes(features, targets, PATH, lanes, rng)
-    images = images_of(arranged)
-    assert len(images) == min(lanes, sum(length >= 10 for length in lengths))
-    found = {}
-    for lane in images:
-        segment = None
-        for first, last, target, fresh in lane:
-            assert last == target == first + 9
-            assert fresh == (first // 1000 != segment)
-            segment = first // 1000
-            found.setdefault(segment, []).append(first % 1000)
-    for segment, length in enumerate(lengths, start=1):
-        firsts = found.get(segment, [])
-        if length < 10:
-            assert firsts == []
-            continue
-        phase = firsts[0]
-        assert phase == 0 if seed is None else 0 <= phase < 10
-        assert firsts == list(range(phase, length - 9, 10))
-    # Used images come first; what is behind them is filler.
-    assert (np.diff(arranged.used.astype(int), axis=0) <= 0).all()
-    assert arranged.used[:, np.argmax(arranged.used.sum(axis=0))].all()
-    assert not arranged.images[~arranged.used].any()
-    longest, shortest = max(map(len, images)), min(map(len, images))
-    assert longest - shortest <= max(lengths) // 10
-
-
-def test_augmentation_reaches_every_phase():
-    features, targets = numbered([95])
-    rng = np.random.default_rng(0)
-    firsts = {
-        images_of(arrange_lanes(features, targets, PATH, 1, rng))[0][0][0] for _ in range(200)
-    }
-    assert firsts == set(range(1000, 1010))
-
-
-def test_features_of_a_segment_start_afresh():
-    recording = make_recording()
-    segments = cut_segments(recording, JOINTS, HOLD_OUT)
-    statistics = FeatureStatistics(mean=(0.1, 0.2, 0.3), scale=(1, 2, 3))
-    last = features_of(segments, PATH, statistics)[-1]
-    alone = SignalPath(PATH, statistics).push(segments[-1].samples)
-    np.testing.assert_array_equal(last, alone)
-
-
 def test_recording_in_chunks_of_any_size_gives_the_same_segments():
     recording = make_recording()
     expected = cut_segments(recording, JOINTS, HOLD_OUT)
     for size in (1, 33, 10_000):
         rechunked = replace(recording, chunks=evenly_cut(emg_of(recording), size))
         assert_equal_segments(cut_segments(rechunked, JOINTS, HOLD_OUT), expected)
+
+
+def with_reference(recording, kept):
+    track = recording.reference
+    return replace(
+        recording, reference=JointTrack(track.stamps_ns[kept], track.names, track.positions[kept])
+    )
+
+
+def lead_ins(segments):
+    return [segment.lead_in for segment in of_role(segments, Role.VALIDATION)]
+
+
+@pytest.mark.parametrize(
+    ('validation', 'test', 'spans'),
+    [
+        ((2,), (3,), [(0, 200)]),
+        ((3,), (5,), [(0, 400)]),
+        ((2, 3), (5,), [(0, 200)]),
+        ((2, 4), (5,), [(0, 200), (400, 600)]),
+        ((4,), (2,), [(400, 600)]),
+        # Nothing is before it, or test data are.
+        ((1,), (3,), [(0, 0)]),
+        ((3,), (2,), [(400, 400)]),
+    ],
+)
+@pytest.mark.parametrize('every', [1, 2, 5])
+def test_validation_is_led_in_by_the_training_data_right_before_it(validation, test, spans, every):
+    recording = make_recording()
+    hold_out = RepetitionHoldOut(validation=validation, test=test)
+    # However sparse the reference: it has no angles next to a border.
+    sparse = with_reference(recording, np.arange(0, len(recording.reference.stamps_ns), every))
+    segments = cut_segments(sparse, JOINTS, hold_out)
+    emg = emg_of(recording)
+    found = lead_ins(segments)
+    assert len(found) == len(spans)
+    for lead_in, (first, last) in zip(found, spans, strict=True):
+        np.testing.assert_array_equal(lead_in, emg[first:last])
+    assert all(len(s.lead_in) == 0 for s in segments if s.role is not Role.VALIDATION)
+
+
+def test_what_leads_in_and_what_is_led_in_follow_one_another():
+    recording = make_recording()
+    # The first angle of the validation part is missing: its samples up to the next one lead in.
+    segments = cut_segments(with_reference(recording, np.r_[0:100, 103:500]), JOINTS, HOLD_OUT)
+    (segment,) = of_role(segments, Role.VALIDATION)
+    np.testing.assert_array_equal(
+        np.concatenate((segment.lead_in, segment.samples)), emg_of(recording)[:399]
+    )
+    assert len(segment.lead_in) == 206
+
+
+def test_a_hole_in_the_reference_does_not_interrupt_what_leads_in():
+    recording = make_recording()
+    emg = emg_of(recording)
+    for hole, lengths in ((range(20, 60), [200]), (range(120, 160), [200, 320])):
+        kept = np.delete(np.arange(500), hole)
+        found = lead_ins(cut_segments(with_reference(recording, kept), JOINTS, HOLD_OUT))
+        assert [len(lead_in) for lead_in in found] == lengths
+        for lead_in in found:
+            np.testing.assert_array_equal(lead_in, emg[: len(lead_in)])
+
+
+@pytest.mark.parametrize(
+    ('lost', 'length'),
+    [
+        (range(5, 17), 30),  # too long a gap to be bridged, 30 samples before the border
+        (range(17, 29), 0),  # over the border
+        ([20], 0),  # bridged with training data, in the validation part
+    ],
+)
+def test_nothing_leads_in_over_a_gap(lost, length):
+    recording = make_recording()
+    kept = [chunk for number, chunk in enumerate(recording.chunks) if number not in lost]
+    (lead_in,) = lead_ins(cut_segments(replace(recording, chunks=kept), JOINTS, HOLD_OUT))
+    np.testing.assert_array_equal(lead_in, emg_of(recording)[200 - length : 200])
+
+
+@pytest.mark.parametrize('hold_out', [HOLD_OUT, BLOCKS])
+def test_validation_can_be_learnt_too_but_nothing_of_the_test(hold_out):
+    recording = make_recording()
+    segments, others = (
+        cut_segments(one, JOINTS, hold_out, learn_validation=True)
+        for one in (recording, held_out_changed(recording, hold_out, [Role.TEST]))
+    )
+    assert not of_role(segments, Role.VALIDATION)
+    training = of_role(segments, Role.TRAINING)
+    assert_equal_segments(training, of_role(others, Role.TRAINING))
+    # One stretch with the training data before it, without a seam between the two.
+    first = training[0]
+    assert len(first.samples) == (399 if hold_out is HOLD_OUT else 799)
+    np.testing.assert_array_equal(first.samples, emg_of(recording)[: len(first.samples)])
+    np.testing.assert_array_equal(
+        first.angles[::2], recording.reference.positions[: len(first.samples) // 2 + 1]
+    )
+    untouched = cut_segments(recording, JOINTS, hold_out)
+    assert_equal_segments(of_role(segments, Role.TEST), of_role(untouched, Role.TEST))
