@@ -20,7 +20,6 @@ bag without repetition labels is split by time: the last quarter is the test.
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from leconvmn_ros.checkpoint import check_place
 from leconvmn_ros.commands.arguments import (
@@ -111,11 +110,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    data: dict[str, Any] = PRESETS[arguments.preset].model_dump()
-    for part, _, name in OVERRIDES:
+    settings = PRESETS[arguments.preset]
+    for part, model, name in OVERRIDES:
         if (value := getattr(arguments, name)) is not None:
-            (data[part] if part else data)[name] = value
-    settings: TrainingSettings = checked(TrainingSettings, data)
+            before = getattr(settings, part) if part else settings
+            # The part by itself: a message then names the option, not its place in the settings.
+            after = checked(model, before.model_dump() | {name: value})
+            settings = settings.model_copy(update={part: after}) if part else after
     return settings
 
 
