@@ -30,7 +30,7 @@ class Stretch:
 
     Attributes:
         features: shape (samples, channels).
-        targets: standardised angles, shape (samples, joints).
+        targets: standardised angles, shape (samples, joints); of no meaning in the context.
         context: number of samples at its start that lead into it and are not scored.
     """
 
@@ -124,7 +124,12 @@ def arrange_lanes(
         RecordingError: no stretch holds a whole image.
     """
     image_length = config.image_length
-    order = [i for i, s in enumerate(stretches) if len(s.features) >= image_length]
+    # The last image must end beyond the context, or there would be nothing to score.
+    order = [
+        i
+        for i, s in enumerate(stretches)
+        if len(s.features) // image_length > s.context // image_length
+    ]
     if not order:
         raise _no_image(config)
     if rng is not None:

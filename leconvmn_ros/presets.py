@@ -72,14 +72,14 @@ DEFAULT_PRESET = 'small'
 # All electrodes at once and their neighbourhoods: see resource/ablation.md.
 _WHOLE_RING = StackConfig(electrodes='all', head='all', dropout=0.3)
 _NEIGHBOURS = StackConfig(planes=(16, 16), electrodes='ring', head='mean', dropout=0.3)
-_LONG_FIT = RecurrentFit(epochs=30, noise=0.3, averaging=0.99)
+_FIT = RecurrentFit(epochs=20, noise=0.3, averaging=0.99)
 
 PRESETS = {
     # The best LE-ConvMN there is here, at the paper's planes.
     'le_convmn': TrainingSettings(
         exposure=_COARSE,
         model=LeConvMnConfig(stacks=(_WHOLE_RING, _WHOLE_RING, _NEIGHBOURS)),
-        fit=_LONG_FIT,
+        fit=_FIT,
         second_pass=True,
         # Several would mostly wait for one another, and badly so on a busy machine.
         threads=1,
@@ -88,7 +88,7 @@ PRESETS = {
     'small': TrainingSettings(
         exposure=_COARSE,
         model=LeConvMnConfig(stacks=(_WHOLE_RING,)),
-        fit=_LONG_FIT,
+        fit=_FIT,
         second_pass=True,
         threads=1,
     ),
@@ -115,7 +115,7 @@ PRESETS = {
     'lstm': TrainingSettings(
         exposure=_COARSE,
         model=LstmConfig(networks=3, dropout=0.3),
-        fit=_LONG_FIT,
+        fit=_FIT,
         second_pass=True,
         threads=1,
     ),

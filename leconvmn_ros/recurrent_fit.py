@@ -194,10 +194,12 @@ def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -
     windows = ceil(len(lanes.images) / settings.truncation)
     window = range(min(len(lanes.images), settings.truncation))
     times = []
-    for _ in range(4):
-        started = time.perf_counter()
-        learner.learn(lanes, window, model.initial_state(lanes.images.shape[1]))
-        times.append(time.perf_counter() - started)
+    # Dropout must not draw from what the training will draw from: same seed, same weights.
+    with torch.random.fork_rng():
+        for _ in range(4):
+            started = time.perf_counter()
+            learner.learn(lanes, window, model.initial_state(lanes.images.shape[1]))
+            times.append(time.perf_counter() - started)
     # The first step sets things up; validation and the arranging of the data are a tenth.
     return 1.1 * float(np.median(times[1:])) * windows * settings.epochs
 

@@ -44,13 +44,14 @@ class Segment:
         role: what it may be used for.
         samples: EMG (V), shape (samples, channels).
         angles: reference at each sample (rad), shape (samples, joints).
-        follows: whether nothing is missing between the segment before it and this one.
+        lead_in: of a validation segment, the training EMG right before it (V), shape (samples,
+            channels); none if test data or a gap come before it.
     """
 
     role: Role
     samples: NDArray[np.float32]
     angles: NDArray[np.float64]
-    follows: bool = False
+    lead_in: NDArray[np.float32]
 
 
 class _Run(NamedTuple):
@@ -120,14 +121,13 @@ def cut_segments(
         roles = roles_at(stamps_ns)
         _drop_mixed(roles, bridged)
         angles, known = _angles(reference, reference_roles, names, stamps_ns, roles)
-        roles = np.where(known, roles, _NONE)
-        edges = np.flatnonzero(np.diff(roles)) + 1
-        for first, last in pairwise([0, *edges.tolist(), len(roles)]):
-            if roles[first] != _NONE:
-                follows = first > 0 and roles[first - 1] != _NONE
-                segments.append(
-                    Segment(Role(roles[first]), samples[first:last], angles[first:last], follows)
-                )
+        usable = np.where(known, roles, _NONE)
+        edges = np.flatnonzero(np.diff(usable)) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(usable)]):
+            if usable[first] != _NONE:
+                lead_in = samples[_lead_in(roles, first) : first]
+                role = Role(usable[first])
+                segments.append(Segment(role, samples[first:last], angles[first:last], lead_in))
     if not segments:
         raise RecordingError(f'{recording.name}: the reference angles and the EMG share no time')
     return segments
@@ -169,6 +169,22 @@ def _drop_mixed(roles: NDArray[np.int64], bridged: Sequence[range]) -> None:
         source = places[np.searchsorted(places, bridge.start) - len(bridge)]
         if len(set(roles[source : bridge.stop].tolist())) > 1:
             roles[bridge.start : bridge.stop] = _NONE
+
+
+def _lead_in(roles: NDArray[np.int64], first: int) -> int:
+    """Return where the samples begin that lead into a segment from `first` on.
+
+    They need no angles: next to a border there are none, unless the reference is as fast as EMG.
+    """
+    if roles[first] != Role.VALIDATION:
+        return first
+    return _start_of(roles, Role.TRAINING, _start_of(roles, Role.VALIDATION, first))
+
+
+def _start_of(roles: NDArray[np.int64], role: Role, end: int) -> int:
+    """Return where the samples of a role begin that last until `end`; `end` if there are none."""
+    others = np.flatnonzero(roles[:end] != role)
+    return int(others[-1]) + 1 if len(others) else 0
 
 
 def _angles(

@@ -88,7 +88,7 @@ def gather(
         for recording in recordings
     ]
     training = [s for segments in cut for s in segments if s.role is Role.TRAINING]
-    validation = [led for segments in cut for led in _led_in(segments)]
+    validation = [s for segments in cut for s in segments if s.role is Role.VALIDATION]
     if not training or not (validation or learn_validation):
         raise RecordingError(
             f'holding out {hold_out.model_dump()} leaves {len(training)} stretches to train on '
@@ -102,39 +102,20 @@ def gather(
         joints = _widened(known_joints, joints)
     mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
 
-    def stretch(segment: Segment, context: int = 0) -> Stretch:
-        targets = ((segment.angles - mean) / scale).astype(np.float32)
-        return Stretch(SignalPath(path, statistics).push(segment.samples), targets, context)
+    def stretch(segment: Segment) -> Stretch:
+        # Led in, so that the model has been running when it is scored, as it has in use.
+        samples, context = np.concatenate((segment.lead_in, segment.samples)), len(segment.lead_in)
+        targets = np.zeros((len(samples), len(names)), dtype=np.float32)
+        targets[context:] = (segment.angles - mean) / scale
+        return Stretch(SignalPath(path, statistics).push(samples), targets, context)
 
     return TrainingData(
         path,
         statistics,
         joints,
         [stretch(segment) for segment in training],
-        [stretch(segment, context) for segment, context in validation],
+        [stretch(segment) for segment in validation],
     )
-
-
-def _led_in(segments: Sequence[Segment]) -> list[tuple[Segment, int]]:
-    """Return the validation segments, each with the training data right before it.
-
-    So the model has been running when it is scored, as it has in use.
-
-    Returns:
-        Segments, and how many of the first samples of each are context.
-    """
-    led = []
-    for number, segment in enumerate(segments):
-        if segment.role is not Role.VALIDATION:
-            continue
-        before = segments[number - 1] if segment.follows and number else None
-        if before is not None and before.role is Role.TRAINING:
-            samples = np.concatenate((before.samples, segment.samples))
-            angles = np.concatenate((before.angles, segment.angles))
-            led.append((Segment(Role.VALIDATION, samples, angles), len(before.samples)))
-        else:
-            led.append((segment, 0))
-    return led
 
 
 def _check_repetitions(recordings: Sequence[Recording], hold_out: HoldOut) -> None:

@@ -20,7 +20,9 @@ from itertools import pairwise
 
 from leconvmn_ros.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
+from leconvmn_ros.le_convmn import LeConvMnConfig, StackConfig
+from leconvmn_ros.lstm import LstmConfig
+from leconvmn_ros.models import build_model
 from leconvmn_ros.protocol import HoldOut, RepetitionHoldOut
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
@@ -41,6 +43,7 @@ def make_description(
     *,
     joints: Sequence[str] = JOINTS,
     planes: Sequence[int] = (4,),
+    model: LeConvMnConfig | LstmConfig | None = None,
     hold_out: HoldOut = HOLD_OUT,
     limits: tuple[float, float] = (-10.0, 10.0),
     **signal_path,
@@ -49,7 +52,7 @@ def make_description(
     channels = signal_path['channels']
     return Description(
         package_version='test',
-        model=LeConvMnConfig(planes=tuple(planes)),
+        model=model or LeConvMnConfig(stacks=(StackConfig(planes=tuple(planes)),)),
         signal_path=SignalPathConfig(**signal_path),
         statistics=FeatureStatistics(mean=(0.3,) * channels, scale=(0.05,) * channels),
         joints=tuple(
@@ -73,9 +76,11 @@ def make_checkpoint(*, seed: int = 0, gain: float = 20.0, **description) -> Chec
     """Return an untrained decoder whose head is enlarged, so that its angles move."""
     described = make_description(**description)
     torch.manual_seed(seed)
-    model = LeConvMn(described.model, described.signal_path.image_size, len(described.joints))
-    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    weights['head.weight'] *= gain
+    model = build_model(described.model, described.signal_path.image_size, len(described.joints))
+    weights = {
+        name: tensor * (gain if name.endswith('head.weight') else 1)
+        for name, tensor in model.state_dict().items()
+    }
     return Checkpoint(described, weights)
 
 

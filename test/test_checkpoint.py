@@ -36,6 +36,7 @@ from leconvmn_ros.checkpoint import (
     WEIGHTS_FILE,
 )
 from leconvmn_ros.errors import CheckpointError
+from leconvmn_ros.lstm import LstmConfig
 import numpy as np
 import pytest
 from safetensors.torch import save as save_tensors
@@ -63,18 +64,19 @@ def put_weights(folder, data):
     describe(folder, weights_sha256=hashlib.sha256(data).hexdigest())
 
 
-def test_round_trip_is_exact(tmp_path):
-    original = make_checkpoint()
+@pytest.mark.parametrize('model', [None, LstmConfig(units=5, steps='columns', layers=3)])
+def test_round_trip_is_exact(tmp_path, model):
+    original = make_checkpoint(model=model)
     original.save(tmp_path / 'new' / 'checkpoint')
     loaded = load_checkpoint(tmp_path / 'new' / 'checkpoint')
     assert loaded.description.model_copy(update={'weights_sha256': ''}) == original.description
     assert loaded.weights.keys() == original.weights.keys()
     for name, tensor in original.weights.items():
         assert tensor.numpy().tobytes() == loaded.weights[name].numpy().tobytes()
-    model = loaded.build_model()
-    assert not model.training
+    built = loaded.build_model()
+    assert not built.training
     torch.testing.assert_close(
-        model.state_dict(), original.build_model().state_dict(), rtol=0, atol=0
+        built.state_dict(), original.build_model().state_dict(), rtol=0, atol=0
     )
 
 
@@ -102,7 +104,7 @@ def test_description_is_readable_and_complete(saved):
         told['model']
         == {
             'kind': 'le_convmn',
-            'planes': [4, 3],
+            'planes': [4],
             'kernel': 3,
             'forget_bias': 1.0,
         }
@@ -137,7 +139,7 @@ def test_weights_are_safetensors_and_nothing_that_runs(saved):
 def test_overwriting_replaces_the_whole_and_leaves_nothing_else(tmp_path, saved):
     newer = make_checkpoint(seed=1, planes=(2,))
     newer.save(saved)
-    assert load_checkpoint(saved).description.model.planes == (2, 3)
+    assert load_checkpoint(saved).description.model.planes == (2,)
     assert [p.name for p in tmp_path.iterdir()] == ['checkpoint']
 
 
@@ -235,8 +237,8 @@ def test_a_link_to_a_checkpoint_is_replaced_and_its_target_kept(tmp_path, saved)
     link = tmp_path / 'link'
     link.symlink_to(saved)
     make_checkpoint(planes=(2,)).save(link)
-    assert load_checkpoint(link).description.model.planes == (2, 3)
-    assert load_checkpoint(saved).description.model.planes == (4, 3)
+    assert load_checkpoint(link).description.model.planes == (2,)
+    assert load_checkpoint(saved).description.model.planes == (4,)
 
 
 @pytest.mark.parametrize('name', ['x' * 5000, 'file/checkpoint', '/proc/nobody/checkpoint'])
@@ -425,15 +427,28 @@ SPOILT = [
     (description_of(b'{"model": "resnet", "layers": 3}'), 'not a checkpoint of this package'),
     (description_of(b' ' * (LARGEST_DESCRIPTION + 1)), 'at most 4194304 are allowed'),
     (description_with(format='another'), 'format: .*leconvmn_ros checkpoint'),
-    (description_with(format_version=2), 'format_version'),
+    (description_with(format_version=1), 'format_version'),
+    (description_with(format_version=3), 'format_version'),
     (description_with(units='mV, s, deg'), 'units'),
     (description_with(surprise=1), 'surprise'),
     (description_with(weights_sha256=''), 'SHA-256 differs'),
     (description_with(joints=[]), 'joints'),
     (description_with(statistics={'mean': [0], 'scale': [1]}), 'statistics of 1 channels for 3'),
     (description_with(statistics={'mean': [0] * 3, 'scale': [1, 0, 1]}), 'above 0'),
-    (description_with(model={'planes': [512] * 8}), 'planes'),
-    (description_with(model={'planes': [4, 4]}), 'one per joint'),
+    (description_with(model={'planes': [4]}), 'kind'),
+    (description_with(model={'kind': 'resnet'}), 'resnet'),
+    (description_with(model={'kind': 'le_convmn', 'planes': [512] * 8}), 'planes'),
+    (
+        description_with(model={'kind': 'le_convmn', 'planes': [4, 4]}),
+        'truncated or foreign|do not fit',
+    ),
+    (description_with(model={'kind': 'lstm'}), 'truncated or foreign'),
+    (description_with(model={'kind': 'lstm', 'units': 10**6}), 'units'),
+    (description_with(model={'kind': 'lstm', 'units': 4096, 'layers': 8}), 'allowed are 67108864'),
+    (
+        description_with(model={'kind': 'le_convmn', 'kernel': 9, 'padding': 'ring'}),
+        'kernel 9 is too large for a ring of 3',
+    ),
     (path_with(channels=2), 'truncated or foreign|do not fit|statistics'),
     (path_with(channels=10**30), 'channels'),
     (path_with(sampling_rate=float('nan')), 'sampling_rate'),
@@ -464,7 +479,7 @@ def test_a_network_too_large_for_any_memory_is_refused_by_its_description(saved)
     channels = 256
     describe(
         saved,
-        model={'planes': [512, 512, 3]},
+        model={'kind': 'le_convmn', 'planes': [512, 512]},
         signal_path=described(saved)['signal_path']
         | {'channels': channels, 'sampling_rate': 1e5, 'exposure': 2},
         statistics=None,

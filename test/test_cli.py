@@ -129,7 +129,7 @@ def test_train_writes_what_it_was_told(capsys, folder, tmp_path):
     assert output.startswith(f'{tmp_path}/c: epoch ')
     training = load_checkpoint(tmp_path / 'c').description.training
     assert training.settings['seed'] == 7
-    assert training.settings['learning_rate'] == 0.001
+    assert training.settings['fit']['learning_rate'] == 0.001
     assert training.epochs == 2
     assert training.hold_out.model_dump() == {
         'kind': 'repetitions',
@@ -140,6 +140,28 @@ def test_train_writes_what_it_was_told(capsys, folder, tmp_path):
     # Trained again, it is replaced.
     assert run(capsys, 'train', folder / 'bag', '--output', tmp_path / 'c', *QUICK)[0] == 0
     assert load_checkpoint(tmp_path / 'c').description.training.epochs == 1
+
+
+def test_train_says_how_long_it_will_take(capsys, monkeypatch, folder, tmp_path):
+    monkeypatch.setenv('COLUMNS', '200')
+    arguments = ['train', folder / 'bag', '--output', tmp_path / 'c', *QUICK]
+    assert main([str(argument) for argument in arguments]) == 0
+    output = capsys.readouterr()
+    assert re.search(r'this will take about [1-9]\d* (s|min)\n', output.err)
+    assert 'take about' not in output.out
+    # The usual preset learns the validation part at the end.
+    assert 'second pass, epoch 1: loss' in output.err
+
+
+@pytest.mark.parametrize('preset', ['lstm', 'lstm_paper'])
+def test_rivals_are_trained_and_evaluated_alike(capsys, folder, tmp_path, preset):
+    place = tmp_path / preset
+    train = ['train', folder / 'bag', '--output', place, '--preset', preset]
+    assert run(capsys, *train, *QUICK)[0] == 0
+    assert load_checkpoint(place).description.model.kind == 'lstm'
+    code, output, _ = run(capsys, 'evaluate', place, folder / 'bag', '--threads', 1)
+    assert code == 0
+    assert f'{preset} on bag (test)' in output
 
 
 def test_train_takes_the_device_that_is_there(folder):

@@ -34,6 +34,7 @@ from hypothesis import strategies as st
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.recording import EmgChunk
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ import torch
 
 IMAGE = 10  # samples, 0.1 s at RATE
 torch.set_num_threads(1)
+LSTM, COLUMNS_LSTM = (LstmConfig(units=6, steps=steps) for steps in ('images', 'columns'))
 
 
 def decode(decoder, chunks):
@@ -58,14 +60,17 @@ def stamp_of(sample):
     return START_NS + sample * PERIOD_NS
 
 
-@pytest.mark.parametrize('channels', [1, CHANNELS])
+@pytest.mark.parametrize(
+    ('channels', 'model'),
+    [(1, None), (CHANNELS, None), (CHANNELS, LSTM), (CHANNELS, COLUMNS_LSTM)],
+)
 @settings(deadline=None, max_examples=25)
 @given(
     sizes=st.lists(st.integers(1, 70), max_size=40),
     output_rate=st.sampled_from([0.0, 20.0, 50.0, 70.0, 100.0]),
 )
-def test_any_chunking_gives_the_same_estimates(channels, sizes, output_rate):
-    checkpoint = make_checkpoint(channels=channels)
+def test_any_chunking_gives_the_same_estimates(channels, model, sizes, output_rate):
+    checkpoint = make_checkpoint(channels=channels, model=model)
     emg = make_emg(205, channels)
     whole = decode(Decoder(checkpoint, output_rate=output_rate), cut(emg, []))
     parts = decode(Decoder(checkpoint, output_rate=output_rate), cut(emg, sizes))
@@ -76,10 +81,11 @@ def test_any_chunking_gives_the_same_estimates(channels, sizes, output_rate):
     assert_same(parts, whole)
 
 
+@pytest.mark.parametrize('model', [None, LSTM, COLUMNS_LSTM])
 @pytest.mark.parametrize('streams', [1, 2, 3, 5, 10])
-def test_each_stream_is_a_decoder_of_its_own_fed_with_shifted_samples(streams):
+def test_each_stream_is_a_decoder_of_its_own_fed_with_shifted_samples(streams, model):
     # An RMS over one sample: it has no past that a later start would lack.
-    checkpoint = make_checkpoint(rms_window=0, planes=(4, 4))
+    checkpoint = make_checkpoint(rms_window=0, planes=(4, 4), model=model)
     emg = make_emg(150)
     together = decode(Decoder(checkpoint, output_rate=10.0 * streams), cut(emg, []))
     for stream in range(streams):

@@ -14,13 +14,9 @@
 
 """The network against its equations written out gate by gate."""
 
-from leconvmn_ros.le_convmn import (
-    ConvLstmCell,
-    LeConvMn,
-    LeConvMnConfig,
-    MOST_STATE_VALUES,
-    parameter_count,
-)
+from leconvmn_ros import le_convmn
+from leconvmn_ros.le_convmn import ConvLstmCell, LeConvMn, LeConvMnConfig
+from leconvmn_ros.model import MOST_STATE_VALUES, parameter_count
 import numpy as np
 from pydantic import ValidationError
 import pytest
@@ -30,9 +26,10 @@ import torch
 CHANNELS, LENGTH = 3, 5
 
 
-def make_model(planes=(4, 3, 2), seed=0, **options):
+def make_model(planes=(4, 3), joints=2, seed=0, **options):
     torch.manual_seed(seed)
-    return LeConvMn(LeConvMnConfig(planes=planes, **options), CHANNELS, LENGTH).eval()
+    config = LeConvMnConfig(planes=planes, **options)
+    return LeConvMn(config, (CHANNELS, LENGTH), joints).eval()
 
 
 def make_images(steps, seed=0):
@@ -45,23 +42,24 @@ def run(model, images, state=None):
     outputs = []
     with torch.no_grad():
         for image in images:
-            output, state = model(image, state)
-            outputs.append(output)
+            output, state = model(image[None], state)
+            outputs.append(output[0])
     return torch.stack(outputs), state
 
 
 def test_paper_size_has_the_papers_parameters():
-    model = LeConvMn(LeConvMnConfig(planes=(64, 32, 10)), channels=12, length=200)
+    model = LeConvMn(LeConvMnConfig(), (12, 200), joints=10)
     assert parameter_count(model) == 278_297
-    assert LeConvMnConfig().planes == (64, 32, 10)
+    assert LeConvMnConfig().planes == (64, 32)
     assert LeConvMnConfig().kernel == 3
 
 
 def test_shapes():
     model = make_model()
     state = model.initial_state(batch=6)
-    output, state = model(torch.zeros(6, CHANNELS, LENGTH), state)
-    assert output.shape == (6, 2)
+    output, state = model(torch.zeros(7, 6, CHANNELS, LENGTH), state)
+    assert output.shape == (7, 6, 2)
+    assert model.image_size == (CHANNELS, LENGTH)
     assert [tuple(part.shape) for layer in state for part in layer] == [
         (6, planes, CHANNELS, LENGTH) for planes in (4, 4, 3, 3, 2, 2)
     ]
@@ -92,9 +90,11 @@ def test_cell_is_shi_et_al_without_peepholes(kernel):
     x = random.normal(size=(inputs, CHANNELS, LENGTH))
     h, c = random.normal(size=(2, planes, CHANNELS, LENGTH))
     with torch.no_grad():
-        new_h, new_c = cell(
-            torch.from_numpy(x)[None], (torch.from_numpy(h)[None], torch.from_numpy(c)[None])
+        hidden, (new_h, new_c) = cell(
+            torch.from_numpy(x)[None, None],
+            (torch.from_numpy(h)[None], torch.from_numpy(c)[None]),
         )
+    assert torch.equal(hidden[0], new_h)
     weight, bias = (p.detach().numpy() for p in (cell.gates.weight, cell.gates.bias))
     i, f, o, g = (
         convolved(np.concatenate((x, h)), weight[gate], bias[gate])
@@ -117,7 +117,7 @@ def test_forget_bias_is_added_to_the_forget_gates_alone():
         np.delete(biases[0], range(4, 8)), np.delete(biases[1], range(4, 8))
     )
     # And by default all of them start near 1.
-    model = make_model(planes=(8, 8))
+    model = make_model(planes=(8, 8), joints=8)
     for layer in model.layers:
         assert layer.gates.bias[8:16].detach().numpy() == pytest.approx(1, abs=0.5)
 
@@ -130,7 +130,7 @@ def test_layers_are_stacked_and_the_head_is_one_map_for_all_planes():
     for image, output in zip(images, outputs, strict=True):
         x = image[:, None]
         for number, layer in enumerate(model.layers):
-            by_hand[number] = layer(x, by_hand[number])
+            _, by_hand[number] = layer(x[None], by_hand[number])
             x = by_hand[number][0]
         for joint in range(2):
             flat = x[0, joint].reshape(-1)  # channel by channel
@@ -141,7 +141,7 @@ def test_layers_are_stacked_and_the_head_is_one_map_for_all_planes():
 
 
 def test_permuting_the_last_planes_permutes_the_joints():
-    model, permuted = make_model(planes=(4, 3)), make_model(planes=(4, 3))
+    model, permuted = (make_model(planes=(4,), joints=3) for _ in range(2))
     order = torch.tensor([2, 0, 1])
     rows = torch.cat([gate * 3 + order for gate in range(4)])
     last = permuted.layers[-1].gates
@@ -214,24 +214,42 @@ def test_dropout_is_for_training_alone():
 
 
 def test_too_large_a_state_is_refused_before_memory_is_taken():
-    config = LeConvMnConfig(planes=(512,) * 8)
+    config = LeConvMnConfig(planes=(512,) * 7)
     with pytest.raises(ValueError, match=f'need .* values; allowed are {MOST_STATE_VALUES}'):
-        LeConvMn(config, channels=256, length=200_000)
-    one = LeConvMnConfig(planes=(1,))
+        LeConvMn(config, (256, 200_000), joints=10)
+    one = LeConvMnConfig(planes=())
     with torch.device('meta'):
-        LeConvMn(one, channels=2, length=MOST_STATE_VALUES // 4)
-        with pytest.raises(ValueError, match='allowed are'):
-            LeConvMn(one, channels=2, length=MOST_STATE_VALUES // 4 + 1)
+        LeConvMn(one, (2, MOST_STATE_VALUES // 4), joints=1)
+        for image_size, joints in (
+            ((2, MOST_STATE_VALUES // 4 + 1), 1),
+            # Each joint has a plane.
+            ((2, MOST_STATE_VALUES // 8), 3),
+        ):
+            with pytest.raises(ValueError, match='allowed are'):
+                LeConvMn(one, image_size, joints)
+
+
+def test_a_kernel_must_not_reach_around_the_ring():
+    make_model(padding='ring', kernel=7)
+    make_model(padding='zero', kernel=9)
+    with pytest.raises(ValueError, match='kernel 9 is too large for a ring of 3'):
+        make_model(padding='ring', kernel=9)
+
+
+def test_there_may_be_no_layer_but_the_last():
+    model = make_model(planes=())
+    outputs, state = run(model, make_images(3))
+    assert outputs.shape == (3, 1, 2)
+    assert len(state) == 1
 
 
 @pytest.mark.parametrize(
     'wrong',
     [
-        {'planes': ()},
         {'planes': (0, 10)},
         {'planes': (-1, 10)},
         {'planes': (513, 10)},
-        {'planes': (1,) * 9},
+        {'planes': (1,) * 8},
         {'kernel': 2},
         {'kernel': 0},
         {'kernel': 17},
@@ -247,3 +265,123 @@ def test_too_large_a_state_is_refused_before_memory_is_taken():
 def test_impossible_architectures_are_refused(wrong):
     with pytest.raises(ValidationError):
         LeConvMnConfig(**wrong)
+
+
+def random_gates(planes=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (3, planes, CHANNELS, LENGTH)
+    gates, c = (
+        torch.randn(3, n * planes, CHANNELS, LENGTH, generator=generator, dtype=torch.float64)
+        for n in (4, 1)
+    )
+    assert c.shape == shape
+    return 2 * gates, 2 * c
+
+
+def advanced_plainly(gates, c):
+    """Return h and c after a step, by the equations; their derivative is autograd's own."""
+    i, f, o, g = gates.chunk(4, dim=1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def test_derivative_of_the_gates_is_that_of_the_equations():
+    gates, c = (part.requires_grad_() for part in random_gates())
+    found = le_convmn._LearningGates.apply(gates, c)
+    expected = advanced_plainly(gates, c)
+    torch.testing.assert_close(found, expected)
+    # Of h alone, of c alone, and of both.
+    for weights in ((1, 0), (0, 1), (0.3, -2)):
+        gradients = [
+            torch.autograd.grad(
+                sum(w * part.square().sum() for w, part in zip(weights, parts, strict=True)),
+                (gates, c),
+                retain_graph=True,
+            )
+            for parts in (found, expected)
+        ]
+        torch.testing.assert_close(*gradients)
+        assert all(part.abs().max() > 0.1 for part in gradients[0])
+
+
+def test_derivative_of_the_gates_is_that_of_finite_differences():
+    generator = torch.Generator().manual_seed(0)
+    gates, c = (
+        torch.randn(2, n, 2, 2, generator=generator, dtype=torch.float64).requires_grad_()
+        for n in (8, 2)
+    )
+    assert torch.autograd.gradcheck(le_convmn._LearningGates.apply, (gates, c))
+    # The state at the start asks for no derivative.
+    assert torch.autograd.gradcheck(le_convmn._LearningGates.apply, (gates, c.detach()))
+
+
+def test_learning_and_running_give_the_same():
+    gates, c = random_gates()
+    with torch.no_grad():
+        running = le_convmn._advance(gates.requires_grad_(), c)
+    learning = le_convmn._advance(gates, c)
+    assert all(part.grad_fn is None for part in running)
+    assert all(part.grad_fn is not None for part in learning)
+    torch.testing.assert_close(running, tuple(part.detach() for part in learning))
+    model, images = make_model(), make_images(4)
+    outputs, _ = model(images, model.initial_state())
+    assert outputs.requires_grad
+    torch.testing.assert_close(outputs.detach(), run(model, images)[0])
+
+
+@pytest.mark.parametrize('options', [{}, {'padding': 'ring'}, {'head': 'per_joint'}])
+def test_gradients_of_several_steps_are_those_of_autograd(monkeypatch, options):
+    model = make_model(**options).double()
+    images = make_images(4).double()
+    fresh = torch.tensor([[False], [False], [True], [False]])
+
+    def gradients():
+        outputs, _ = model(images, model.initial_state(), fresh)
+        return torch.autograd.grad(outputs.square().sum(), list(model.parameters()))
+
+    written_out = gradients()
+    monkeypatch.setattr(le_convmn, '_advance', advanced_plainly)
+    torch.testing.assert_close(written_out, gradients())
+    assert all(gradient.abs().max() > 0 for gradient in written_out)
+
+
+@pytest.mark.parametrize('options', [{}, {'padding': 'ring'}, {'head': 'per_joint'}])
+def test_several_steps_at_once_are_step_by_step(options):
+    model = make_model(**options)
+    one, other = make_images(5, seed=1), make_images(5, seed=2)
+    images = torch.cat((one, other), dim=1)
+    expected, expected_state = run(model, images)
+    with torch.no_grad():
+        outputs, state = model(images, model.initial_state(2))
+        first, between = model(images[:2], model.initial_state(2))
+        second, end = model(images[2:], between)
+    torch.testing.assert_close(outputs, expected)
+    torch.testing.assert_close(state, expected_state)
+    torch.testing.assert_close(torch.cat((first, second)), expected)
+    torch.testing.assert_close(end, expected_state)
+
+
+def test_the_state_is_forgotten_exactly_where_it_is_fresh():
+    model = make_model()
+    images = torch.cat((make_images(4, seed=1), make_images(4, seed=2)), dim=1)
+    _, before = run(model, make_images(2).expand(-1, 2, -1, -1))
+    fresh = torch.zeros(4, 2, dtype=torch.bool)
+    fresh[2, 0] = fresh[0, 1] = True
+    with torch.no_grad():
+        outputs, state = model(images, before, fresh)
+    going_on, end = run(model, images, before)
+    torch.testing.assert_close(outputs[:2, 0], going_on[:2, 0])
+    again, state_of_again = run(model, images[2:])
+    torch.testing.assert_close(outputs[2:, 0], again[:, 0])
+    from_start, state_of_start = run(model, images)
+    torch.testing.assert_close(outputs[:, 1], from_start[:, 1])
+    for found, one, other in zip(state, state_of_again, state_of_start, strict=True):
+        for part, of_one, of_other in zip(found, one, other, strict=True):
+            torch.testing.assert_close(part, torch.stack((of_one[0], of_other[1])))
+    assert (outputs[2:, 0] - going_on[2:, 0]).abs().max() > 1e-4
+    assert (outputs[:, 1] - going_on[:, 1]).abs().max() > 1e-4
+    # Nowhere fresh is as if it were not said.
+    with torch.no_grad():
+        silent, same = model(images, before, torch.zeros_like(fresh))
+    torch.testing.assert_close(silent, going_on)
+    torch.testing.assert_close(same, end)

@@ -15,7 +15,7 @@
 """Progress bars."""
 
 from leconvmn_ros import progress
-from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.progress import progress_bar, say_duration
 import pytest
 
 
@@ -40,3 +40,14 @@ def test_a_failure_does_not_look_done(capsys, monkeypatch):
         fail()
     assert '25 %' in capsys.readouterr().err
     assert progress.CONSOLE.stderr
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'text'),
+    [(0.01, '1 s'), (1.4, '1 s'), (75, '75 s'), (100, '2 min'), (3610, '60 min')],
+)
+def test_duration_is_said_on_stderr(capsys, seconds, text):
+    say_duration(seconds)
+    output = capsys.readouterr()
+    assert output.out == ''
+    assert output.err == f'this will take about {text}\n'

@@ -15,28 +15,37 @@
 """Training of a tiny network on a tiny subject whose angles follow the loudness of its EMG."""
 
 from dataclasses import replace
-from math import inf, nan
+from itertools import product
 
 from builders import emg_of, HOLD_OUT, JOINTS, make_recording, PERIOD_NS, START_NS, with_emg
-from leconvmn_ros import training
+from leconvmn_ros import recurrent_fit, training
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import compare, decode_recording
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
+from leconvmn_ros.le_convmn import LeConvMnConfig
+from leconvmn_ros.lstm import LstmConfig
+from leconvmn_ros.models import build_model
+from leconvmn_ros.presets import TrainingSettings
 from leconvmn_ros.protocol import BlockHoldOut, default_hold_out, RepetitionHoldOut, Role
 from leconvmn_ros.recording import JointTrack
-from leconvmn_ros.signal_path import SignalPathConfig
-from leconvmn_ros.training import PRESETS, train, TrainingSettings
-from leconvmn_ros.training_data import arrange_lanes
+from leconvmn_ros.recurrent_fit import fit_recurrent, RecurrentFit
+from leconvmn_ros.training import train
+from leconvmn_ros.training_data import gather
 import numpy as np
-from pydantic import ValidationError
 import pytest
 import torch
 
 torch.set_num_threads(1)
-TINY = TrainingSettings(planes=(3,), epochs=2, lanes=2)
+TINY = TrainingSettings(
+    model=LeConvMnConfig(planes=(3,)), fit=RecurrentFit(epochs=2, lanes=2), threads=1
+)
+KINDS = {
+    'le_convmn': TINY,
+    'lstm over images': TINY.changed(model=LstmConfig(units=5)),
+    'lstm over columns': TINY.changed(model=LstmConfig(units=5, steps='columns')),
+}
 
 
 def weights_of(checkpoint):
@@ -62,7 +71,11 @@ def learnt():
     """Return a recording, the decoder that learnt it, and how the epochs went."""
     recording = make_recording(repetitions=8, repetition_length=400)
     reports = []
-    settings = TrainingSettings(planes=(6,), epochs=25, lanes=4, learning_rate=1e-2)
+    settings = TrainingSettings(
+        model=LeConvMnConfig(planes=(6,)),
+        fit=RecurrentFit(epochs=25, lanes=4, learning_rate=1e-2),
+        threads=1,
+    )
     checkpoint = train([recording], settings, hold_out=HOLD_OUT, on_epoch=reports.append)
     return recording, checkpoint, reports
 
@@ -93,69 +106,58 @@ def test_the_epoch_is_that_of_the_lowest_validation_loss(learnt):
         assert report.best_epoch == int(np.argmin(losses[:epoch])) + 1
 
 
-@pytest.mark.parametrize('losses', [[5, 3, 4], [1, 1, 1], [nan, 2, nan], [inf, 7, 6]])
-def test_the_weights_are_those_of_that_epoch(monkeypatch, losses):
-    seen = []
-
-    def validate(model, _):
-        seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        return float(losses[len(seen) - 1])
-
-    monkeypatch.setattr(training, '_validate', validate)
-    settings = TINY.model_copy(update={'epochs': 3})
-    checkpoint = train([make_recording()], settings, hold_out=HOLD_OUT)
-    best = int(np.nanargmin(losses))
-    assert checkpoint.description.training.best_epoch == best + 1
-    for name, tensor in seen[best].items():
-        assert torch.equal(checkpoint.weights[name], tensor)
-    assert not torch.equal(seen[0]['head.weight'], seen[2]['head.weight'])
-
-
-def test_divergence_is_told(monkeypatch):
-    monkeypatch.setattr(training, '_validate', lambda *_: nan)
-    with pytest.raises(RecordingError, match=r'diverged: .* learning rate 0.003'):
-        train([make_recording()], TINY, hold_out=HOLD_OUT)
-
-
-def test_each_segment_of_a_lane_starts_without_memory():
-    path = SignalPathConfig(channels=2, sampling_rate=100)
-    random = np.random.default_rng(0)
-    features = [random.normal(size=(n, 2)).astype(np.float32) for n in (30, 50)]
-    targets = [feature[:, :1] for feature in features]
-    torch.manual_seed(0)
-    model = LeConvMn(LeConvMnConfig(planes=(4, 1)), 2, 10)
-
-    def loss(numbers):
-        chosen = ([features[n] for n in numbers], [targets[n] for n in numbers])
-        return training._validate(model, arrange_lanes(*chosen, path, lanes=1))
-
-    # Three images and five.
-    assert loss([0, 1]) == pytest.approx((3 * loss([0]) + 5 * loss([1])) / 8, rel=1e-6)
-
-
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
     recording = make_recording()
-    settings = TINY.model_copy(update={'dropout': 0.2, 'noise': 0.1})
+    settings = TINY.changed('model', dropout=0.2).changed('fit', noise=0.1)
     one, same = (train([recording], settings, hold_out=HOLD_OUT) for _ in range(2))
-    other = train([recording], settings.model_copy(update={'seed': 1}), hold_out=HOLD_OUT)
+    other = train([recording], settings.changed(seed=1), hold_out=HOLD_OUT)
     assert weights_of(one) == weights_of(same)
     assert weights_of(one) != weights_of(other)
+    # Whether it is told beforehand how long it takes makes no difference.
+    told = []
+    watched = train([recording], settings, hold_out=HOLD_OUT, on_start=told.append)
+    assert weights_of(watched) == weights_of(one)
+    assert len(told) == 1
 
 
-@pytest.mark.parametrize('hold_out', [HOLD_OUT, BlockHoldOut(validation=0.2, test=0.2)])
-def test_the_test_data_change_nothing_at_all(hold_out):
+def test_before_the_start_it_is_told_how_long_both_passes_take(monkeypatch):
+    order = []
+    monkeypatch.setattr(training, 'expected_seconds', lambda *_: 30.0)
+    for second_pass in (False, True):
+        train(
+            [make_recording()],
+            TINY.changed(second_pass=second_pass),
+            hold_out=HOLD_OUT,
+            on_start=order.append,
+            on_epoch=lambda report: order.append(report.epoch),
+        )
+    assert order[:3] == [30.0, 1, 2]
+    assert order[3:6] == [60.0, 1, 2]
+    assert order.count(60.0) == 1
+
+
+@pytest.mark.parametrize(
+    ('settings', 'hold_out', 'second_pass'),
+    [
+        *product(KINDS, [HOLD_OUT, BlockHoldOut(validation=0.2, test=0.2)], [True]),
+        ('le_convmn', HOLD_OUT, False),
+    ],
+)
+def test_the_test_data_change_nothing_at_all(settings, hold_out, second_pass):
     recording = make_recording()
+    settings = KINDS[settings].changed(second_pass=second_pass)
     reports = {False: [], True: []}
     one, other = (
         train(
             [changed_where(recording, Role.TEST, hold_out) if changed else recording],
-            TINY,
+            settings,
             hold_out=hold_out,
             on_epoch=reports[changed].append,
         )
         for changed in (False, True)
     )
-    assert reports[False] == reports[True]
+    assert repr(reports[False]) == repr(reports[True])
+    assert {report.second_pass for report in reports[True]} == {False, second_pass}
     assert weights_of(one) == weights_of(other)
     without_time = [
         checkpoint.description.model_dump(exclude={'training': {'seconds'}})
@@ -164,12 +166,73 @@ def test_the_test_data_change_nothing_at_all(hold_out):
     assert without_time[0] == without_time[1]
 
 
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_second_pass_learns_the_validation_part_too(kind):
+    # Of noise alone: the best epoch is not simply the last.
+    recording = changed_where(make_recording(), Role.VALIDATION)
+    settings = KINDS[kind].changed('fit', epochs=4)
+    reports = []
+    first = train([recording], settings, hold_out=HOLD_OUT)
+    second = train(
+        [recording],
+        settings.changed(second_pass=True),
+        hold_out=HOLD_OUT,
+        on_epoch=reports.append,
+    )
+    # How it scored is told of the pass that had not seen the validation part.
+    one, other = (checkpoint.description.training for checkpoint in (first, second))
+    assert one.validation == other.validation
+    assert (one.best_epoch, one.epochs) == (other.best_epoch, other.epochs)
+    best = other.best_epoch
+    passes = [(report.second_pass, report.epoch) for report in reports]
+    assert passes == [
+        *((False, epoch) for epoch in range(1, 5)),
+        *((True, epoch) for epoch in range(1, best + 1)),
+    ]
+    # Everything that is kept is of training and validation data.
+    data = gather([recording], settings.exposure, HOLD_OUT, learn_validation=True)
+    assert second.description.statistics == data.statistics
+    assert second.description.joints == data.joints
+    assert [joint.upper for joint in data.joints] == [5] * len(JOINTS)
+    assert all(joint.upper < 2 for joint in first.description.joints)
+    torch.manual_seed(settings.seed)
+    model = build_model(settings.model, data.signal_path.image_size, len(JOINTS))
+    fit = fit_recurrent(model, data, settings.fit, seed=settings.seed, stop_after=best)
+    for name, tensor in fit.model.state_dict().items():
+        assert torch.equal(second.weights[name], tensor)
+    assert weights_of(first) != weights_of(second)
+
+
+@pytest.mark.parametrize('second_pass', [False, True])
+def test_validation_scores_are_those_of_the_first_model_on_that_part(monkeypatch, second_pass):
+    fits = []
+    monkeypatch.setattr(
+        training, 'fit_recurrent', lambda *a, **k: fits.append(fit_recurrent(*a, **k)) or fits[-1]
+    )
+    recording = make_recording()
+    settings = TINY.changed(second_pass=second_pass)
+    record = train([recording], settings, hold_out=HOLD_OUT).description.training
+    assert len(fits) == 1 + second_pass
+    data = gather([recording], settings.exposure, HOLD_OUT)
+    lanes = recurrent_fit.validation_lanes(data)
+    outputs = recurrent_fit.run_lanes(fits[0].model, lanes).numpy()[lanes.used]
+    targets = lanes.targets[lanes.used]
+    assert record.validation['loss'] == pytest.approx(np.square(outputs - targets).mean())
+    scale = np.degrees([joint.scale for joint in data.joints])
+    rmse = np.sqrt(np.square((outputs - targets) * scale).mean(axis=0)).mean()
+    assert record.validation['rmse'] == pytest.approx(rmse, rel=1e-4)
+    cc = [np.corrcoef(outputs[:, j], targets[:, j])[0, 1] for j in range(len(JOINTS))]
+    assert record.validation['cc'] == pytest.approx(np.mean(cc), abs=1e-4)
+
+
 def test_the_validation_data_do_nothing_but_pick_the_epoch(monkeypatch):
     recording = make_recording()
     losses = []
-    validate = training._validate
+    validate = recurrent_fit._validate
     monkeypatch.setattr(
-        training, '_validate', lambda *a: losses.append(validate(*a)) or float(len(losses) * -1)
+        recurrent_fit,
+        '_validate',
+        lambda *a: losses.append(validate(*a)) or float(len(losses) * -1),
     )
     one, other = (
         train([one], TINY, hold_out=HOLD_OUT)
@@ -201,11 +264,11 @@ def test_the_record_tells_what_was_done(learnt):
     assert record.recordings == (recording.name,)
     assert record.information == ({'subject': 'nobody'},)
     assert record.hold_out == HOLD_OUT
-    assert TrainingSettings(**record.settings).epochs == record.epochs == 25
+    assert TrainingSettings(**record.settings).fit.epochs == record.epochs == 25
     assert record.seconds > 0
     path = checkpoint.description.signal_path
     assert (path.channels, path.sampling_rate, path.exposure) == (3, 100, 0.1)
-    assert checkpoint.description.model.planes == (6, len(JOINTS))
+    assert checkpoint.description.model.planes == (6,)
 
 
 def test_the_result_can_be_saved_and_decodes_the_same(learnt, tmp_path):
@@ -281,28 +344,40 @@ def test_recordings_that_cannot_be_trained_on_are_one_clear_error():
             [make_recording(repetitions=1)],
             r'repetitions \[2, 3\] cannot be held out; the recordings have \[1\]',
         ),
-        ([make_recording(repetition_length=9)], 'whole image of 10 samples'),
+        ([make_recording(repetition_length=4)], 'whole image of 10 samples'),
     ):
         with pytest.raises(RecordingError, match=message):
             train(recordings, TINY, hold_out=HOLD_OUT)
 
 
 @pytest.mark.parametrize(
-    ('change', 'message'),
+    ('settings', 'message'),
     [
-        ({'exposure': 0.001}, r'3 channels at 100 Hz: exposure of 0.001 s .* so 0.02 s'),
-        ({'planes': (0,)}, 'no such network'),
-        ({'planes': (512,) * 7, 'exposure': 2.0}, 'allowed are|no such network'),
-        ({'planes': (1,) * 8}, 'no such network'),
+        (
+            TINY.changed('exposure', exposure=0.001),
+            r'3 channels at 100 Hz: exposure of 0\.001 s .* so 0\.02 s',
+        ),
+        (
+            TINY.changed('model', kernel=9, padding='ring'),
+            'kernel 9 is too large for a ring of 3',
+        ),
+        (
+            TINY.changed(model=LstmConfig(units=4096, layers=8)),
+            '8 layers of 4096 units over 30 features need .* allowed are',
+        ),
     ],
 )
-def test_settings_that_do_not_fit_the_recording_are_one_clear_error(change, message):
-    recording = make_recording(repetition_length=600)
-    if 'exposure' in change and change['exposure'] == 2:
-        emg = np.tile(emg_of(recording), (1, 80))
-        recording = with_emg(recording, emg)
+def test_settings_that_do_not_fit_the_recording_are_one_clear_error(settings, message):
     with pytest.raises(ConfigurationError, match=message):
-        train([recording], TINY.model_copy(update=change), hold_out=HOLD_OUT)
+        train([make_recording()], settings, hold_out=HOLD_OUT)
+
+
+def test_too_large_a_network_is_one_clear_error():
+    recording = make_recording(repetition_length=600)
+    wide = with_emg(recording, np.tile(emg_of(recording), (1, 80)))
+    settings = TINY.changed('model', planes=(512,) * 7).changed('exposure', exposure=2.0)
+    with pytest.raises(ConfigurationError, match=r'240 x 200 need .* allowed are'):
+        train([wide], settings, hold_out=HOLD_OUT)
 
 
 def test_unusable_device_is_one_clear_error():
@@ -310,28 +385,3 @@ def test_unusable_device_is_one_clear_error():
         train([make_recording()], TINY, hold_out=HOLD_OUT, device='abacus')
     # As the command line has it.
     train([make_recording()], TINY, hold_out=HOLD_OUT, device='auto')
-
-
-@pytest.mark.parametrize(
-    'wrong',
-    [{'epochs': 0}, {'learning_rate': 0}, {'learning_rate': nan}, {'seed': -1}, {'lanes': 0}],
-)
-def test_settings_have_ranges(wrong):
-    with pytest.raises(ValidationError):
-        TrainingSettings(**wrong)
-
-
-def test_presets():
-    assert PRESETS['paper'].planes == (64, 32)
-    assert {'small', 'paper'} <= PRESETS.keys()
-
-
-def test_learning_rate_rises_to_its_peak_and_falls_to_almost_nothing():
-    rates = [training._one_cycle(share, 2.0) for share in np.linspace(0, 1, 1001)]
-    peak = int(np.argmax(rates))
-    assert rates[peak] == pytest.approx(2, rel=1e-3)
-    assert peak == 150
-    assert (np.diff(rates[: peak + 1]) > 0).all()
-    assert (np.diff(rates[peak:]) <= 0).all()
-    assert 0 < rates[-1] < 1e-3 * rates[peak]
-    assert 0 < rates[0] < 0.1 * rates[peak]

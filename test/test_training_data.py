@@ -12,315 +12,153 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is trained on: nothing of what is held out, each image once, each angle in its place."""
+"""What a model learns from: led in, standardised by what is learnt, without the test part."""
 
 from dataclasses import replace
 
-from builders import (
-    emg_of,
-    evenly_cut,
-    HOLD_OUT,
-    JOINTS,
-    make_recording,
-    PERIOD_NS,
-    RATE,
-    START_NS,
-    with_emg,
-)
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.protocol import BlockHoldOut, Role
+from builders import emg_of, HOLD_OUT, JOINTS, make_recording, PERIOD_NS, START_NS, with_emg
+from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.protocol import BlockHoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.recording import JointTrack
-from leconvmn_ros.signal_path import FeatureStatistics, SignalPath, SignalPathConfig
-from leconvmn_ros.training_data import arrange_lanes, cut_segments, features_of
+from leconvmn_ros.signal_path import ExposureConfig, FeatureStatistics, SignalPath
+from leconvmn_ros.training_data import gather
 import numpy as np
 import pytest
 
-LENGTH = 200  # samples of one repetition
-PATH = SignalPathConfig(channels=3, sampling_rate=RATE)
+EXPOSURE = ExposureConfig()
 BLOCKS = BlockHoldOut(validation=0.2, test=0.2)
 
 
-def of_role(segments, role):
-    return [segment for segment in segments if segment.role is role]
-
-
-def assert_equal_segments(some, others):
-    assert len(some) == len(others) > 0
-    for one, other in zip(some, others, strict=True):
-        np.testing.assert_array_equal(one.samples, other.samples)
-        np.testing.assert_array_equal(one.angles, other.angles)
-
-
-def held_out_changed(recording, hold_out, roles):
-    """Return the recording with everything of these roles replaced: EMG and angles."""
+def changed_where(recording, role, hold_out=HOLD_OUT):
+    """Return the recording with other EMG and angles where it plays a role."""
     emg = emg_of(recording)
     stamps_ns = START_NS + PERIOD_NS * np.arange(len(emg))
-    labels, span_ns = recording.labels, recording.span_ns
-    emg[np.isin(hold_out.roles(stamps_ns, labels, span_ns), roles)] = 0.7
+    emg[hold_out.roles(stamps_ns, recording.labels, recording.span_ns) == role] = 0.3
     track = recording.reference
     positions = track.positions.copy()
-    positions[np.isin(hold_out.roles(track.stamps_ns, labels, span_ns), roles)] = -9.0
-    changed = with_emg(recording, emg, len(recording.chunks[0].samples))
-    return replace(changed, reference=JointTrack(track.stamps_ns, track.names, positions))
+    of_track = hold_out.roles(track.stamps_ns, recording.labels, recording.span_ns)
+    positions[of_track == role] = 5
+    return replace(
+        with_emg(recording, emg), reference=JointTrack(track.stamps_ns, track.names, positions)
+    )
+
+
+def assert_same(one, other):
+    assert one.signal_path == other.signal_path
+    assert one.statistics == other.statistics
+    assert one.joints == other.joints
+    for some, others in ((one.training, other.training), (one.validation, other.validation)):
+        assert len(some) == len(others)
+        for stretch, same in zip(some, others, strict=True):
+            np.testing.assert_array_equal(stretch.features, same.features)
+            np.testing.assert_array_equal(stretch.targets, same.targets)
+            assert stretch.context == same.context
 
 
 @pytest.mark.parametrize('hold_out', [HOLD_OUT, BLOCKS])
-@pytest.mark.parametrize('repetition_length', [200, 199, 203, 37])
-def test_nothing_held_out_reaches_what_is_used_before(hold_out, repetition_length):
-    recording = make_recording(repetition_length=repetition_length, chunk=7)
-    segments = cut_segments(recording, JOINTS, hold_out)
-    for used, held_out in (
-        (Role.TRAINING, [Role.VALIDATION, Role.TEST]),
-        (Role.VALIDATION, [Role.TEST]),
-    ):
-        changed = held_out_changed(recording, hold_out, held_out)
-        others = of_role(cut_segments(changed, JOINTS, hold_out), used)
-        assert_equal_segments(of_role(segments, used), others)
-        # Features and statistics come from the segments alone.
-        features, others = (
-            np.concatenate(features_of(part, PATH, None))
-            for part in (of_role(segments, used), others)
+@pytest.mark.parametrize('learn_validation', [False, True])
+def test_nothing_of_the_test_part_is_in_it(hold_out, learn_validation):
+    recording = make_recording(repetition_length=201)
+    one, other = (
+        gather([each], EXPOSURE, hold_out, learn_validation=learn_validation)
+        for each in (recording, changed_where(recording, Role.TEST, hold_out))
+    )
+    assert_same(one, other)
+    assert one.training
+    assert bool(one.validation) != learn_validation
+
+
+def test_statistics_and_limits_are_of_what_is_learnt():
+    recording = make_recording()
+    # What leads into the validation part is training data, but the part itself changes nothing.
+    other = changed_where(recording, Role.VALIDATION)
+    one, same = (gather([each], EXPOSURE, HOLD_OUT) for each in (recording, other))
+    assert (one.statistics, one.joints) == (same.statistics, same.joints)
+    assert one.validation[0].features.max() < same.validation[0].features.max()
+    # Until it is learnt, too.
+    both = gather([other], EXPOSURE, HOLD_OUT, learn_validation=True)
+    assert both.validation == []
+    assert [joint.upper for joint in both.joints] == [5] * len(JOINTS)
+    assert all(joint.upper < 2 for joint in one.joints)
+    assert min(both.statistics.mean) > max(one.statistics.mean)
+
+
+@pytest.mark.parametrize('learn_validation', [False, True])
+def test_numbers_are_those_of_the_plain_formula(learn_validation):
+    recording = make_recording()
+    data = gather([recording], EXPOSURE, HOLD_OUT, learn_validation=learn_validation)
+    emg = emg_of(recording)
+    # Next to a border a sample has no angle: the reference measures every other one.
+    spans = [(0, 399), (600, 999)] if learn_validation else [(0, 199), (600, 999)]
+    features = [SignalPath(data.signal_path).push(emg[slice(*span)]) for span in spans]
+    angles = [recording.reference.positions[first // 2 : last // 2 + 1] for first, last in spans]
+    assert data.statistics == FeatureStatistics.of(np.concatenate(features))
+    seen = np.concatenate(angles)
+    assert [joint.name for joint in data.joints] == list(JOINTS)
+    for j, joint in enumerate(data.joints):
+        assert (joint.lower, joint.upper) == (seen[:, j].min(), seen[:, j].max())
+        assert joint.mean == pytest.approx(seen[:, j].mean(), abs=0.01)
+        assert joint.scale == pytest.approx(seen[:, j].std(), rel=0.01)
+    mean, scale = (np.array([getattr(j, key) for j in data.joints]) for key in ('mean', 'scale'))
+    assert len(data.training) == len(spans)
+    for stretch, feature, angle in zip(data.training, features, angles, strict=True):
+        assert stretch.context == 0
+        expected = (feature - data.statistics.mean) / np.array(data.statistics.scale)
+        np.testing.assert_allclose(stretch.features, expected, atol=1e-4)
+        np.testing.assert_allclose(stretch.targets[::2] * scale + mean, angle, atol=1e-6)
+
+
+def test_the_validation_part_is_led_in():
+    recording = make_recording()
+    data = gather([recording], EXPOSURE, HOLD_OUT)
+    (stretch,) = data.validation
+    assert stretch.context == 200
+    assert len(stretch.features) == len(stretch.targets) == 399
+    # The features never start afresh at the border.
+    expected = SignalPath(data.signal_path, data.statistics).push(emg_of(recording)[:399])
+    np.testing.assert_array_equal(stretch.features, expected)
+    mean, scale = (np.array([getattr(j, key) for j in data.joints]) for key in ('mean', 'scale'))
+    np.testing.assert_allclose(
+        stretch.targets[200::2] * scale + mean, recording.reference.positions[100:200], atol=1e-6
+    )
+    assert np.isfinite(stretch.targets).all()
+
+
+def test_the_validation_part_is_never_led_in_by_test_data():
+    recording = make_recording()
+    hold_out = RepetitionHoldOut(validation=(3,), test=(2,))
+    (stretch,) = gather([recording], EXPOSURE, hold_out).validation
+    assert stretch.context == 0
+    assert len(stretch.features) == 199
+
+
+def test_each_recording_is_led_in_by_itself():
+    one, other = make_recording(seed=0), make_recording(seed=1)
+    data = gather([one, other], EXPOSURE, RepetitionHoldOut(validation=(1,), test=(3,)))
+    assert [stretch.context for stretch in data.validation] == [0, 0]
+    assert len(data.training) == 4
+
+
+@pytest.mark.parametrize('learn_validation', [False, True])
+def test_exposure_that_does_not_fit_is_one_clear_error(learn_validation):
+    with pytest.raises(ConfigurationError, match=r'3 channels at 100 Hz: exposure of 0\.001 s'):
+        gather(
+            [make_recording()],
+            ExposureConfig(exposure=0.001),
+            HOLD_OUT,
+            learn_validation=learn_validation,
         )
-        assert FeatureStatistics.of(features) == FeatureStatistics.of(others)
 
 
-@pytest.mark.parametrize('lost', [[40], [40, 42], [38, 40], [60]])
-def test_a_bridged_gap_carries_nothing_over_the_border(lost):
-    """A short gap is bridged with the samples before it, which may be of a held-out repetition."""
-    recording = make_recording(chunk=10)
-    changed = held_out_changed(recording, HOLD_OUT, [Role.VALIDATION, Role.TEST])
-
-    def lossy(one):
-        kept = [chunk for number, chunk in enumerate(one.chunks) if number not in lost]
-        return replace(one, chunks=kept)
-
-    segments, others = (
-        of_role(cut_segments(lossy(one), JOINTS, HOLD_OUT), Role.TRAINING)
-        for one in (recording, changed)
-    )
-    assert_equal_segments(segments, others)
-
-
-def test_every_sample_has_its_role_and_its_angle():
-    recording = make_recording()
-    emg = emg_of(recording)
-    segments = cut_segments(recording, JOINTS, HOLD_OUT)
-    assert [segment.role for segment in segments] == [0, 1, 2, 0]
-    first = 0
-    for segment, repetitions in zip(segments, (1, 1, 1, 2), strict=True):
-        length = len(segment.samples)
-        # The reference measures every other sample; no angle lies between the last one of a role
-        # and its end.
-        assert length == repetitions * LENGTH - 1
-        np.testing.assert_array_equal(segment.samples, emg[first : first + length])
-        np.testing.assert_array_equal(
-            segment.angles[::2],
-            recording.reference.positions[first // 2 : (first + length + 1) // 2],
-        )
-        middle = (segment.angles[:-2:2] + segment.angles[2::2]) / 2
-        np.testing.assert_allclose(segment.angles[1::2], middle, atol=1e-12)
-        first += repetitions * LENGTH
-
-
-def test_joints_are_taken_by_name():
+def test_without_validation_data_there_is_no_first_pass():
     recording = make_recording()
     track = recording.reference
-    order = [2, 0, 1]
-    shuffled = replace(
-        recording,
-        reference=JointTrack(
-            track.stamps_ns, tuple(JOINTS[j] for j in order), track.positions[:, order]
-        ),
+    unmeasured = JointTrack(
+        np.delete(track.stamps_ns, np.s_[100:200]),
+        track.names,
+        np.delete(track.positions, np.s_[100:200], axis=0),
     )
-    assert_equal_segments(
-        cut_segments(shuffled, JOINTS, HOLD_OUT), cut_segments(recording, JOINTS, HOLD_OUT)
-    )
-    one = cut_segments(recording, JOINTS[1:2], HOLD_OUT)
-    np.testing.assert_array_equal(
-        one[0].angles[:, 0], cut_segments(recording, JOINTS, HOLD_OUT)[0].angles[:, 1]
-    )
-    with pytest.raises(RecordingError, match='has no joint elbow'):
-        cut_segments(recording, ['elbow'], HOLD_OUT)
-
-
-def test_a_long_gap_in_the_emg_ends_a_segment():
-    recording = make_recording()
-    lossy = replace(recording, chunks=recording.chunks[:5] + recording.chunks[17:])
-    segments = cut_segments(lossy, JOINTS, HOLD_OUT)
-    assert [segment.role for segment in segments] == [0, 0, 1, 2, 0]
-    emg = emg_of(recording)
-    np.testing.assert_array_equal(segments[0].samples, emg[:50])
-    np.testing.assert_array_equal(segments[1].samples, emg[170:199])
-    np.testing.assert_array_equal(segments[1].angles[0], recording.reference.positions[85])
-
-
-@pytest.mark.parametrize('value', [np.nan, np.inf])
-def test_emg_that_is_not_finite_is_never_trained_on(value):
-    recording = make_recording()
-    emg = emg_of(recording)
-    emg[55, 1] = value
-    emg[800:1000] = value
-    segments = cut_segments(with_emg(recording, emg), JOINTS, HOLD_OUT)
-    assert all(np.isfinite(segment.samples).all() for segment in segments)
-    assert len(of_role(segments, Role.TRAINING)[-1].samples) <= LENGTH
-    emg[...] = value
-    with pytest.raises(RecordingError, match=r"made up has no usable EMG: \{'not_finite': 100\}"):
-        cut_segments(with_emg(recording, emg), JOINTS, HOLD_OUT)
-
-
-def test_angles_that_are_not_finite_are_left_out():
-    recording = make_recording()
-    track = recording.reference
-    positions = track.positions.copy()
-    positions[20, 1] = np.nan
-    segments = cut_segments(
-        replace(recording, reference=JointTrack(track.stamps_ns, track.names, positions)),
-        JOINTS,
-        HOLD_OUT,
-    )
-    # Sample 40 is not known, and neither are those between it and its neighbours.
-    assert [len(segment.samples) for segment in segments[:2]] == [39, LENGTH - 1 - 42]
-    assert all(np.isfinite(segment.angles).all() for segment in segments)
-
-
-def test_a_hole_in_the_reference_is_left_out():
-    recording = make_recording()
-    track = recording.reference
-    kept = np.r_[0:20, 60 : len(track.stamps_ns)]
-    segments = cut_segments(
-        replace(
-            recording,
-            reference=JointTrack(track.stamps_ns[kept], track.names, track.positions[kept]),
-        ),
-        JOINTS,
-        HOLD_OUT,
-    )
-    assert [len(segment.samples) for segment in segments[:2]] == [39, LENGTH - 1 - 120]
-
-
-def test_a_recording_without_what_is_needed_is_one_clear_error():
-    recording = make_recording()
-    later = recording.reference.stamps_ns + 10**12
-    shifted = JointTrack(later, JOINTS, recording.reference.positions)
-    for change, message in (
-        ({'chunks': []}, 'made up has no EMG'),
-        ({'reference': None}, 'made up has no reference angles'),
-        ({'labels': None}, 'no movement labels'),
-        ({'reference': shifted}, 'share no time'),
-    ):
-        with pytest.raises(RecordingError, match=message):
-            cut_segments(replace(recording, **change), JOINTS, HOLD_OUT)
-
-
-def numbered(lengths, channels=2):
-    """Return features and targets that tell which segment and sample they are of."""
-    features = [
-        (1000 * k + np.arange(n, dtype=np.float32))[:, None] + np.zeros(channels, np.float32)
-        for k, n in enumerate(lengths, start=1)
-    ]
-    return features, [feature[:, :1] for feature in features]
-
-
-def images_of(lanes):
-    """Return the used images, lane by lane: first and last sample, target, fresh."""
-    return [
-        [
-            (
-                int(lanes.images[step, lane, 0, 0]),
-                int(lanes.images[step, lane, 0, -1]),
-                int(lanes.targets[step, lane, 0]),
-                bool(lanes.fresh[step, lane]),
-            )
-            for step in range(len(lanes.images))
-            if lanes.used[step, lane]
-        ]
-        for lane in range(lanes.images.shape[1])
-    ]
-
-
-def test_images_and_targets_are_aligned():
-    features, targets = numbered([35])
-    lanes = arrange_lanes(features, targets, PATH, lanes=3)
-    assert images_of(lanes) == [
-        [(1000, 1009, 1009, True), (1010, 1019, 1019, False), (1020, 1029, 1029, False)]
-    ]
-    assert lanes.images.shape == (3, 1, 2, 10)
-    np.testing.assert_array_equal(lanes.images[1, 0, 1], np.arange(1010, 1020))
-
-
-def test_columns_are_those_of_the_live_images():
-    path = PATH.model_copy(update={'column_period': 0.02})
-    recording = make_recording()
-    feature = SignalPath(path, None).push(emg_of(recording))
-    lanes = arrange_lanes([feature], [feature], path, lanes=1)
-    assert lanes.images.shape[2:] == (3, 5)
-    np.testing.assert_array_equal(lanes.images[2, 0], feature[21:30:2].T)
-    np.testing.assert_array_equal(lanes.targets[2, 0], feature[29])
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    lengths=st.lists(st.integers(0, 90), min_size=1, max_size=9),
-    lanes=st.integers(1, 6),
-    seed=st.none() | st.integers(0, 99),
-)
-def test_lanes_hold_each_image_once_and_in_order(lengths, lanes, seed):
-    features, targets = numbered(lengths)
-    rng = None if seed is None else np.random.default_rng(seed)
-    if max(lengths) < 10:
-        with pytest.raises(RecordingError, match='whole image of 10 samples'):
-            arrange_lanes(features, targets, PATH, lanes, rng)
-        return
-    arranged = arrange_lanes(features, targets, PATH, lanes, rng)
-    images = images_of(arranged)
-    assert len(images) == min(lanes, sum(length >= 10 for length in lengths))
-    found = {}
-    for lane in images:
-        segment = None
-        for first, last, target, fresh in lane:
-            assert last == target == first + 9
-            assert fresh == (first // 1000 != segment)
-            segment = first // 1000
-            found.setdefault(segment, []).append(first % 1000)
-    for segment, length in enumerate(lengths, start=1):
-        firsts = found.get(segment, [])
-        if length < 10:
-            assert firsts == []
-            continue
-        phase = firsts[0]
-        assert phase == 0 if seed is None else 0 <= phase < 10
-        assert firsts == list(range(phase, length - 9, 10))
-    # Used images come first; what is behind them is filler.
-    assert (np.diff(arranged.used.astype(int), axis=0) <= 0).all()
-    assert arranged.used[:, np.argmax(arranged.used.sum(axis=0))].all()
-    assert not arranged.images[~arranged.used].any()
-    longest, shortest = max(map(len, images)), min(map(len, images))
-    assert longest - shortest <= max(lengths) // 10
-
-
-def test_augmentation_reaches_every_phase():
-    features, targets = numbered([95])
-    rng = np.random.default_rng(0)
-    firsts = {
-        images_of(arrange_lanes(features, targets, PATH, 1, rng))[0][0][0] for _ in range(200)
-    }
-    assert firsts == set(range(1000, 1010))
-
-
-def test_features_of_a_segment_start_afresh():
-    recording = make_recording()
-    segments = cut_segments(recording, JOINTS, HOLD_OUT)
-    statistics = FeatureStatistics(mean=(0.1, 0.2, 0.3), scale=(1, 2, 3))
-    last = features_of(segments, PATH, statistics)[-1]
-    alone = SignalPath(PATH, statistics).push(segments[-1].samples)
-    np.testing.assert_array_equal(last, alone)
-
-
-def test_recording_in_chunks_of_any_size_gives_the_same_segments():
-    recording = make_recording()
-    expected = cut_segments(recording, JOINTS, HOLD_OUT)
-    for size in (1, 33, 10_000):
-        rechunked = replace(recording, chunks=evenly_cut(emg_of(recording), size))
-        assert_equal_segments(cut_segments(rechunked, JOINTS, HOLD_OUT), expected)
+    lacking = replace(recording, reference=unmeasured)
+    with pytest.raises(RecordingError, match='2 stretches to train on and 0 to choose the epoch'):
+        gather([lacking], EXPOSURE, HOLD_OUT)
+    assert len(gather([lacking], EXPOSURE, HOLD_OUT, learn_validation=True).training) == 2
