@@ -17,7 +17,15 @@
 from dataclasses import replace
 from math import inf, nan
 
-from builders import emg_of, HOLD_OUT, JOINTS, make_recording, PERIOD_NS, START_NS, with_emg
+from builders import (
+    changed_where,
+    emg_of,
+    HOLD_OUT,
+    JOINTS,
+    make_recording,
+    weights_of,
+    with_emg,
+)
 from leconvmn_ros import training
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.decoder import Decoder
@@ -37,24 +45,6 @@ import torch
 
 torch.set_num_threads(1)
 TINY = TrainingSettings(planes=(3,), epochs=2, lanes=2)
-
-
-def weights_of(checkpoint):
-    return {name: tensor.numpy().tobytes() for name, tensor in checkpoint.weights.items()}
-
-
-def changed_where(recording, role, hold_out=HOLD_OUT):
-    """Return the recording with other EMG and angles where it plays a role."""
-    emg = emg_of(recording)
-    stamps_ns = START_NS + PERIOD_NS * np.arange(len(emg))
-    emg[hold_out.roles(stamps_ns, recording.labels, recording.span_ns) == role] = 0.3
-    track = recording.reference
-    positions = track.positions.copy()
-    of_track = hold_out.roles(track.stamps_ns, recording.labels, recording.span_ns)
-    positions[of_track == role] = 5
-    return replace(
-        with_emg(recording, emg), reference=JointTrack(track.stamps_ns, track.names, positions)
-    )
 
 
 @pytest.fixture(scope='module')
@@ -142,28 +132,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
     assert weights_of(one) != weights_of(other)
 
 
-@pytest.mark.parametrize('hold_out', [HOLD_OUT, BlockHoldOut(validation=0.2, test=0.2)])
-def test_the_test_data_change_nothing_at_all(hold_out):
-    recording = make_recording()
-    reports = {False: [], True: []}
-    one, other = (
-        train(
-            [changed_where(recording, Role.TEST, hold_out) if changed else recording],
-            TINY,
-            hold_out=hold_out,
-            on_epoch=reports[changed].append,
-        )
-        for changed in (False, True)
-    )
-    assert reports[False] == reports[True]
-    assert weights_of(one) == weights_of(other)
-    without_time = [
-        checkpoint.description.model_dump(exclude={'training': {'seconds'}})
-        for checkpoint in (one, other)
-    ]
-    assert without_time[0] == without_time[1]
-
-
 def test_the_validation_data_do_nothing_but_pick_the_epoch(monkeypatch):
     recording = make_recording()
     losses = []
@@ -173,7 +141,7 @@ def test_the_validation_data_do_nothing_but_pick_the_epoch(monkeypatch):
     )
     one, other = (
         train([one], TINY, hold_out=HOLD_OUT)
-        for one in (recording, changed_where(recording, Role.VALIDATION))
+        for one in (recording, changed_where(recording, Role.VALIDATION, HOLD_OUT))
     )
     assert weights_of(one) == weights_of(other)
     assert one.description.statistics == other.description.statistics
