@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from leconvmn_ros.alignment import AlignedAngles, angles_at
+from leconvmn_ros.alignment import AlignedAngles, angles_at, check_unit
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.intake import Intake
 from leconvmn_ros.protocol import HoldOut, Role
@@ -71,7 +71,7 @@ class Lanes:
     used: NDArray[np.bool_]
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """A gapless run of samples.
 
     Attributes:
@@ -92,9 +92,9 @@ class _RunParts(NamedTuple):
     stamps_ns: list[NDArray[np.int64]]
     bridged: list[int]
 
-    def joined(self) -> _Run:
+    def joined(self) -> Run:
         ends = np.cumsum([len(part) for part in self.samples]).tolist()
-        return _Run(
+        return Run(
             np.concatenate(self.samples),
             np.concatenate(self.stamps_ns),
             [range(ends[i] - len(self.samples[i]), ends[i]) for i in self.bridged],
@@ -110,7 +110,7 @@ def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) 
         hold_out: which part plays which role.
 
     Raises:
-        RecordingError: no EMG, no reference, or none at the same times.
+        RecordingError: no EMG, no reference, none at the same times, or angles in degrees.
     """
     if not recording.chunks:
         raise RecordingError(f'{recording.name} has no EMG')
@@ -120,7 +120,11 @@ def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) 
     segments = []
     labels, span_ns = recording.labels, recording.span_ns
     reference_roles = hold_out.roles(reference.stamps_ns, labels, span_ns)
-    for samples, stamps_ns, bridged in _runs(recording):
+    own = reference_roles == Role.TRAINING
+    check_unit(
+        JointTrack(reference.stamps_ns[own], reference.names, reference.positions[own]), names
+    )
+    for samples, stamps_ns, bridged in gapless_runs(recording):
         roles = hold_out.roles(stamps_ns, labels, span_ns)
         _drop_mixed(roles, bridged)
         angles, known = _angles(reference, reference_roles, names, stamps_ns, roles)
@@ -136,7 +140,7 @@ def cut_segments(recording: Recording, names: Sequence[str], hold_out: HoldOut) 
     return segments
 
 
-def _runs(recording: Recording) -> list[_Run]:
+def gapless_runs(recording: Recording) -> list[Run]:
     """Return gapless runs of samples, as the decoder's intake has them.
 
     Raises:
