@@ -15,6 +15,8 @@
 """Reference angles at other times: matched by stamp and by joint name, never by position."""
 
 from collections.abc import Sequence
+from math import pi
+import re
 from typing import NamedTuple
 
 from leconvmn_ros.errors import RecordingError
@@ -25,6 +27,8 @@ from numpy.typing import NDArray
 
 # Between reference angles further apart than this nothing is made up.
 LONGEST_GAP_NS = NANOSECONDS // 5
+# No finger joint turns once around (rad), while in degrees a finger that moves at all does.
+LARGEST_SPREAD = 2 * pi
 
 
 class AlignedAngles(NamedTuple):
@@ -43,14 +47,46 @@ def reference_joints(track: JointTrack) -> tuple[str, ...]:
     """Return which of the ten joints the reference measures, in the order of JOINT_NAMES.
 
     Raises:
-        RecordingError: none of them.
+        RecordingError: none of them, or one of them under a name like `right_hand/index_mcp`.
     """
     names = tuple(name for name in JOINT_NAMES if name in track.names)
     if not names:
         raise RecordingError(
             f'the reference has joints {list(track.names)}, none of {list(JOINT_NAMES)}'
         )
+    # Left out without a word, such a joint would be missing in the decoder.
+    alike = [
+        f'{other} (wanted: {name})'
+        for name in JOINT_NAMES
+        for other in track.names
+        if name not in names and re.fullmatch(rf'(.*[^a-z])?{name}', other.lower())
+    ]
+    if alike:
+        raise RecordingError(
+            f'the reference names joints in another way: {", ".join(alike)}; '
+            f'all its joints: {list(track.names)}'
+        )
     return names
+
+
+def check_unit(track: JointTrack, names: Sequence[str]) -> None:
+    """Refuse angles in degrees.
+
+    Looked at is the spread of all but the outermost 1 % of either side, so that single wrong
+    angles do not matter.
+
+    Raises:
+        RecordingError: the angles of a joint spread over more than a full turn in radians.
+    """
+    for name in names:
+        angles = track.positions[:, track.names.index(name)]
+        angles = angles[np.isfinite(angles)]
+        low, high = np.quantile(angles, (0.01, 0.99)) if len(angles) else (0.0, 0.0)
+        if high - low > LARGEST_SPREAD:
+            raise RecordingError(
+                f'the angles of {name} go from {low:.4g} to {high:.4g}, more than a full turn: '
+                'they must be in radians, these look like degrees'
+            )
 
 
 def angles_at(

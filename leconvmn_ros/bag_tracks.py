@@ -82,7 +82,8 @@ class ReferenceCollector:
         names, positions = message.name, message.position
         if len(names) != len(positions):
             raise MalformedMessageError(
-                f'JointState with {len(positions)} positions for {len(names)} joint names'
+                f'JointState with {len(positions)} positions for {len(names)} joint names; '
+                'one position (an angle) per name is needed'
             )
         if not self._names:
             self._names = _without_repetition(names)

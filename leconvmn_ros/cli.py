@@ -30,6 +30,7 @@ COMMANDS = {
     'demo': 'make a subject, train, then replay, decode and evaluate over ROS 2',
     'convert': 'turn Ninapro .mat files (DB1, DB2, DB5) into bags',
     'synthesize': 'make the bag of a synthetic subject',
+    'align': 'find how late the reference angles of a bag are against its EMG',
     'train': 'train a decoder on bags',
     'evaluate': 'decode bags without ROS and score what training held out',
     'benchmark': 'compare models over subjects, with a report',

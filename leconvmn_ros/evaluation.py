@@ -19,7 +19,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any, NamedTuple
 
-from leconvmn_ros.alignment import angles_at
+from leconvmn_ros.alignment import angles_at, check_unit
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.metrics import METRICS, score_table, ScoreTable
@@ -88,9 +88,10 @@ def compare(
         hold_out: keep only what this holds out for the test; None keeps everything.
 
     Raises:
-        RecordingError: nothing is left to compare.
+        RecordingError: nothing is left to compare, or the reference is in degrees.
     """
     truth, known = angles_at(reference, estimates.names, estimates.stamps_ns)
+    check_unit(reference, estimates.names)
     kept = known
     if hold_out is not None:
         kept = known & (hold_out.roles(estimates.stamps_ns, labels, span_ns) == Role.TEST)

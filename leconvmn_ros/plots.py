@@ -19,6 +19,7 @@ from pathlib import Path
 
 from leconvmn_ros.evaluation import Comparison
 from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.reference_lag import PLAUSIBLE_DELAY, ReferenceLag
 from leconvmn_ros.reports import write_bytes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -82,6 +83,32 @@ def draw_comparison(comparison: Comparison, title: str) -> bytes:
         fontsize=11,
         parse_math=False,
     )
+    return _png(figure)
+
+
+def plot_lag(lag: ReferenceLag, path: Path, title: str) -> None:
+    """Draw how well each lag fits, and which delays are usual, as a PNG.
+
+    Raises:
+        RecordingError: the place cannot be written.
+    """
+    figure = Figure(figsize=(7, 3.5), layout='constrained')
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    axis.axvspan(*PLAUSIBLE_DELAY, color='#eeeeee', label='usual with one clock')
+    axis.plot(lag.lags, lag.cc, color=TRUTH_COLOUR, linewidth=1.1)
+    axis.axvline(lag.delay, color=ESTIMATE_COLOUR, linewidth=1.1, label=f'{lag.delay:.3f} s')
+    axis.set_xlabel('lag of the reference behind the EMG (s)', fontsize=9)
+    axis.set_ylabel('CC, cross-validated', fontsize=9)
+    axis.tick_params(labelsize=8)
+    axis.spines[['top', 'right']].set_visible(False)
+    axis.legend(fontsize=8, frameon=False)
+    doubt = ' - not to be trusted' if lag.doubt else ''
+    axis.set_title(f'{title}{doubt}', fontsize=10, parse_math=False)
+    write_bytes(path, _png(figure))
+
+
+def _png(figure: Figure) -> bytes:
     image = BytesIO()
     figure.savefig(image, format='png', dpi=110)
     return image.getvalue()

@@ -14,8 +14,9 @@
 
 """Which part of a recording may be trained on, which picks the epoch, which is the test."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from leconvmn_ros.errors import RecordingError
@@ -23,6 +24,11 @@ from leconvmn_ros.recording import LabelTrack, Recording
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# 'repetitions' holds out whole repetitions where there are some, 'paper' the end of each movement.
+Protocol = Literal['repetitions', 'paper']
+# Start and end (ns); the end is not part of it.
+Interval = tuple[int, int]
 
 
 class Role(IntEnum):
@@ -61,11 +67,27 @@ class RepetitionHoldOut(BaseModel):
             )
         return self
 
+    def of(self, recordings: Sequence[Recording]) -> 'RepetitionHoldOut':
+        """Return the same; see `HoldOut`.
+
+        Raises:
+            RecordingError: no recording has a repetition that is to be held out: nothing would be
+                left to test on, without a word.
+        """
+        tracks = [recording.labels for recording in recordings if recording.labels is not None]
+        there = {int(number) for track in tracks for number in track.repetition if number > 0}
+        missing = sorted({*self.validation, *self.test} - there)
+        if tracks and missing:
+            raise RecordingError(
+                f'repetitions {missing} cannot be held out; the recordings have {sorted(there)}'
+            )
+        return self
+
     def roles(
         self,
         stamps_ns: NDArray[np.int64],
         labels: LabelTrack | None,
-        span_ns: tuple[int, int],  # noqa: ARG002 - one signature for every kind
+        span_ns: Interval,  # noqa: ARG002 - one signature for every kind
     ) -> NDArray[np.int64]:
         """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
         if labels is None:
@@ -87,7 +109,7 @@ class BlockHoldOut(BaseModel):
     kind: Literal['blocks'] = 'blocks'
     validation: float = Field(default=0.15, gt=0, lt=0.5, description='share of the duration')
     test: float = Field(default=0.25, gt=0, lt=0.5, description='share of the duration')
-    spans_ns: tuple[tuple[int, int], ...] = Field(
+    spans_ns: tuple[Interval, ...] = Field(
         default=(), description='start and end of each recording trained on; set by the training'
     )
 
@@ -103,7 +125,7 @@ class BlockHoldOut(BaseModel):
         self,
         stamps_ns: NDArray[np.int64],
         labels: LabelTrack | None,  # noqa: ARG002 - one signature for every kind
-        span_ns: tuple[int, int],
+        span_ns: Interval,
     ) -> NDArray[np.int64]:
         """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
         whole = not self.spans_ns or span_ns in self.spans_ns
@@ -119,10 +141,130 @@ class BlockHoldOut(BaseModel):
         return np.where(roles == -1, Role.TRAINING, roles)
 
 
-# Both have roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns),
-# given the labels of the recording and the start and end of its EMG. Raises
-# RecordingError if what it needs is missing.
-HoldOut = Annotated[RepetitionHoldOut | BlockHoldOut, Field(discriminator='kind')]
+class HeldOutParts(BaseModel):
+    """What is held out of one recording, in intervals of time; the rest is training data."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    span_ns: Interval = Field(description='start and end of the EMG')
+    validation_ns: tuple[Interval, ...] = Field(description='what picks the epoch')
+    test_ns: tuple[Interval, ...] = Field(description='what is only ever scored')
+
+    def roles(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the role at each of the times (ns), shape (times,)."""
+        roles = np.full(stamps_ns.shape, Role.TRAINING, dtype=np.int64)
+        for role, intervals in (
+            (Role.VALIDATION, self.validation_ns),
+            (Role.TEST, self.test_ns),
+        ):
+            for first, last in intervals:
+                roles[(stamps_ns >= first) & (stamps_ns < last)] = role
+        return roles
+
+
+class MovementHoldOut(BaseModel):
+    """The end of each movement's time is the test, the share before it picks the epoch.
+
+    The time of a movement is that of all its repetitions, each with the rest that follows it,
+    within the EMG of the recording; what comes before the first movement belongs to the training
+    data. Where movements come in any order, a movement's time is made of several stretches and
+    the shares are of their total.
+
+    The shares of the method paper (Guo et al., J. Neural Eng. 18 (2021) 026027) could not be
+    found. The code that its laboratory published with a later paper (Lin et al., IEEE Trans.
+    Neural Syst. Rehabil. Eng. 31 (2023) 87) cuts each movement, from its first onset to its last
+    end with the rests between, at 80 % of its time; the last fifth is the test. So is it here.
+    That code has no validation part, or takes it from that last fifth; here it is the tenth
+    before the test, so that 70 % are left to train on.
+
+    The test follows on what was trained on: less of a test than whole repetitions are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    kind: Literal['movements'] = 'movements'
+    validation: float = Field(
+        default=0.1, gt=0, lt=0.5, description="share of each movement's time"
+    )
+    test: float = Field(default=0.2, gt=0, lt=0.5, description="share of each movement's time")
+    recordings: tuple[HeldOutParts, ...] = Field(
+        default=(), description='what is held out of each recording; set by the training'
+    )
+
+    def of(self, recordings: Sequence[Recording]) -> 'MovementHoldOut':
+        """Return the same for just these recordings; see `HoldOut`.
+
+        What is scored later, live or from a part of the bag, then keeps the role that it had in
+        the training; what lies outside of these recordings has none and counts as training.
+
+        Raises:
+            RecordingError: a recording has no labels, or none of a movement.
+        """
+        parts = tuple(self._checked_parts(r.labels, r.span_ns, r.name) for r in recordings)
+        return self.model_copy(update={'recordings': parts})
+
+    def roles(
+        self, stamps_ns: NDArray[np.int64], labels: LabelTrack | None, span_ns: Interval
+    ) -> NDArray[np.int64]:
+        """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
+        known = self.recordings
+        if not known:
+            known = (self._checked_parts(labels, span_ns, 'the recording'),)
+        elif (whole := self._parts(labels, span_ns)) in known:
+            known = (whole,)  # not another one of the same times
+        roles = np.full(stamps_ns.shape, Role.TEST, dtype=np.int64)
+        outside = np.ones(stamps_ns.shape, dtype=np.bool_)
+        for parts in known:
+            first, last = parts.span_ns
+            inside = (stamps_ns >= first) & (stamps_ns <= last)
+            # Recordings that overlap in time: what one of them trained on is no test.
+            roles[inside] = np.minimum(roles, parts.roles(stamps_ns))[inside]
+            outside &= ~inside
+        return np.where(outside, Role.TRAINING, roles)
+
+    def _checked_parts(
+        self, labels: LabelTrack | None, span_ns: Interval, name: str
+    ) -> HeldOutParts:
+        parts = self._parts(labels, span_ns)
+        if not parts.test_ns:
+            raise RecordingError(
+                f'{name} has no movement labels, so no part of a movement can be held out'
+            )
+        return parts
+
+    def _parts(self, labels: LabelTrack | None, span_ns: Interval) -> HeldOutParts:
+        stretches = {} if labels is None else _movement_stretches(labels, span_ns)
+        validation: list[Interval] = []
+        test: list[Interval] = []
+        for own in stretches.values():
+            total = sum(last - first for first, last in own)
+            training_end, validation_end = (
+                round(total * (1 - share)) for share in (self.test + self.validation, self.test)
+            )
+            validation += _between(own, training_end, validation_end)
+            test += _between(own, validation_end, total)
+        return HeldOutParts(
+            span_ns=span_ns, validation_ns=tuple(sorted(validation)), test_ns=tuple(sorted(test))
+        )
+
+
+# Each kind has
+# roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns), given the
+# labels of the recording and the start and end of its EMG. Raises RecordingError if what it needs
+# is missing.
+# of(recordings): the same, fixed to the recordings that are trained on, so that a role does not
+# depend on how much of a recording is heard later. Raises RecordingError if nothing can be held
+# out of them.
+HoldOut = Annotated[
+    RepetitionHoldOut | BlockHoldOut | MovementHoldOut, Field(discriminator='kind')
+]
+
+
+def hold_out_named(
+    protocol: Protocol, recording: Recording
+) -> RepetitionHoldOut | BlockHoldOut | MovementHoldOut:
+    """Return what a protocol holds out of a recording."""
+    return MovementHoldOut() if protocol == 'paper' else default_hold_out(recording)
 
 
 def default_hold_out(recording: Recording) -> RepetitionHoldOut | BlockHoldOut:
@@ -159,3 +301,30 @@ def _at(
     index = np.searchsorted(labels.stamps_ns, stamps_ns, side='right') - 1
     # Index -1, before the first label, finds the 0 put at the end.
     return np.append(values, 0)[index]
+
+
+def _movement_stretches(labels: LabelTrack, span_ns: Interval) -> dict[int, list[Interval]]:
+    """Return when each movement and the rests after it are on, within the span, in time order."""
+    at = np.maximum.accumulate(np.where(labels.movement > 0, np.arange(len(labels.movement)), -1))
+    owner = np.where(at < 0, 0, labels.movement[at])
+    changes = np.flatnonzero(np.diff(owner, prepend=0)).tolist()
+    stamps = labels.stamps_ns
+    stretches: dict[int, list[Interval]] = {}
+    for place, after in pairwise([*changes, len(owner)]):
+        end_ns = int(stamps[after]) if after < len(stamps) else span_ns[1]
+        first, last = max(int(stamps[place]), span_ns[0]), min(end_ns, span_ns[1])
+        if first < last:
+            stretches.setdefault(int(owner[place]), []).append((first, last))
+    return stretches
+
+
+def _between(stretches: Iterable[Interval], start: int, end: int) -> list[Interval]:
+    """Return what of the stretches lies between two amounts of their accumulated time (ns)."""
+    cut = []
+    passed = 0
+    for first, last in stretches:
+        own = first + max(start - passed, 0), first + min(end - passed, last - first)
+        if own[0] < own[1]:
+            cut.append(own)
+        passed += last - first
+    return cut

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from leconvmn_ros.alignment import AlignedAngles, angles_at
+from leconvmn_ros.alignment import AlignedAngles, angles_at, check_unit
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.intake import Intake
 from leconvmn_ros.protocol import HoldOut, Role
@@ -54,7 +54,7 @@ class Segment:
     lead_in: NDArray[np.float32]
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """A gapless run of samples.
 
     Attributes:
@@ -75,9 +75,9 @@ class _RunParts(NamedTuple):
     stamps_ns: list[NDArray[np.int64]]
     bridged: list[int]
 
-    def joined(self) -> _Run:
+    def joined(self) -> Run:
         ends = np.cumsum([len(part) for part in self.samples]).tolist()
-        return _Run(
+        return Run(
             np.concatenate(self.samples),
             np.concatenate(self.stamps_ns),
             [range(ends[i] - len(self.samples[i]), ends[i]) for i in self.bridged],
@@ -100,7 +100,7 @@ def cut_segments(
         learn_validation: make the validation part training data.
 
     Raises:
-        RecordingError: no EMG, no reference, or none at the same times.
+        RecordingError: no EMG, no reference, none at the same times, or angles in degrees.
     """
     if not recording.chunks:
         raise RecordingError(f'{recording.name} has no EMG')
@@ -117,7 +117,11 @@ def cut_segments(
         return roles
 
     reference_roles = roles_at(reference.stamps_ns)
-    for samples, stamps_ns, bridged in _runs(recording):
+    own = reference_roles == Role.TRAINING
+    check_unit(
+        JointTrack(reference.stamps_ns[own], reference.names, reference.positions[own]), names
+    )
+    for samples, stamps_ns, bridged in gapless_runs(recording):
         roles = roles_at(stamps_ns)
         _drop_mixed(roles, bridged)
         angles, known = _angles(reference, reference_roles, names, stamps_ns, roles)
@@ -133,7 +137,7 @@ def cut_segments(
     return segments
 
 
-def _runs(recording: Recording) -> list[_Run]:
+def gapless_runs(recording: Recording) -> list[Run]:
     """Return gapless runs of samples, as the decoder's intake has them.
 
     Raises:

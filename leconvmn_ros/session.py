@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison
 from leconvmn_ros.protocol import HoldOut
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack
+from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 from leconvmn_ros.sample_count import SampleCount
 import numpy as np
 from numpy.typing import NDArray
@@ -86,9 +86,15 @@ class Session:
     messages say.
     """
 
-    def __init__(self, hold_out: HoldOut | None) -> None:
-        """Start; scores are of what `hold_out` keeps for the test, of everything if it is None."""
+    def __init__(self, hold_out: HoldOut | None, *, reference_lag: float = 0.0) -> None:
+        """Start.
+
+        Args:
+            hold_out: scores are of what it keeps for the test, of everything if it is None.
+            reference_lag: how late the stamps of the reference are (s).
+        """
         self._hold_out = hold_out
+        self._reference_lag_ns = round(reference_lag * NANOSECONDS)
         self._estimates, self._reference = _Track(), _Track()
         self._labels: dict[int, tuple[int, int]] = {}
         self._span_ns: tuple[int, int] | None = None
@@ -134,7 +140,7 @@ class Session:
         self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
     ) -> None:
         """Note a reference; one without the names of the first is refused."""
-        self._add(self._reference, stamp_ns, names, positions)
+        self._add(self._reference, stamp_ns - self._reference_lag_ns, names, positions)
 
     def add_label(self, stamp_ns: int, movement: int, repetition: int) -> None:
         """Note a movement label."""

@@ -225,10 +225,10 @@ class SpgpFit(BaseModel):
 
     kind: Literal['spgp'] = 'spgp'
     epochs: int = Field(
-        default=100, ge=1, le=10_000, description='steps; each looks at all training images'
+        default=60, ge=1, le=10_000, description='steps; each looks at all training images'
     )
     learning_rate: float = Field(
-        default=0.03,
+        default=0.05,
         gt=0,
         le=1,
         description='of Adam at the start; of logarithms, and of pseudo-inputs in length-scales',

@@ -33,7 +33,7 @@ from leconvmn_ros.metrics import METRICS, score_table
 from leconvmn_ros.model import Model
 from leconvmn_ros.models import build_model
 from leconvmn_ros.presets import TrainingSettings
-from leconvmn_ros.protocol import BlockHoldOut, default_hold_out, HoldOut
+from leconvmn_ros.protocol import default_hold_out, HoldOut
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recurrent_fit import (
     EpochReport,
@@ -88,9 +88,7 @@ def train(
     torch_device = find_device(device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    hold_out = hold_out or default_hold_out(recordings[0])
-    if isinstance(hold_out, BlockHoldOut):
-        hold_out = hold_out.of(recordings)
+    hold_out = (hold_out or default_hold_out(recordings[0])).of(recordings)
 
     known_joints = () if start is None else start.description.joints
 

@@ -25,7 +25,7 @@ from leconvmn_ros.checkpoint import JointOutput
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.intake import RATE_TOLERANCE
 from leconvmn_ros.lanes import Stretch
-from leconvmn_ros.protocol import HoldOut, RepetitionHoldOut, Role
+from leconvmn_ros.protocol import HoldOut, Role
 from leconvmn_ros.pydantic_errors import first_problem
 from leconvmn_ros.recording import EmgChunk, Recording
 from leconvmn_ros.segments import cut_segments, Segment
@@ -81,7 +81,6 @@ def gather(
         ConfigurationError: the exposure does not fit the recordings.
         RecordingError: the recordings cannot be trained on.
     """
-    _check_repetitions(recordings, hold_out)
     names = _common_joints(recordings)
     cut = [
         cut_segments(recording, names, hold_out, learn_validation=learn_validation)
@@ -116,19 +115,6 @@ def gather(
         [stretch(segment) for segment in training],
         [stretch(segment) for segment in validation],
     )
-
-
-def _check_repetitions(recordings: Sequence[Recording], hold_out: HoldOut) -> None:
-    """Refuse to hold out what is not there: nothing would be left to test on, without a word."""
-    if not isinstance(hold_out, RepetitionHoldOut):
-        return
-    tracks = [recording.labels for recording in recordings if recording.labels is not None]
-    there = {int(number) for track in tracks for number in track.repetition if number > 0}
-    missing = sorted({*hold_out.validation, *hold_out.test} - there)
-    if tracks and missing:
-        raise RecordingError(
-            f'repetitions {missing} cannot be held out; the recordings have {sorted(there)}'
-        )
 
 
 def _signal_path(first: EmgChunk, exposure: ExposureConfig) -> SignalPathConfig:

@@ -23,7 +23,7 @@ from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.models import build_model
-from leconvmn_ros.protocol import HoldOut, RepetitionHoldOut
+from leconvmn_ros.protocol import HoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.signal_path import FeatureStatistics, SignalPathConfig
 import numpy as np
@@ -145,3 +145,23 @@ def with_emg(recording: Recording, emg: np.ndarray, chunk: int = 10) -> Recordin
 
 def emg_of(recording: Recording) -> np.ndarray:
     return np.concatenate([chunk.samples for chunk in recording.chunks])
+
+
+def changed_where(recording: Recording, role: Role, hold_out: HoldOut) -> Recording:
+    """Return the recording with other EMG and other angles where it plays a role."""
+    emg = emg_of(recording)
+    stamps_ns = START_NS + PERIOD_NS * np.arange(len(emg))
+    of_emg = hold_out.roles(stamps_ns, recording.labels, recording.span_ns) == role
+    track = recording.reference
+    of_track = hold_out.roles(track.stamps_ns, recording.labels, recording.span_ns) == role
+    random = np.random.default_rng(1)
+    emg[of_emg] = 0.3 * random.standard_normal((int(of_emg.sum()), emg.shape[1]))
+    positions = track.positions.copy()
+    positions[of_track] = 1 + random.uniform(size=(int(of_track.sum()), positions.shape[1]))
+    return replace(
+        with_emg(recording, emg), reference=JointTrack(track.stamps_ns, track.names, positions)
+    )
+
+
+def weights_of(checkpoint: Checkpoint) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in checkpoint.weights.items()}

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is held out: by repetition with the rest after it, or by time."""
+"""What is held out: repetitions with the rest after them, the end of each movement, or time."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +20,9 @@ from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.protocol import (
     BlockHoldOut,
     default_hold_out,
+    hold_out_named,
     HoldOut,
+    MovementHoldOut,
     repetition_at,
     RepetitionHoldOut,
     Role,
@@ -186,7 +188,179 @@ def test_impossible_shares_are_refused_and_named(part, value):
     assert str(value) in str(caught.value)
 
 
+# ---- movements
+
+
+def span_of(until):
+    return START_NS, START_NS + until * SECOND
+
+
+def labelled_recording(labels, until, name='made up'):
+    chunk = EmgChunk(START_NS, 1.0, 0, np.zeros((until, 2), np.float32))
+    return Recording(name, [chunk], labels=labels)
+
+
+def test_end_of_each_movement_is_the_test_and_before_it_the_validation():
+    """Movement m has ten repetitions of 8 s: from 3 + 80 m on, with the rest after the last."""
+    labels = ninapro_labels(3, 10)
+    hold_out = MovementHoldOut()
+    span_ns = span_of(243)
+    for movement in range(3):
+        first = 3 + 80 * movement
+        times = seconds(first, first + 55.99, first + 56, first + 63.99, first + 64, first + 79.99)
+        roles = hold_out.roles(times, labels, span_ns)
+        assert roles.tolist() == [
+            *[Role.TRAINING, Role.TRAINING],
+            *[Role.VALIDATION, Role.VALIDATION],
+            *[Role.TEST, Role.TEST],
+        ]
+
+
+def test_shares_of_the_movements_are_those_asked_for():
+    labels = ninapro_labels(4, 6)
+    times = seconds(*np.arange(3, 3 + 4 * 48, 0.01))
+    hold_out = MovementHoldOut(validation=0.15, test=0.35)
+    roles = hold_out.roles(times, labels, span_of(3 + 4 * 48))
+    shares = [np.mean(roles == role) for role in Role]
+    assert shares == pytest.approx([0.5, 0.15, 0.35], abs=0.001)
+
+
+def test_what_comes_before_the_first_movement_is_training_data_of_any_protocol():
+    roles = MovementHoldOut().roles(seconds(-5, 0, 2.9), ninapro_labels(2, 3), span_of(51))
+    assert set(roles) == {Role.TRAINING}
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 3), min_size=3, max_size=30).filter(any))
+def test_movements_in_any_order_are_cut_by_their_accumulated_time(order):
+    """One label a second; second k belongs to the latest movement up to it."""
+    labels = LabelTrack(
+        START_NS + SECOND * np.arange(len(order)), np.array(order), np.ones(len(order), np.int64)
+    )
+    hold_out = MovementHoldOut(validation=0.2, test=0.4)
+    step = 0.02
+    times = np.arange(0, len(order), step) + step / 2
+    roles = hold_out.roles(seconds(*times), labels, span_of(len(order)))
+    latest, owner = 0, []
+    for movement in order:
+        latest = movement or latest
+        owner.append(latest)
+    owner = np.array(owner)[times.astype(int)]
+    assert set(roles[owner == 0]) <= {Role.TRAINING}
+    for movement in set(order) - {0}:
+        own = roles[owner == movement]
+        assert (np.diff(own) >= 0).all()  # training, then validation, then test
+        for role, share in zip(Role, (0.4, 0.2, 0.4), strict=True):
+            assert np.mean(own == role) == pytest.approx(share, abs=2.1 * step)
+
+
+def test_labels_beyond_the_emg_do_not_count():
+    """The label track goes on for 8 s after the EMG has ended, and began 3 s before it."""
+    labels = ninapro_labels(1, 3)
+    span_ns = START_NS + 3 * SECOND, START_NS + 13 * SECOND  # 10 s of movement 1
+    roles = MovementHoldOut().roles(seconds(3, 9.9, 10.1, 10.9, 11.1, 12.9), labels, span_ns)
+    assert roles.tolist() == [0, 0, Role.VALIDATION, Role.VALIDATION, Role.TEST, Role.TEST]
+
+
+@pytest.mark.parametrize(
+    'labels',
+    [None, LabelTrack(START_NS + SECOND * np.arange(3), np.zeros(3, int), np.zeros(3, int))],
+    ids=['no labels', 'rest only'],
+)
+def test_recording_without_movements_has_none_to_hold_out(labels):
+    with pytest.raises(RecordingError, match='no movement labels, so no part of a movement'):
+        MovementHoldOut().roles(seconds(0, 1), labels, span_of(10))
+    with pytest.raises(RecordingError, match='mine has no movement labels'):
+        MovementHoldOut().of([labelled_recording(labels, 10, name='mine')])
+
+
+@pytest.mark.parametrize('part', ['validation', 'test'])
+@pytest.mark.parametrize('value', [0.0, 0.5, -0.1, 1.0, float('nan')])
+def test_impossible_shares_of_a_movement_are_refused_and_named(part, value):
+    with pytest.raises(ValidationError) as caught:
+        MovementHoldOut(**{part: value})
+    (problem,) = caught.value.errors()
+    assert problem['loc'] == (part,)
+
+
+def test_movements_keep_their_roles_while_a_recording_is_still_coming_in():
+    labels = ninapro_labels(2, 6)
+    recording = labelled_recording(labels, 99)
+    hold_out = MovementHoldOut().of([recording])
+    times = seconds(*np.arange(0, 99, 0.5))
+    whole = hold_out.roles(times, labels, recording.span_ns)
+    assert set(whole) == set(Role)
+    for until in (1, 4, 20, 45, 60, 98):
+        now = START_NS + until * SECOND
+        so_far = labels.stamps_ns <= now
+        heard = LabelTrack(
+            labels.stamps_ns[so_far], labels.movement[so_far], labels.repetition[so_far]
+        )
+        past = times <= now
+        for known in (heard, None):  # the labels may not have come at all
+            roles = hold_out.roles(times[past], known, (START_NS, now))
+            np.testing.assert_array_equal(roles, whole[past])
+
+
+def test_movements_of_a_recording_say_nothing_of_other_times():
+    labels = ninapro_labels(2, 6)
+    hold_out = MovementHoldOut().of([labelled_recording(labels, 99)])
+    later = LabelTrack(labels.stamps_ns + 1000 * SECOND, labels.movement, labels.repetition)
+    roles = hold_out.roles(
+        seconds(*np.arange(1000, 1099)),
+        later,
+        (START_NS + 1000 * SECOND, START_NS + 1099 * SECOND),
+    )
+    assert set(roles) == {Role.TRAINING}
+
+
+def test_two_recordings_of_the_same_times_are_told_apart_by_their_labels():
+    """Bags converted from files all start at the same time."""
+    one, two = ninapro_labels(2, 6), ninapro_labels(3, 4)
+    recordings = [labelled_recording(labels, 99) for labels in (one, two)]
+    hold_out = MovementHoldOut().of(recordings)
+    times = seconds(*np.arange(0, 99, 0.5))
+    for recording in recordings:
+        alone = MovementHoldOut().of([recording])
+        np.testing.assert_array_equal(
+            hold_out.roles(times, recording.labels, recording.span_ns),
+            alone.roles(times, recording.labels, recording.span_ns),
+        )
+
+
+def test_what_one_of_two_overlapping_recordings_trained_on_is_no_test_of_a_movement():
+    one, two = ninapro_labels(2, 6), ninapro_labels(3, 4)
+    recordings = [labelled_recording(labels, 99) for labels in (one, two)]
+    hold_out = MovementHoldOut().of(recordings)
+    times = seconds(*np.arange(0, 99, 0.5))
+    of_both = [MovementHoldOut().roles(times, r.labels, r.span_ns) for r in recordings]
+    heard = hold_out.roles(times, None, span_of(50))  # which of them is not known
+    np.testing.assert_array_equal(heard, np.minimum(*of_both))
+
+
+# ---- fixed to recordings
+
+
+def test_repetitions_are_the_same_whatever_the_recordings():
+    hold_out = RepetitionHoldOut(validation=(4,), test=(2, 5))
+    assert hold_out.of([recording_of(ninapro_labels(2, 6))]) == hold_out
+    assert hold_out.of([recording_of(None)]) == hold_out  # refused where roles are asked for
+
+
+def test_repetitions_that_are_not_there_cannot_be_held_out():
+    hold_out = RepetitionHoldOut(validation=(4,), test=(2, 7))
+    with pytest.raises(RecordingError, match=r'\[7\] cannot be held out.*\[1, 2, 3, 4, 5, 6\]'):
+        hold_out.of([recording_of(ninapro_labels(2, 6))])
+
+
 # ---- the choice
+
+
+def test_protocols_by_name():
+    for labels in (None, ninapro_labels(2, 1), ninapro_labels(2, 6)):
+        recording = recording_of(labels)
+        assert hold_out_named('repetitions', recording) == default_hold_out(recording)
+        assert hold_out_named('paper', recording) == MovementHoldOut()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +392,12 @@ def test_default_holds_out_only_repetitions_that_there_are():
 
 
 @pytest.mark.parametrize(
-    'hold_out', [RepetitionHoldOut(validation=(4,), test=(2, 5)), BlockHoldOut(test=0.3)]
+    'hold_out',
+    [
+        RepetitionHoldOut(validation=(4,), test=(2, 5)),
+        BlockHoldOut(test=0.3),
+        MovementHoldOut(test=0.3).of([labelled_recording(ninapro_labels(2, 3), 60)]),
+    ],
 )
 def test_hold_out_comes_back_from_json(hold_out):
     adapter = TypeAdapter(HoldOut)

@@ -17,7 +17,15 @@
 from dataclasses import replace
 from itertools import product
 
-from builders import emg_of, HOLD_OUT, JOINTS, make_recording, PERIOD_NS, START_NS, with_emg
+from builders import (
+    changed_where,
+    emg_of,
+    HOLD_OUT,
+    JOINTS,
+    make_recording,
+    weights_of,
+    with_emg,
+)
 from leconvmn_ros import recurrent_fit, training
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.decoder import Decoder
@@ -46,24 +54,6 @@ KINDS = {
     'lstm over images': TINY.changed(model=LstmConfig(units=5)),
     'lstm over columns': TINY.changed(model=LstmConfig(units=5, steps='columns')),
 }
-
-
-def weights_of(checkpoint):
-    return {name: tensor.numpy().tobytes() for name, tensor in checkpoint.weights.items()}
-
-
-def changed_where(recording, role, hold_out=HOLD_OUT):
-    """Return the recording with other EMG and angles where it plays a role."""
-    emg = emg_of(recording)
-    stamps_ns = START_NS + PERIOD_NS * np.arange(len(emg))
-    emg[hold_out.roles(stamps_ns, recording.labels, recording.span_ns) == role] = 0.3
-    track = recording.reference
-    positions = track.positions.copy()
-    of_track = hold_out.roles(track.stamps_ns, recording.labels, recording.span_ns)
-    positions[of_track == role] = 5
-    return replace(
-        with_emg(recording, emg), reference=JointTrack(track.stamps_ns, track.names, positions)
-    )
 
 
 @pytest.fixture(scope='module')
@@ -236,7 +226,7 @@ def test_the_validation_data_do_nothing_but_pick_the_epoch(monkeypatch):
     )
     one, other = (
         train([one], TINY, hold_out=HOLD_OUT)
-        for one in (recording, changed_where(recording, Role.VALIDATION))
+        for one in (recording, changed_where(recording, Role.VALIDATION, HOLD_OUT))
     )
     assert weights_of(one) == weights_of(other)
     assert one.description.statistics == other.description.statistics

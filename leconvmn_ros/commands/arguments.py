@@ -18,14 +18,16 @@ import argparse
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from leconvmn_ros.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.bags import read_bag
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.protocol import Protocol
 from leconvmn_ros.pydantic_errors import first_problem
 from leconvmn_ros.recording import Recording
+from leconvmn_ros.reference_lag import MOST_LAG
 from pydantic import BaseModel, ValidationError
 
 # The names of the limits in JSON schema.
@@ -115,6 +117,38 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         default='auto',
         metavar='NAME',
         help='where the network runs: auto (a GPU if there is one), cpu or cuda',
+    )
+
+
+def png(text: str) -> Path:
+    """Read the name of a picture: an argparse type."""
+    path = Path(text)
+    if path.suffix.lower() != '.png':
+        raise argparse.ArgumentTypeError(f'{text!r} does not end in .png')
+    return path
+
+
+def add_protocol(parser: argparse.ArgumentParser) -> None:
+    """Declare --protocol."""
+    parser.add_argument(
+        '--protocol',
+        choices=get_args(Protocol),
+        default='repetitions',
+        help='what is held out: repetitions (by time, where there are none), or as in the paper '
+        'the last fifth of each movement',
+    )
+
+
+def add_reference_lag(parser: argparse.ArgumentParser, *, search: bool = False) -> None:
+    """Declare --reference-lag, a number of seconds or, if `search`, 'auto'."""
+    seconds = number(float, -MOST_LAG, MOST_LAG)
+    parser.add_argument(
+        '--reference-lag',
+        type=(lambda text: 'auto' if text == 'auto' else seconds(text)) if search else seconds,
+        default=0.0,
+        metavar='S',
+        help='how late the stamps of the reference angles are (s); '
+        + ('auto finds it out, as `align` does' if search else '`align` finds it out'),
     )
 
 

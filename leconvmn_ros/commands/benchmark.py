@@ -34,11 +34,12 @@ from leconvmn_ros.benchmark_report import report_page
 from leconvmn_ros.benchmark_runner import Execute, load_plan, results_of, run_missing, save_plan
 from leconvmn_ros.benchmark_summary import summarise
 from leconvmn_ros.benchmark_tables import group_table, write_tables
-from leconvmn_ros.commands.arguments import add_device, add_topics, checked, number
+from leconvmn_ros.commands.arguments import add_device, add_protocol, add_topics, checked, number
 from leconvmn_ros.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.presets import PRESETS
 from leconvmn_ros.progress import CONSOLE, progress_bar
+from leconvmn_ros.protocol import MovementHoldOut
 from leconvmn_ros.reports import write_text
 from rich.console import Console
 
@@ -108,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='run nothing, report what is in the folder (no BAG then)',
     )
+    add_protocol(parser)
     add_topics(parser)
     add_device(parser)
 
@@ -141,7 +143,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
             'against': arguments.against or arguments.presets[0],
             'seeds': arguments.seeds,
             'bags': tuple(Bag.at(path) for path in arguments.bags),
-            'hold_out': None,  # what train() takes for each recording
+            # None: what train() takes for each recording.
+            'hold_out': MovementHoldOut() if arguments.protocol == 'paper' else None,
             'output_rate': arguments.output_rate,
             'topics': Topics(
                 emg=arguments.emg_topic,

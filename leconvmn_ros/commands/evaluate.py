@@ -25,9 +25,11 @@ from pathlib import Path
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.commands.arguments import (
     add_device,
+    add_reference_lag,
     add_threads,
     add_topics,
     number,
+    png,
     read_recording,
 )
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
@@ -36,6 +38,7 @@ from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recordi
 from leconvmn_ros.plots import plot_comparison
 from leconvmn_ros.progress import progress_bar
 from leconvmn_ros.recording import JointTrack, Recording
+from leconvmn_ros.reference_lag import shifted
 from leconvmn_ros.reports import score_table_text, write_estimates, write_json
 from rich.console import Console
 
@@ -50,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the scores here')
     parser.add_argument(
-        '--plot', type=_png, metavar='FILE.png', help='draw estimate over truth here'
+        '--plot', type=png, metavar='FILE.png', help='draw estimate over truth here'
     )
     parser.add_argument(
         '--estimates',
@@ -71,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='HZ',
         help='estimates per second, at most one per sample and 1000; 0 = one per image',
     )
+    add_reference_lag(parser)
     add_topics(parser)
     add_device(parser)
     add_threads(parser, meaning_of_0='as few as keep up')
@@ -84,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     comparisons = []
     joint_units = set()
     for path in arguments.bags:
-        recording = read_recording(path, arguments)
+        recording = shifted(read_recording(path, arguments), arguments.reference_lag)
         joint_units.add(recording.information.get('joint_unit', 'rad'))
         estimates = _decode(checkpoint, recording, arguments)
         comparisons.append(_compare(checkpoint, recording, estimates, arguments.part))
@@ -102,13 +106,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         plot_comparison(comparison, arguments.plot, title)
     return 0
-
-
-def _png(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() != '.png':
-        raise argparse.ArgumentTypeError(f'{text!r} does not end in .png')
-    return path
 
 
 def _decode(

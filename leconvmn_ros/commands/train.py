@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Train LE-ConvMN on bags and write a checkpoint for the decoder.
+"""Train a model on bags and write a checkpoint for the decoder: LE-ConvMN, or one of its rivals.
 
 Repetitions 2 and 5 (of ten: 2, 5 and 7) are left for the test and repetition 4 picks the epoch. A
 bag without repetition labels is split by time: the last quarter is the test.
@@ -25,6 +25,8 @@ from typing import Any
 from leconvmn_ros.checkpoint import check_place, Checkpoint, load_checkpoint
 from leconvmn_ros.commands.arguments import (
     add_device,
+    add_protocol,
+    add_reference_lag,
     add_setting,
     add_topics,
     checked,
@@ -34,8 +36,10 @@ from leconvmn_ros.commands.arguments import (
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
 from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
-from leconvmn_ros.protocol import RepetitionHoldOut
+from leconvmn_ros.protocol import hold_out_named, HoldOut, RepetitionHoldOut
+from leconvmn_ros.recording import Recording
 from leconvmn_ros.recurrent_fit import EpochReport, RecurrentFit
+from leconvmn_ros.reference_lag import align_reference
 from leconvmn_ros.signal_path import ExposureConfig
 from leconvmn_ros.training import train
 
@@ -83,6 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N,N',
         help='repetitions that pick the epoch; --test must be given, too',
     )
+    add_protocol(parser)
+    add_reference_lag(parser, search=True)
     add_topics(parser)
     add_device(parser)
 
@@ -91,9 +97,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Train and save."""
     start = None if arguments.start is None else load_checkpoint(arguments.start)
     settings = _settings(arguments, start)
-    hold_out = _hold_out(arguments)
+    named = _hold_out(arguments)
     check_place(arguments.output)
     recordings = [read_recording(bag, arguments) for bag in arguments.bags]
+    hold_out = named or hold_out_named(arguments.protocol, recordings[0])
+    recordings = [
+        _aligned(recording, arguments.reference_lag, hold_out) for recording in recordings
+    ]
     with progress_bar('train') as progress:
 
         def on_epoch(report: EpochReport) -> None:
@@ -117,6 +127,15 @@ def run(arguments: argparse.Namespace) -> int:
         f'{arguments.output}: epoch {record.best_epoch} of {record.epochs}, {record.seconds:.0f} s'
     )
     return 0
+
+
+def _aligned(recording: Recording, lag: Any, hold_out: HoldOut) -> Recording:
+    recording, taken = align_reference(recording, lag, hold_out)
+    if lag == 'auto':
+        CONSOLE.print(
+            f'{recording.name}: the reference is taken to be late by {taken:.3f} s', markup=False
+        )
+    return recording
 
 
 def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> TrainingSettings:
@@ -144,6 +163,10 @@ def _hold_out(arguments: argparse.Namespace) -> RepetitionHoldOut | None:
         return None
     if arguments.test is None or arguments.validation is None:
         raise ConfigurationError('--test and --validation must be given together')
+    if arguments.protocol != 'repetitions':
+        raise ConfigurationError(
+            f'--test and --validation name repetitions; --protocol {arguments.protocol} has none'
+        )
     hold_out: RepetitionHoldOut = checked(
         RepetitionHoldOut, {'test': arguments.test, 'validation': arguments.validation}
     )

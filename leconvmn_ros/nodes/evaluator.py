@@ -36,6 +36,7 @@ from leconvmn_ros.nodes.quality_of_service import (
 from leconvmn_ros.nodes.running import declare, every, run_node
 from leconvmn_ros.plots import plot_comparison
 from leconvmn_ros.protocol import HoldOut
+from leconvmn_ros.reference_lag import MOST_LAG
 from leconvmn_ros.reports import write_estimates, write_json
 from leconvmn_ros.session import Session
 from rclpy.node import Node
@@ -70,11 +71,20 @@ class EvaluatorNode(Node):
             '',
             'score only what this decoder held out; empty = score everything',
         )
+        declare(
+            self,
+            'reference_lag',
+            0.0,
+            'how late the stamps of the reference are, see `leconvmn_ros align` (s)',
+            allowed=(-MOST_LAG, MOST_LAG),
+        )
         declare(self, 'report_period', 5.0, 'time between live reports (s)', allowed=(0.1, 3600.0))
         declare(self, 'exit_when_done', True, 'end when the replay says that it is over')
         declare_lossless(self)
         self._folder = self._make_folder()
-        self._session = Session(self._hold_out())
+        self._session = Session(
+            self._hold_out(), reference_lag=self.get_parameter('reference_lag').value
+        )
         self._replay_over = False
         self._quiet = 0.0
         self._next_report = 0.0

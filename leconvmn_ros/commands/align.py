@@ -1,0 +1,65 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Find how late the reference angles of a bag are against its EMG.
+
+Glove or camera and EMG device have clocks of their own. The search looks at the training part
+alone and tells a clock offset from the delay that muscles have anyway; nothing in the bag changes.
+"""
+
+import argparse
+from pathlib import Path
+
+from leconvmn_ros.commands.arguments import add_protocol, add_topics, png, read_recording
+from leconvmn_ros.plots import plot_lag
+from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.protocol import hold_out_named
+from leconvmn_ros.recording import Recording
+from leconvmn_ros.reference_lag import find_reference_lag, PLAUSIBLE_DELAY, ReferenceLag
+from leconvmn_ros.reports import write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('bag', type=Path, metavar='BAG', help='recording with reference angles')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write result and curve here')
+    parser.add_argument('--plot', type=png, metavar='FILE.png', help='draw the curve here')
+    add_protocol(parser)
+    add_topics(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Search, tell, write."""
+    recording = read_recording(arguments.bag, arguments)
+    with progress_bar(f'align {recording.name}'):
+        lag = find_reference_lag(recording, hold_out_named(arguments.protocol, recording))
+    print(_told(recording, lag))
+    if arguments.json:
+        write_json(arguments.json, lag.as_json())
+    if arguments.plot:
+        plot_lag(lag, arguments.plot, recording.name)
+    return 0
+
+
+def _told(recording: Recording, lag: ReferenceLag) -> str:
+    low, high = PLAUSIBLE_DELAY
+    text = (
+        f'{recording.name}: the reference follows the EMG by {lag.delay:.3f} s '
+        f'(standard error {lag.error:.3f}); {low} to {high} s is usual with one clock'
+    )
+    if lag.doubt:
+        return f'{text}\nnot to be trusted: {lag.doubt}'
+    if lag.correction == 0:
+        return f'{text}\nno lag to correct'
+    return f'{text}\nthe stamps of the reference are late by {lag.correction:.3f} s'
