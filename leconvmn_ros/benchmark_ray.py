@@ -100,7 +100,10 @@ def _connect(ray: ModuleType, address: str, cpus: int) -> None:
     try:
         ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f'no Ray cluster at {address!r}: {error}') from error
+        raise ConfigurationError(
+            f'no Ray cluster at {address!r}: {error} '
+            '(one that asks for a token needs RAY_AUTH_MODE=token here as well)'
+        ) from error
 
 
 def _check_reachable(address: str) -> None:
