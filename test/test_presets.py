@@ -58,7 +58,7 @@ def test_what_the_presets_stand_for():
         assert settings.model == LeConvMnConfig()
         assert settings.exposure.column_period == 0
         assert not settings.second_pass
-    # As many epochs and images at once as the paper has.
+    # One sequence, a step of the optimiser for each image, as in the paper.
     training = PRESETS['paper_training']
     assert (training.fit.learning_rate, training.fit.schedule) == (1e-4, 'constant')
     assert (training.fit.lanes, training.fit.truncation, training.fit.weight_decay) == (1, 1, 0)
