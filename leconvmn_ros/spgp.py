@@ -18,11 +18,12 @@ Source: Snelson and Ghahramani, "Sparse Gaussian processes using pseudo-inputs",
 approximation is also known as FITC. With pseudo-inputs U, training inputs X and kernel matrices
 K, the joints are independent draws of
 
-    p(y) = N(0, Q + diag(K_XX - Q) + noise),   Q = K_XU K_UU^-1 K_UX,
+    p(y) = N(0, Q + diag(K_XX - Q) + noise I),   Q = K_XU K_UU^-1 K_UX,
 
 and everything (U, one length-scale per input, signal and noise variance) maximises its logarithm.
-All joints share one kernel, one noise and one set of pseudo-inputs, so one factorisation serves
-them all.
+All joints share one kernel, one noise and one set of pseudo-inputs: one factorisation serves them
+all. A process per joint was tried and left out: with 100 pseudo-inputs each, at a higher cost than
+300 shared ones, the validation CC was 0.76 against 0.79 on DB1 S1 and 0.67 in both on DB5 S1.
 
 GPyTorch would not be this method: its InducingPointKernel with InducingPointKernelAddedLossTerm
 learns by the variational bound of Titsias (AISTATS 2009); only its SGPRPredictionStrategy predicts
@@ -30,7 +31,7 @@ with the diagonal above.
 """
 
 from collections.abc import Callable
-from math import log, nan, pi
+from math import isfinite, log, nan, pi
 from typing import Literal, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
@@ -43,7 +44,7 @@ from torch import nn, Tensor
 from torch.utils.checkpoint import checkpoint
 
 # Added to the diagonal of K_UU, as a share of the signal variance: pseudo-inputs may coincide.
-# With 1e-6 both Cholesky factors exist in float64 whatever the data; it changes Q by as little.
+# Both Cholesky factors then exist in float64, and likelihood and prediction use the same K_UU.
 JITTER = 1e-6
 # Training images at a time: memory holds a few matrices of pseudo-inputs x CHUNK numbers and what
 # is as large as the data, but nothing of pseudo-inputs x training images.
@@ -273,7 +274,7 @@ def fit_spgp(
 
     Raises:
         ConfigurationError: more pseudo-inputs than training images.
-        RecordingError: the fit diverged.
+        RecordingError: the fit diverged, or has nothing finite to be validated on.
     """
     inputs, targets = model.matrices(training)
     if len(model.pseudo_inputs) > len(inputs):
@@ -309,6 +310,10 @@ def fit_spgp(
             (-posterior.log_likelihood).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
+    if validation is not None and not isfinite(best.validation_loss):
+        raise RecordingError(
+            f'the loss on {len(validation.images)} validation images is not finite'
+        )
     _give(model, best_learned, inputs, targets)
     return best
 

@@ -39,6 +39,12 @@ JOINTS = JOINT_NAMES[:3]
 HOLD_OUT = RepetitionHoldOut(validation=(2,), test=(3,))
 
 
+def one_stack(**options) -> LeConvMnConfig:
+    """Return the configuration of a LE-ConvMN of a single stack, as the paper's is."""
+    forget_bias = options.pop('forget_bias', 1.0)
+    return LeConvMnConfig(stacks=(StackConfig(**options),), forget_bias=forget_bias)
+
+
 def make_description(
     *,
     joints: Sequence[str] = JOINTS,
@@ -52,7 +58,7 @@ def make_description(
     channels = signal_path['channels']
     return Description(
         package_version='test',
-        model=model or LeConvMnConfig(stacks=(StackConfig(planes=tuple(planes)),)),
+        model=model or one_stack(planes=tuple(planes)),
         signal_path=SignalPathConfig(**signal_path),
         statistics=FeatureStatistics(mean=(0.3,) * channels, scale=(0.05,) * channels),
         joints=tuple(

@@ -100,16 +100,10 @@ def test_description_is_readable_and_complete(saved):
     text = (saved / DESCRIPTION_FILE).read_text(encoding='utf-8')
     assert text.count('\n') > 40
     told = json.loads(text)
-    assert (
-        told['model']
-        == {
-            'kind': 'le_convmn',
-            'planes': [4],
-            'kernel': 3,
-            'forget_bias': 1.0,
-        }
-        | told['model']
-    )
+    model = told['model']
+    assert (model['kind'], model['forget_bias']) == ('le_convmn', 1.0)
+    (stack,) = model['stacks']
+    assert (stack['planes'], stack['kernel']) == ([4], 3)
     path = told['signal_path']
     assert (path['channels'], path['sampling_rate']) == (3, 100.0)
     assert {'rms_window', 'exposure', 'companding', 'standardise'} <= path.keys()
@@ -139,7 +133,7 @@ def test_weights_are_safetensors_and_nothing_that_runs(saved):
 def test_overwriting_replaces_the_whole_and_leaves_nothing_else(tmp_path, saved):
     newer = make_checkpoint(seed=1, planes=(2,))
     newer.save(saved)
-    assert load_checkpoint(saved).description.model.planes == (2,)
+    assert load_checkpoint(saved).description.model.stacks[0].planes == (2,)
     assert [p.name for p in tmp_path.iterdir()] == ['checkpoint']
 
 
@@ -237,8 +231,8 @@ def test_a_link_to_a_checkpoint_is_replaced_and_its_target_kept(tmp_path, saved)
     link = tmp_path / 'link'
     link.symlink_to(saved)
     make_checkpoint(planes=(2,)).save(link)
-    assert load_checkpoint(link).description.model.planes == (2,)
-    assert load_checkpoint(saved).description.model.planes == (4,)
+    assert load_checkpoint(link).description.model.stacks[0].planes == (2,)
+    assert load_checkpoint(saved).description.model.stacks[0].planes == (4,)
 
 
 @pytest.mark.parametrize('name', ['x' * 5000, 'file/checkpoint', '/proc/nobody/checkpoint'])
@@ -327,7 +321,7 @@ def forged(change):
 
 
 def weights_with_nan(weights):
-    weights['head.bias'][0] = np.nan
+    weights['stacks.0.head.bias'][0] = np.nan
 
 
 def weights_with_infinity(weights):
@@ -335,15 +329,15 @@ def weights_with_infinity(weights):
 
 
 def weights_in_integers(weights):
-    weights['head.bias'] = weights['head.bias'].to(torch.int32)
+    weights['stacks.0.head.bias'] = weights['stacks.0.head.bias'].to(torch.int32)
 
 
 def weights_of_another_shape(weights):
-    weights['head.weight'] = weights['head.weight'].reshape(-1, 1)
+    weights['stacks.0.head.weight'] = weights['stacks.0.head.weight'].reshape(-1, 1)
 
 
 def weights_of_another_name(weights):
-    weights['foot.weight'] = weights.pop('head.weight')
+    weights['foot.weight'] = weights.pop('stacks.0.head.weight')
 
 
 def weights_too_many(weights):
@@ -435,18 +429,20 @@ SPOILT = [
     (description_with(joints=[]), 'joints'),
     (description_with(statistics={'mean': [0], 'scale': [1]}), 'statistics of 1 channels for 3'),
     (description_with(statistics={'mean': [0] * 3, 'scale': [1, 0, 1]}), 'above 0'),
-    (description_with(model={'planes': [4]}), 'kind'),
+    (description_with(model={'stacks': [{}]}), 'kind'),
     (description_with(model={'kind': 'resnet'}), 'resnet'),
-    (description_with(model={'kind': 'le_convmn', 'planes': [512] * 8}), 'planes'),
+    (description_with(model={'kind': 'le_convmn', 'stacks': [{'planes': [512] * 8}]}), 'planes'),
     (
-        description_with(model={'kind': 'le_convmn', 'planes': [4, 4]}),
+        description_with(model={'kind': 'le_convmn', 'stacks': [{'planes': [4, 4]}]}),
         'truncated or foreign|do not fit',
     ),
     (description_with(model={'kind': 'lstm'}), 'truncated or foreign'),
     (description_with(model={'kind': 'lstm', 'units': 10**6}), 'units'),
     (description_with(model={'kind': 'lstm', 'units': 4096, 'layers': 8}), 'allowed are 67108864'),
     (
-        description_with(model={'kind': 'le_convmn', 'kernel': 9, 'padding': 'ring'}),
+        description_with(
+            model={'kind': 'le_convmn', 'stacks': [{'kernel': 9, 'electrodes': 'ring'}]}
+        ),
         'kernel 9 is too large for a ring of 3',
     ),
     (path_with(channels=2), 'truncated or foreign|do not fit|statistics'),
@@ -479,7 +475,7 @@ def test_a_network_too_large_for_any_memory_is_refused_by_its_description(saved)
     channels = 256
     describe(
         saved,
-        model={'kind': 'le_convmn', 'planes': [512, 512]},
+        model={'kind': 'le_convmn', 'stacks': [{'planes': [512, 512]}]},
         signal_path=described(saved)['signal_path']
         | {'channels': channels, 'sampling_rate': 1e5, 'exposure': 2},
         statistics=None,

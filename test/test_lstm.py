@@ -79,14 +79,14 @@ def test_it_is_the_equations_of_an_lstm(steps, layers):
     h, c = np.zeros((2, layers, 5))
     for image, output in zip(images[:, 0].numpy(), outputs[:, 0].numpy(), strict=True):
         for x in inputs_of(image, steps):
-            for layer, lstm in enumerate(model.layers):
+            for layer, lstm in enumerate(model.networks[0].layers):
                 of_input, of_hidden, *biases = (p.detach().numpy() for p in lstm.parameters())
                 gates = of_input @ x + of_hidden @ h[layer] + sum(biases)
                 i, f, g, o = gates.reshape(4, 5)
                 c[layer] = sigmoid(f) * c[layer] + sigmoid(i) * np.tanh(g)
                 h[layer] = sigmoid(o) * np.tanh(c[layer])
                 x = h[layer]  # noqa: PLW2901 - what the next layer sees
-        head = model.head
+        head = model.networks[0].head
         expected = head.weight.detach().numpy() @ x + head.bias.detach().numpy()
         np.testing.assert_allclose(output, expected, atol=1e-12)
     for layer, parts in enumerate(state):
@@ -103,7 +103,7 @@ def test_it_is_torchs_own_stacked_lstm(steps):
     reference.load_state_dict(
         {
             name.replace('_l0', f'_l{layer}'): weight
-            for layer, lstm in enumerate(model.layers)
+            for layer, lstm in enumerate(model.networks[0].layers)
             for name, weight in lstm.state_dict().items()
         }
     )
@@ -117,7 +117,7 @@ def test_it_is_torchs_own_stacked_lstm(steps):
         hidden, (h, c) = reference(seen.flatten(1, 2).transpose(0, 1))
         per_image = hidden.unflatten(0, (6, -1))[:, -1]
         outputs, state = model(images, model.initial_state(2))
-        torch.testing.assert_close(outputs, model.head(per_image))
+        torch.testing.assert_close(outputs, model.networks[0].head(per_image))
     torch.testing.assert_close(torch.stack([part for part, _ in state]), h)
     torch.testing.assert_close(torch.stack([part for _, part in state]), c)
 
@@ -181,7 +181,7 @@ def test_a_step_leaves_the_state_before_it_alone():
 
 def test_forget_bias_is_added_to_the_forget_gates_alone():
     plain, biased = make_model(forget_bias=0), make_model(forget_bias=1.5)
-    for one, other in zip(plain.layers, biased.layers, strict=True):
+    for one, other in zip(plain.networks[0].layers, biased.networks[0].layers, strict=True):
         for (name, before), after in zip(one.named_parameters(), other.parameters(), strict=True):
             expected = torch.zeros_like(before)
             if name == 'bias_ih_l0':
@@ -237,3 +237,16 @@ def test_impossible_architectures_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(ValidationError, match=name):
         LstmConfig(**wrong)
+
+
+def test_networks_think_for_themselves_and_their_mean_counts():
+    model = make_model(networks=3)
+    images = make_images(4, batch=2)
+    with torch.no_grad():
+        opinions, state = model.opinions(images, model.initial_state(2))
+        outputs, _ = model(images, model.initial_state(2))
+        alone = [network(images, model.initial_state(2)[:2])[0] for network in model.networks]
+    assert len(state) == 6
+    torch.testing.assert_close(opinions, torch.stack(alone))
+    torch.testing.assert_close(outputs, opinions.mean(dim=0))
+    assert not torch.allclose(opinions[0], opinions[1])

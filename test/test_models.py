@@ -14,7 +14,8 @@
 
 """What all models have in common."""
 
-from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
+from builders import one_stack
+from leconvmn_ros.le_convmn import LeConvMn
 from leconvmn_ros.lstm import Lstm, LstmConfig
 from leconvmn_ros.model import parameter_count
 from leconvmn_ros.models import build_model
@@ -23,9 +24,11 @@ import torch
 from torch import nn
 
 MODELS = [
-    (LeConvMnConfig(planes=(4,)), LeConvMn),
-    (LeConvMnConfig(planes=(4,), padding='ring', head='per_joint'), LeConvMn),
+    (one_stack(planes=(4,)), LeConvMn),
+    (one_stack(planes=(4,), electrodes='ring', head='last'), LeConvMn),
+    (one_stack(planes=(4,), electrodes='all', head='mean'), LeConvMn),
     (LstmConfig(units=5), Lstm),
+    (LstmConfig(units=5, networks=2), Lstm),
     (LstmConfig(units=5, steps='columns'), Lstm),
 ]
 every_model = pytest.mark.parametrize('config', [config for config, _ in MODELS])

@@ -18,11 +18,11 @@ from dataclasses import replace
 from itertools import pairwise
 from math import inf, isnan, nan
 
-from builders import HOLD_OUT, JOINTS, make_recording
+from builders import HOLD_OUT, JOINTS, make_recording, one_stack
 from leconvmn_ros import recurrent_fit
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.lanes import arrange_lanes, Stretch
-from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig
+from leconvmn_ros.le_convmn import LeConvMn
 from leconvmn_ros.lstm import Lstm, LstmConfig
 from leconvmn_ros.recurrent_fit import (
     EpochReport,
@@ -56,9 +56,7 @@ def both():
 
 def make_model(data, seed=0, **options):
     torch.manual_seed(seed)
-    return LeConvMn(
-        LeConvMnConfig(planes=(3,), **options), data.signal_path.image_size, len(JOINTS)
-    )
+    return LeConvMn(one_stack(planes=(3,), **options), data.signal_path.image_size, len(JOINTS))
 
 
 def make_lstm(data, seed=0, **options):
@@ -133,7 +131,7 @@ def test_each_segment_of_a_lane_starts_without_memory():
     features = [random.normal(size=(n, 2)).astype(np.float32) for n in (30, 50)]
     stretches = [Stretch(feature, feature[:, :1]) for feature in features]
     torch.manual_seed(0)
-    model = LeConvMn(LeConvMnConfig(planes=(4,)), (2, 10), 1)
+    model = LeConvMn(one_stack(planes=(4,)), (2, 10), 1)
 
     def loss(numbers):
         lanes = arrange_lanes([stretches[n] for n in numbers], path, lanes=1)
@@ -201,7 +199,7 @@ def test_averaging_is_that_of_a_plain_loop(monkeypatch, both, averaging):
     kept = weights_of(fit.model)
     for name, value in average.items():
         torch.testing.assert_close(kept[name], value)
-    assert not torch.allclose(kept['head.weight'], steps[-1]['head.weight'])
+    assert not torch.allclose(kept['stacks.0.head.weight'], steps[-1]['stacks.0.head.weight'])
 
 
 def test_without_averaging_the_last_step_counts(monkeypatch, both):

@@ -261,6 +261,14 @@ def test_a_fit_that_diverges_is_one_clear_error():
         fitted(training)
 
 
+@pytest.mark.parametrize('count', [0, 5])
+def test_nothing_to_validate_on_is_one_clear_error(count):
+    validation = make_examples(count, 1)
+    validation.targets[:] = np.nan
+    with pytest.raises(RecordingError, match=f'loss on {count} validation images is not finite'):
+        fitted(validation=validation, steps=1)
+
+
 def test_numbers_beyond_the_limit_are_refused():
     config = SpgpConfig(pseudo_inputs=4)
     with torch.device('meta'):

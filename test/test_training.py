@@ -23,6 +23,7 @@ from builders import (
     HOLD_OUT,
     JOINTS,
     make_recording,
+    one_stack,
     weights_of,
     with_emg,
 )
@@ -32,7 +33,6 @@ from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import compare, decode_recording
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.le_convmn import LeConvMnConfig
 from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.models import build_model
 from leconvmn_ros.presets import TrainingSettings
@@ -47,7 +47,7 @@ import torch
 
 torch.set_num_threads(1)
 TINY = TrainingSettings(
-    model=LeConvMnConfig(planes=(3,)), fit=RecurrentFit(epochs=2, lanes=2), threads=1
+    model=one_stack(planes=(3,)), fit=RecurrentFit(epochs=2, lanes=2), threads=1
 )
 KINDS = {
     'le_convmn': TINY,
@@ -62,7 +62,7 @@ def learnt():
     recording = make_recording(repetitions=8, repetition_length=400)
     reports = []
     settings = TrainingSettings(
-        model=LeConvMnConfig(planes=(6,)),
+        model=one_stack(planes=(6,)),
         fit=RecurrentFit(epochs=25, lanes=4, learning_rate=1e-2),
         threads=1,
     )
@@ -98,7 +98,7 @@ def test_the_epoch_is_that_of_the_lowest_validation_loss(learnt):
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
     recording = make_recording()
-    settings = TINY.changed('model', dropout=0.2).changed('fit', noise=0.1)
+    settings = TINY.changed(model=one_stack(planes=(3,), dropout=0.2)).changed('fit', noise=0.1)
     one, same = (train([recording], settings, hold_out=HOLD_OUT) for _ in range(2))
     other = train([recording], settings.changed(seed=1), hold_out=HOLD_OUT)
     assert weights_of(one) == weights_of(same)
@@ -258,7 +258,7 @@ def test_the_record_tells_what_was_done(learnt):
     assert record.seconds > 0
     path = checkpoint.description.signal_path
     assert (path.channels, path.sampling_rate, path.exposure) == (3, 100, 0.1)
-    assert checkpoint.description.model.planes == (6,)
+    assert checkpoint.description.model.stacks[0].planes == (6,)
 
 
 def test_the_result_can_be_saved_and_decodes_the_same(learnt, tmp_path):
@@ -348,7 +348,7 @@ def test_recordings_that_cannot_be_trained_on_are_one_clear_error():
             r'3 channels at 100 Hz: exposure of 0\.001 s .* so 0\.02 s',
         ),
         (
-            TINY.changed('model', kernel=9, padding='ring'),
+            TINY.changed(model=one_stack(planes=(3,), kernel=9, electrodes='ring')),
             'kernel 9 is too large for a ring of 3',
         ),
         (
@@ -365,7 +365,7 @@ def test_settings_that_do_not_fit_the_recording_are_one_clear_error(settings, me
 def test_too_large_a_network_is_one_clear_error():
     recording = make_recording(repetition_length=600)
     wide = with_emg(recording, np.tile(emg_of(recording), (1, 80)))
-    settings = TINY.changed('model', planes=(512,) * 7).changed('exposure', exposure=2.0)
+    settings = TINY.changed(model=one_stack(planes=(512,) * 7)).changed('exposure', exposure=2.0)
     with pytest.raises(ConfigurationError, match=r'240 x 200 need .* allowed are'):
         train([wide], settings, hold_out=HOLD_OUT)
 
