@@ -416,7 +416,9 @@ def test_learning_and_running_give_the_same():
     torch.testing.assert_close(outputs.detach(), run(model, images)[0])
 
 
-@pytest.mark.parametrize('options', [{}, {'padding': 'ring'}, {'head': 'per_joint'}])
+@pytest.mark.parametrize(
+    'options', [{}, {'electrodes': 'ring'}, {'electrodes': 'all', 'head': 'all'}]
+)
 def test_gradients_of_several_steps_are_those_of_autograd(monkeypatch, options):
     model = make_model(**options).double()
     images = make_images(4).double()
@@ -432,7 +434,9 @@ def test_gradients_of_several_steps_are_those_of_autograd(monkeypatch, options):
     assert all(gradient.abs().max() > 0 for gradient in written_out)
 
 
-@pytest.mark.parametrize('options', [{}, {'padding': 'ring'}, {'head': 'per_joint'}])
+@pytest.mark.parametrize(
+    'options', [{}, {'electrodes': 'ring'}, {'electrodes': 'all', 'head': 'all'}]
+)
 def test_several_steps_at_once_are_step_by_step(options):
     model = make_model(**options)
     one, other = make_images(5, seed=1), make_images(5, seed=2)

@@ -159,7 +159,7 @@ def test_the_test_data_change_nothing_at_all(settings, hold_out, second_pass):
 @pytest.mark.parametrize('kind', KINDS)
 def test_the_second_pass_learns_the_validation_part_too(kind):
     # Of noise alone: the best epoch is not simply the last.
-    recording = changed_where(make_recording(), Role.VALIDATION)
+    recording = changed_where(make_recording(), Role.VALIDATION, HOLD_OUT)
     settings = KINDS[kind].changed('fit', epochs=4)
     reports = []
     first = train([recording], settings, hold_out=HOLD_OUT)
