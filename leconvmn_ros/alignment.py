@@ -70,7 +70,7 @@ def reference_joints(track: JointTrack) -> tuple[str, ...]:
 
 
 def check_unit(track: JointTrack, names: Sequence[str]) -> None:
-    """Refuse angles in degrees.
+    """Refuse angles in degrees, of those of the joints that the track has.
 
     Looked at is the spread of all but the outermost 1 % of either side, so that single wrong
     angles do not matter.
@@ -78,7 +78,7 @@ def check_unit(track: JointTrack, names: Sequence[str]) -> None:
     Raises:
         RecordingError: the angles of a joint spread over more than a full turn in radians.
     """
-    for name in names:
+    for name in sorted({*names} & {*track.names}, key=track.names.index):
         angles = track.positions[:, track.names.index(name)]
         angles = angles[np.isfinite(angles)]
         low, high = np.quantile(angles, (0.01, 0.99)) if len(angles) else (0.0, 0.0)

@@ -97,7 +97,7 @@ def plot_lag(lag: ReferenceLag, path: Path, title: str) -> None:
     axis = figure.subplots()
     axis.axvspan(*PLAUSIBLE_DELAY, color='#eeeeee', label='usual with one clock')
     axis.plot(lag.lags, lag.cc, color=TRUTH_COLOUR, linewidth=1.1)
-    axis.axvline(lag.delay, color=ESTIMATE_COLOUR, linewidth=1.1, label=f'{lag.delay:.3f} s')
+    axis.axvline(lag.delay, color=ESTIMATE_COLOUR, linewidth=2, label=f'{lag.delay:.3f} s')
     axis.set_xlabel('lag of the reference behind the EMG (s)', fontsize=9)
     axis.set_ylabel('CC, cross-validated', fontsize=9)
     axis.tick_params(labelsize=8)

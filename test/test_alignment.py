@@ -16,7 +16,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from leconvmn_ros.alignment import angles_at, LONGEST_GAP_NS, reference_joints
+from leconvmn_ros.alignment import angles_at, check_unit, LONGEST_GAP_NS, reference_joints
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.recording import JointTrack
@@ -152,6 +152,45 @@ def test_reference_joints_come_in_our_order_without_foreign_ones():
 def test_reference_without_any_of_our_joints_is_refused():
     with pytest.raises(RecordingError, match=r"\['a', 'b'\], none of \['thumb_mcp'"):
         reference_joints(track_of([0]))
+
+
+@pytest.mark.parametrize(
+    'other', ['right_hand/index_mcp', 'Index_MCP', 'r_index_mcp', 'hand.index_mcp', 'INDEX_MCP']
+)
+def test_joint_of_another_name_is_told_and_not_left_out(other):
+    track = track_of([0], ('thumb_mcp', other))
+    with pytest.raises(RecordingError) as caught:
+        reference_joints(track)
+    assert f'{other} (wanted: index_mcp)' in str(caught.value)
+    assert "'thumb_mcp'" in str(caught.value)
+
+
+@pytest.mark.parametrize('other', ['left/thumb_mcp', 'thumb_mcp2', 'index_mcp_link', 'mcp'])
+def test_joints_of_another_hand_are_foreign(other):
+    assert reference_joints(track_of([0], ('thumb_mcp', other))) == ('thumb_mcp',)
+
+
+# ---- the unit
+
+
+def test_angles_in_degrees_are_refused_and_named():
+    seconds = np.arange(0, 20, 0.1)
+    radians = np.stack([0.6 + 0.3 * np.sin(seconds), 0.2 + 0.01 * np.sin(seconds)], axis=1)
+    track = track_of((1000 * seconds).astype(int), positions=radians)
+    check_unit(track, ('a', 'b'))
+    in_degrees = track_of((1000 * seconds).astype(int), positions=np.degrees(radians))
+    with pytest.raises(
+        RecordingError, match=r'angles of a go from 17\.\d+ to 51\.\d+.*in radians'
+    ):
+        check_unit(in_degrees, ('b', 'a'))
+
+
+def test_single_wrong_angles_and_none_at_all_are_no_unit():
+    positions = np.zeros((500, 2))
+    positions[[7, 300]] = [[400, np.nan], [-1e9, np.inf]]
+    check_unit(track_of(range(500), positions=positions), ('a', 'b'))
+    check_unit(track_of([]), ('a', 'b'))
+    check_unit(track_of([0], positions=[[np.nan, np.nan]]), ('a', 'b'))
 
 
 # ---- the joints

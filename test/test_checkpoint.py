@@ -89,7 +89,7 @@ def test_saving_again_gives_the_same_bytes(tmp_path, saved):
 def test_weights_that_are_views_are_saved_as_they_look(tmp_path):
     checkpoint = make_checkpoint()
     weights = dict(checkpoint.weights)
-    name = 'layers.0.gates.weight'
+    name = 'stacks.0.layers.0.by_image.weight'
     weights[name] = weights[name].flip(0).transpose(2, 3).contiguous().transpose(2, 3)
     assert not weights[name].is_contiguous()
     replace(checkpoint, weights=weights).save(tmp_path / 'checkpoint')
@@ -325,7 +325,7 @@ def weights_with_nan(weights):
 
 
 def weights_with_infinity(weights):
-    weights['layers.0.gates.weight'][0, 0, 0, 0] = np.inf
+    weights['stacks.0.layers.0.by_image.weight'][0, 0, 0, 0] = np.inf
 
 
 def weights_in_integers(weights):

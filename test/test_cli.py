@@ -14,6 +14,7 @@
 
 """The command line as its user meets it: what it writes, its exit codes, its errors."""
 
+from dataclasses import replace
 import json
 import os
 import re
@@ -22,11 +23,12 @@ import subprocess
 import sys
 import time
 
-from leconvmn_ros.bags import read_bag, write_bag
+from leconvmn_ros.bags import BagWriter, read_bag, write_bag
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.cli import COMMANDS, EXIT_FAILED, EXIT_INTERRUPTED, main
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import SampledSubject
+from leconvmn_ros.recording import JointTrack, SampledSubject
+from leconvmn_ros.reference_lag import shifted
 from leconvmn_ros.reports import read_estimates
 from matplotlib.image import imread
 import numpy as np
@@ -223,6 +225,91 @@ def test_evaluate_scores_several_bags_together(capsys, folder, tmp_path):
     assert (code, error) == (1, 'leconvmn_ros evaluate: --estimates takes one bag, got 2')
 
 
+def test_evaluate_takes_a_late_reference_as_it_is_told(capsys, folder, tmp_path):
+    """The same lag on both sides changes nothing; on one side it does."""
+    recording = read_bag(folder / 'bag')
+    track = recording.reference
+    write_recording(
+        replace(
+            recording,
+            reference=JointTrack(track.stamps_ns + 300_000_000, track.names, track.positions),
+        ),
+        tmp_path / 'late',
+    )
+    scores = {}
+    for name, bag, options in (
+        ('right', folder / 'bag', []),
+        ('late', tmp_path / 'late', []),
+        ('told', tmp_path / 'late', ['--reference-lag', 0.3]),
+    ):
+        code, _, error = run(
+            capsys,
+            *('evaluate', folder / 'checkpoint', bag, '--threads', 1, '--part', 'all', *options),
+            *('--json', tmp_path / f'{name}.json'),
+        )
+        assert code == 0, error
+        scores[name] = json.loads((tmp_path / f'{name}.json').read_text())['mean']
+    assert scores['told'] == scores['right'] != scores['late']
+
+
+def write_recording(recording, place):
+    """Write a recording as it is, whatever its joints and rates."""
+    track, labels = recording.reference, recording.labels
+    with BagWriter(place) as writer:
+        for chunk in recording.chunks:
+            writer.write_emg(chunk)
+        for stamp, positions in zip(track.stamps_ns.tolist(), track.positions, strict=True):
+            writer.write_reference(stamp, track.names, positions)
+        for entry in zip(
+            labels.stamps_ns.tolist(), labels.movement, labels.repetition, strict=True
+        ):
+            writer.write_label(*map(int, entry))
+
+
+@pytest.fixture(scope='module')
+def wide_bag(tmp_path_factory):
+    """Return a synthetic bag that is long enough to find a lag in, its reference 0.4 s late."""
+    folder = tmp_path_factory.mktemp('wide')
+    assert main(['synthesize', '--output', str(folder / 'bag'), '--sampling-rate', '100']) == 0
+    write_recording(shifted(read_bag(folder / 'bag'), -0.4), folder / 'late')
+    return folder
+
+
+def test_align_tells_how_late_the_reference_is(capsys, wide_bag, tmp_path):
+    reports = {}
+    for name in ('bag', 'late'):
+        code, output, _ = run(
+            capsys, 'align', wide_bag / name, '--json', tmp_path / f'{name}.json'
+        )
+        assert code == 0
+        report = reports[name] = json.loads((tmp_path / f'{name}.json').read_text())
+        first, second = output.splitlines()
+        assert first.startswith(
+            f'{name}: the reference follows the EMG by {report["delay_s"]:.3f}'
+        )
+        assert report['doubt'] == ''
+        if name == 'bag':
+            assert second == 'no lag to correct'
+        else:
+            assert second.endswith(f'late by {report["correction_s"]:.3f} s')
+    late = reports['late']['delay_s'] - reports['bag']['delay_s']
+    assert late == pytest.approx(0.4, abs=0.01)
+    assert reports['bag']['correction_s'] == 0 < reports['late']['correction_s']
+
+
+def test_align_looks_at_no_more_than_the_protocol_trains_on(capsys, wide_bag, tmp_path):
+    for name in ('repetitions', 'paper'):
+        options = ['--protocol', name, '--json', tmp_path / f'{name}.json']
+        options += ['--plot', tmp_path / f'{name}.png']
+        assert run(capsys, 'align', wide_bag / 'late', *options)[0] == 0
+    one, other = (
+        json.loads((tmp_path / f'{name}.json').read_text()) for name in ('repetitions', 'paper')
+    )
+    assert one['cc'] != other['cc']
+    assert imread(tmp_path / 'paper.png').size > 100_000
+    assert one['delay_s'] == pytest.approx(other['delay_s'], abs=0.05)
+
+
 def of_other_channels(folder):
     place = folder / 'three_channels'
     if not place.exists():
@@ -354,6 +441,12 @@ FAILURES = {
         'benchmark {}/bag --report-only --output {}/other',
         '--report-only takes no BAG',
     ),
+    'align nothing': ('align {}/no', 'no does not exist'),
+    'align too little': ('align {}/bag', r'1\d s of training data .* at least 30 s are needed'),
+    'align what never moves': (
+        'align {}/three_channels',
+        '0 s of training data with EMG and reference',
+    ),
     'demo of nothing': ('demo {}/no.mat --output {new}/o', 'cannot read .*no.mat'),
 }
 
@@ -402,6 +495,9 @@ def test_failures_are_one_line_and_leave_nothing(capsys, folder, tmp_path, case)
         ),
         ('benchmark b --output o --seeds 0,,1', "'0,,1' is not a list of seeds"),
         ('benchmark b --output o --workers 0', 'whole number from 1'),
+        ('align b --protocol none', 'invalid choice'),
+        ('align b --plot a.xyz', "'a.xyz' does not end in .png"),
+        ('evaluate c b --reference-lag 11', "'11' is not a number from -10 to 10"),
     ],
 )
 def test_wrong_usage_is_told_with_exit_code_2(capsys, arguments, message):
@@ -422,6 +518,7 @@ def test_help_tells_every_argument(capsys, monkeypatch, command):
         'demo': {'--output', '--preset', '--rate'},
         'convert': {'--output', '--database', '--chunk', '--overwrite'},
         'synthesize': {'--output', '--channels', '--sampling-rate', '--seed', '--overwrite'},
+        'align': {'--json', '--plot', '--protocol', '--reference-topic'},
         'train': {'--output', '--preset', '--epochs', '--test', '--validation', '--device'},
         'evaluate': {'--json', '--plot', '--estimates', '--part', '--output-rate', '--device'},
         'benchmark': {'--output', '--presets', '--against', '--seeds', '--workers', '--ray'},

@@ -96,6 +96,12 @@ def test_joints_are_compared_by_name():
         compare(ESTIMATES, track([0, 20], [[1, 2]], ('b',)), LABELS, SPAN_NS, None)
 
 
+def test_reference_in_degrees_is_not_scored():
+    degrees = JointTrack(REFERENCE.stamps_ns, REFERENCE.names, np.degrees(REFERENCE.positions))
+    with pytest.raises(RecordingError, match=r'angles of a go from .* look like degrees'):
+        compare(ESTIMATES, degrees, LABELS, SPAN_NS, HOLD_OUT)
+
+
 def test_estimates_without_a_reference_are_left_out():
     reference = track([0, 20, 40], [[0, 2, 4], [1, nan, 1]])
     comparison = compare(ESTIMATES, reference, None, SPAN_NS, None)

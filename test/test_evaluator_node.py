@@ -53,7 +53,7 @@ class Source:
         self._over = ros.publisher('/replay_done', Bool, LATCHED)
         ros.spin(0.5)
 
-    def play(self, messages, without=()):
+    def play(self, messages, without=(), late_ns=0):
         """Publish EMG, except some messages, and an estimate and a reference for each."""
         for number in range(messages):
             stamp_ns = START_NS + number * PERIOD_NS
@@ -63,7 +63,7 @@ class Source:
             last_ns = stamp_ns + round((CHUNK - 1) / RATE * NANOSECONDS)
             truth = 0.5 + 0.3 * np.sin(number / 10 + np.arange(10))
             # Matched by name: the reference comes in another order.
-            self._reference.publish(joint_state(last_ns, JOINT_NAMES[::-1], truth[::-1]))
+            self._reference.publish(joint_state(last_ns + late_ns, JOINT_NAMES[::-1], truth[::-1]))
             self._estimate.publish(joint_state(last_ns, JOINT_NAMES, truth + OFFSET))
             self._ros.spin(0.005)
 
@@ -97,6 +97,17 @@ def test_writes_scores_estimates_and_plot(ros, start, tmp_path):
     assert (output / 'estimates.png').read_bytes().startswith(b'\x89PNG')
     assert node.text.count('CC 1.000') >= 2
     assert 'results in' in node.text.splitlines()[-1]
+
+
+def test_a_late_reference_is_scored_where_it_was_true(ros, start, tmp_path):
+    node = start('evaluator', parameters={'output': tmp_path / 'results', 'reference_lag': 1.5})
+    source = Source(ros)
+    source.play(40, late_ns=1_500_000_000)
+    source.end()
+    assert node.wait() == 0, node.text
+    report = json.loads((tmp_path / 'results' / 'scores.json').read_text())
+    assert report['count'] == 40
+    assert report['mean']['rmse'] == pytest.approx(np.degrees(OFFSET))
 
 
 def test_nothing_to_score_is_an_error_with_a_reason(ros, start, tmp_path):
@@ -144,6 +155,7 @@ def test_wrong_parameters_and_places_end_it_with_a_reason(start, tmp_path):
     reasons = {
         'allowed: float from 0.1 to 3600.0': {'report_period': 0.0},
         'nowhere is no checkpoint': {'checkpoint': 'nowhere'},
+        'allowed: float from -10.0 to 10.0': {'reference_lag': 11.0},
         'file/results': {'output': tmp_path / 'file' / 'results'},
     }
     nodes = [start('evaluator', parameters=parameters) for parameters in reasons.values()]

@@ -14,16 +14,33 @@
 
 """What is held out for the test reaches nothing that training makes, whatever the protocol."""
 
-from builders import changed_where, make_recording, weights_of
+from itertools import product
+
+from builders import changed_where, make_recording, one_stack, weights_of
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.evaluation import compare, decode_recording
+from leconvmn_ros.lstm import LstmConfig
+from leconvmn_ros.presets import TrainingSettings
 from leconvmn_ros.protocol import BlockHoldOut, hold_out_named, Role
-from leconvmn_ros.training import train, TrainingSettings
+from leconvmn_ros.recurrent_fit import RecurrentFit
+from leconvmn_ros.ridge import RidgeConfig, RidgeFit
+from leconvmn_ros.spgp import SpgpConfig, SpgpFit
+from leconvmn_ros.training import train
 import pytest
 import torch
 
 torch.set_num_threads(1)
-TINY = TrainingSettings(planes=(3,), epochs=3, lanes=2)
+TINY = TrainingSettings(
+    model=one_stack(planes=(3,)), fit=RecurrentFit(epochs=3, lanes=2), second_pass=True
+)
+MODELS = {
+    'le_convmn': TINY,
+    'lstm': TINY.changed(model=LstmConfig(units=5)),
+    'spgp': TrainingSettings(
+        model=SpgpConfig(pseudo_inputs=6), fit=SpgpFit(epochs=5), second_pass=True
+    ),
+    'ridge': TrainingSettings(model=RidgeConfig(), fit=RidgeFit(), second_pass=True),
+}
 RECORDING = make_recording(repetitions=6)
 HOLD_OUTS = {
     'repetitions': hold_out_named('repetitions', RECORDING),
@@ -40,14 +57,14 @@ def scores_of(checkpoint, recording):
     ).score()
 
 
-@pytest.fixture(scope='module', params=HOLD_OUTS)
+@pytest.fixture(scope='module', params=product(HOLD_OUTS, MODELS), ids='-'.join)
 def pair(request):
     """Return a recording and the same with other test data, each with what came of training."""
-    hold_out = HOLD_OUTS[request.param]
+    hold_out, settings = HOLD_OUTS[request.param[0]], MODELS[request.param[1]]
     both = []
     for recording in (RECORDING, changed_where(RECORDING, Role.TEST, hold_out)):
         reports = []
-        checkpoint = train([recording], TINY, hold_out=hold_out, on_epoch=reports.append)
+        checkpoint = train([recording], settings, hold_out=hold_out, on_epoch=reports.append)
         both.append((recording, checkpoint, reports))
     return both
 

@@ -17,7 +17,8 @@
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import Comparison
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.plots import _scored_time, plot_comparison
+from leconvmn_ros.plots import _scored_time, plot_comparison, plot_lag
+from leconvmn_ros.reference_lag import ReferenceLag
 from matplotlib.image import imread
 import numpy as np
 import pytest
@@ -85,3 +86,15 @@ def test_a_second_recording_from_the_same_time_comes_behind_the_first():
     time, cuts = _scored_time(np.concatenate((one, one)))
     np.testing.assert_allclose(time, [0, 0.1, 0.2, 0.3, 0.3, 0.4, 0.5, 0.6])
     np.testing.assert_allclose(cuts, [0.3])
+
+
+@pytest.mark.parametrize('doubt', ['', 'why not'])
+def test_lag_is_drawn_with_its_curve(tmp_path, doubt):
+    lags = np.linspace(-1, 1, 101)
+    cc = np.where(lags < -0.8, np.nan, -((lags - 0.3) ** 2))
+    lag = ReferenceLag(lags, cc, ('a',), 0.3, 0.01, doubt)
+    plot_lag(lag, tmp_path / 'lag.png', r'a $\b$')
+    picture = imread(tmp_path / 'lag.png')
+    for colour in ((0x55, 0x55, 0x55), (0xD1, 0x49, 0x5B), (0xEE, 0xEE, 0xEE)):
+        near = np.abs(picture[..., :3] - np.array(colour) / 255).max(axis=-1) < 0.02
+        assert near.sum() > 100

@@ -135,6 +135,14 @@ def test_joints_are_taken_by_name():
         cut_segments(recording, ['elbow'], HOLD_OUT)
 
 
+def test_reference_in_degrees_is_refused():
+    recording = make_recording()
+    track = recording.reference
+    degrees = JointTrack(track.stamps_ns, track.names, np.degrees(track.positions))
+    with pytest.raises(RecordingError, match='look like degrees'):
+        cut_segments(replace(recording, reference=degrees), JOINTS, HOLD_OUT)
+
+
 def test_a_long_gap_in_the_emg_ends_a_segment():
     recording = make_recording()
     lossy = replace(recording, chunks=recording.chunks[:5] + recording.chunks[17:])

@@ -22,6 +22,7 @@ from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import as_json, compare, decode_recording
 from leconvmn_ros.protocol import BlockHoldOut
+from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.session import EMG_MEMORY, ESTIMATE_MEMORY, Session
 import numpy as np
 import pytest
@@ -293,3 +294,17 @@ def test_span_without_emg_is_that_of_the_estimates(recording, estimates):
     hear_estimates(session, estimates)
     hear_reference(session, recording.reference)
     assert session.compare().stamps_ns[0] == START_NS + 9 * PERIOD_NS
+
+
+@pytest.mark.parametrize('lag', [0.2, -0.1])
+def test_a_late_reference_is_scored_where_it_was_true(recording, estimates, lag):
+    track = recording.reference
+    late = JointTrack(track.stamps_ns + round(lag * 1000) * MS, track.names, track.positions)
+    session = Session(HOLD_OUT, reference_lag=lag)
+    hear_emg(session, recording)
+    hear_labels(session, recording.labels)
+    hear_reference(session, late)
+    hear_estimates(session, estimates)
+    np.testing.assert_array_equal(
+        session.compare().truth, heard(recording, estimates).compare().truth
+    )

@@ -139,16 +139,16 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_reference_lag(parser: argparse.ArgumentParser, *, search: bool = False) -> None:
-    """Declare --reference-lag, a number of seconds or, if `search`, 'auto'."""
+def add_reference_lag(parser: argparse.ArgumentParser, *, auto: bool = False) -> None:
+    """Declare --reference-lag, a number of seconds or, if it may be searched, 'auto'."""
     seconds = number(float, -MOST_LAG, MOST_LAG)
     parser.add_argument(
         '--reference-lag',
-        type=(lambda text: 'auto' if text == 'auto' else seconds(text)) if search else seconds,
+        type=(lambda text: text if text == 'auto' else seconds(text)) if auto else seconds,
         default=0.0,
         metavar='S',
-        help='how late the stamps of the reference angles are (s); '
-        + ('auto finds it out, as `align` does' if search else '`align` finds it out'),
+        help='how late the stamps of the reference angles are (s), see the command align'
+        + ('; auto = what it finds, if that is certain' if auto else ''),
     )
 
 

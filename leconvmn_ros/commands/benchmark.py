@@ -125,9 +125,10 @@ def run(arguments: argparse.Namespace) -> int:
             plan = checked(Plan, plan.model_dump() | {'against': arguments.against})
     else:
         plan = _plan(arguments)
+        execute = _execute(arguments)
         save_plan(plan, folder)
         with progress_bar('benchmark') as progress:
-            run_missing(plan, folder, _execute(arguments), say=_say, progress=progress)
+            run_missing(plan, folder, execute, say=_say, progress=progress)
     return _report(plan, folder)
 
 

@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='repetitions that pick the epoch; --test must be given, too',
     )
     add_protocol(parser)
-    add_reference_lag(parser, search=True)
+    add_reference_lag(parser, auto=True)
     add_topics(parser)
     add_device(parser)
 
