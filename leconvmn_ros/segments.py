@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from leconvmn_ros.alignment import AlignedAngles, angles_at, check_unit
+from leconvmn_ros.alignment import AlignedAngles, angles_at, check_unit, LONGEST_GAP_NS
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.intake import Intake
 from leconvmn_ros.protocol import HoldOut, Role
@@ -133,7 +133,10 @@ def cut_segments(
                 role = Role(usable[first])
                 segments.append(Segment(role, samples[first:last], angles[first:last], lead_in))
     if not segments:
-        raise RecordingError(f'{recording.name}: the reference angles and the EMG share no time')
+        raise RecordingError(
+            f'{recording.name}: the reference angles and the EMG share no time, or the angles are '
+            f'all more than {LONGEST_GAP_NS / NANOSECONDS:g} s apart'
+        )
     return segments
 
 

@@ -139,16 +139,25 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_reference_lag(parser: argparse.ArgumentParser, *, auto: bool = False) -> None:
-    """Declare --reference-lag, a number of seconds or, if it may be searched, 'auto'."""
+def add_reference_lag(
+    parser: argparse.ArgumentParser,
+    *,
+    default: float | None = 0.0,
+    auto: bool = False,
+) -> None:
+    """Declare --reference-lag, a number of seconds or, if it may be searched, 'auto'.
+
+    No default stands for what the training took.
+    """
     seconds = number(float, -MOST_LAG, MOST_LAG)
     parser.add_argument(
         '--reference-lag',
         type=(lambda text: text if text == 'auto' else seconds(text)) if auto else seconds,
-        default=0.0,
+        default=default,
         metavar='S',
         help='how late the stamps of the reference angles are (s), see the command align'
-        + ('; auto = what it finds, if that is certain' if auto else ''),
+        + ('; auto = what it finds, if that is certain' if auto else '')
+        + ("; else what the training took for the recording's name" if default is None else ''),
     )
 
 

@@ -75,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='estimates per second, at most one per sample and 1000; 0 = one per image',
     )
     add_reference_lag(parser)
+    parser.set_defaults(reference_lag=None)
     add_topics(parser)
     add_device(parser)
     add_threads(parser, meaning_of_0='as few as keep up')
@@ -88,7 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
     comparisons = []
     joint_units = set()
     for path in arguments.bags:
-        recording = shifted(read_recording(path, arguments), arguments.reference_lag)
+        recording = read_recording(path, arguments)
+        lag = arguments.reference_lag
+        recording = shifted(recording, _trained_lag(checkpoint, recording) if lag is None else lag)
         joint_units.add(recording.information.get('joint_unit', 'rad'))
         estimates = _decode(checkpoint, recording, arguments)
         comparisons.append(_compare(checkpoint, recording, estimates, arguments.part))
@@ -106,6 +109,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         plot_comparison(comparison, arguments.plot, title)
     return 0
+
+
+def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:
+    """Return the lag of the reference that the training took for this recording (s)."""
+    record = checkpoint.description.training
+    for name, information in zip(record.recordings, record.information, strict=False):
+        if name == recording.name:
+            return float(information.get('reference_lag_s', 0))
+    return 0.0
 
 
 def _decode(
