@@ -74,8 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='HZ',
         help='estimates per second, at most one per sample and 1000; 0 = one per image',
     )
-    add_reference_lag(parser)
-    parser.set_defaults(reference_lag=None)
+    add_reference_lag(parser, default=None)
     add_topics(parser)
     add_device(parser)
     add_threads(parser, meaning_of_0='as few as keep up')
