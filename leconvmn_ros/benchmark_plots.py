@@ -22,6 +22,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 import numpy as np
 
 # Told apart by colour-blind readers: Wong, Nature Methods 8 (2011) 441, without its yellow.
@@ -104,6 +105,7 @@ def draw_learning_curves(models: Mapping[str, Sequence[Sequence[Epoch]]]) -> byt
             _draw_losses(axes, losses, line_colour, label)
         axes.set_title(name, loc='left', fontsize=10, parse_math=False)
         axes.legend(fontsize=8, frameon=False, loc='upper right')
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelsize=8)
         axes.spines[['top', 'right']].set_visible(False)
     for axes in panels[len(models) :]:

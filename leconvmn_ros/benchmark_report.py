@@ -300,9 +300,9 @@ def _cost(group: Group) -> ET.Element:
             ]
         )
     return table(
-        'Cost: trained values, epoch chosen, training of one recording, and one step of the '
-        'network (one state of all joints). Medians over runs, which may have shared their '
-        'machine with one another; the machines are listed at the end.',
+        'Trained values; epoch chosen and time of training on one recording, medians over runs; '
+        'time for one state of all joints, the least over runs of the median of one. Runs may '
+        'have shared their machine (listed at the end), which makes these times longer.',
         ['model', 'parameters', 'epoch', 'training (s)', 'time per state (ms)'],
         rows,
     )
@@ -342,8 +342,8 @@ def _estimates(plan: Plan, results: Sequence[RunResult], folder: Path) -> list[E
         element('h2', 'Estimates'),
         element(
             'p',
-            'Estimated over measured angles of the test part, for each model in the run of median '
-            f'and of least CC among those with seed {plan.seeds[0]}.',
+            'Estimated over measured angles of the test part, for each model on the recording of '
+            f'median and of least CC, ranked among the runs with seed {plan.seeds[0]}.',
         ),
     ]
     for preset in plan.presets:
@@ -354,19 +354,17 @@ def _estimates(plan: Plan, results: Sequence[RunResult], folder: Path) -> list[E
         )
         if not ranked:
             continue
-        chosen = {'median': ranked[len(ranked) // 2], 'worst': ranked[0]}
-        pictures = [
-            figure(
-                draw_comparison(read_comparison(place), f'{preset} on {bag}'),
-                'png',
-                f'Estimated over measured angles of {bag}, {preset}',
-                f'{preset}, {which} of {_count(len(ranked), "recording")}: {bag}.',
-            )
-            for which, (_, bag, place) in chosen.items()
-        ]
-        (middle, bag, _), (least, worst_bag, _) = chosen.values()
-        title = f'{preset}: median {bag} (CC {middle:.3f}), worst {worst_bag} (CC {least:.3f})'
-        parts.append(details(title, *pictures))
+        # Of an even number, the lower of the two in the middle.
+        chosen = {(len(ranked) - 1) // 2, 0}
+        titles, pictures = [], []
+        for index in sorted(chosen, reverse=True):
+            cc, bag, place = ranked[index]
+            rank = f'CC {cc:.3f}, rank {len(ranked) - index} of {len(ranked)}'
+            titles.append(f'{bag} ({rank})')
+            image = draw_comparison(read_comparison(place), f'{preset} on {bag}')
+            alt = f'Estimated over measured angles of {bag}, {preset}'
+            pictures.append(figure(image, 'png', alt, f'{preset} on {bag}: {rank}.'))
+        parts.append(details(f'{preset}: {", ".join(titles)}', *pictures))
     return parts
 
 

@@ -40,7 +40,7 @@ th, td { padding: 0.18rem 0.75rem; text-align: right; vertical-align: top; white
   font-weight: normal; }
 thead th { font-weight: 600; vertical-align: bottom; }
 th.text, td.text { text-align: left; }
-td.long { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+th.long, td.long { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 figure { margin: 0.9rem 0 1.7rem; }
 figure img { width: 100%; height: auto; }

@@ -164,3 +164,15 @@ def test_nothing_there_is_a_summary_too():
     summary = summarise(plan, [])
     assert summary.groups == ()
     assert len(summary.missing) == 2
+
+
+def test_cost_is_the_median_of_training_and_the_calmest_step():
+    plan = make_plan([made_up_bag(f'S{i}') for i in range(3)], presets={'ours': QUICK})
+    results = []
+    for job, seconds in zip(plan.jobs(), (4.0, 1.0, 9.0), strict=True):
+        result = make_output(job).result
+        times = {'training_seconds': seconds, 'step_seconds': seconds / 1000}
+        outcome = result.outcome.model_copy(update=times | {'parameters': round(seconds)})
+        results.append(result.model_copy(update={'outcome': outcome}))
+    cost = summarise(plan, results).groups[0].models['ours'].cost
+    assert (cost.training_seconds, cost.step_seconds, cost.parameters) == (4.0, 0.001, (1, 9))
