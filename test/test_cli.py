@@ -27,6 +27,7 @@ from leconvmn_ros.bags import BagWriter, read_bag, write_bag
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.cli import COMMANDS, EXIT_FAILED, EXIT_INTERRUPTED, main
 from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.protocol import hold_out_named
 from leconvmn_ros.recording import JointTrack, SampledSubject
 from leconvmn_ros.reference_lag import shifted
 from leconvmn_ros.reports import read_estimates
@@ -155,15 +156,105 @@ def test_train_says_how_long_it_will_take(capsys, monkeypatch, folder, tmp_path)
     assert 'second pass, epoch 1: loss' in output.err
 
 
-@pytest.mark.parametrize('preset', ['lstm', 'lstm_paper'])
-def test_rivals_are_trained_and_evaluated_alike(capsys, folder, tmp_path, preset):
+@pytest.mark.parametrize(
+    ('preset', 'kind'),
+    [('lstm', 'lstm'), ('lstm_paper', 'lstm'), ('spgp_paper', 'spgp'), ('ridge', 'ridge')],
+)
+def test_rivals_are_trained_and_evaluated_alike(capsys, wide_bag, tmp_path, preset, kind):
     place = tmp_path / preset
-    train = ['train', folder / 'bag', '--output', place, '--preset', preset]
-    assert run(capsys, *train, *QUICK)[0] == 0
-    assert load_checkpoint(place).description.model.kind == 'lstm'
-    code, output, _ = run(capsys, 'evaluate', place, folder / 'bag', '--threads', 1)
+    train = ['train', wide_bag / 'bag', '--output', place, '--preset', preset, '--threads', 1]
+    # A ridge has no epochs.
+    assert run(capsys, *train, *([] if kind == 'ridge' else ['--epochs', 1]))[0] == 0
+    assert load_checkpoint(place).description.model.kind == kind
+    code, output, _ = run(
+        capsys, 'evaluate', place, wide_bag / 'bag', '--threads', 1, '--output-rate', 0
+    )
     assert code == 0
     assert f'{preset} on bag (test)' in output
+
+
+def test_train_goes_on_from_a_decoder(capsys, folder, tmp_path):
+    known = load_checkpoint(folder / 'checkpoint')
+    train = ['train', folder / 'bag', '--from', folder / 'checkpoint', '--output']
+    assert run(capsys, *train, tmp_path / 'c', '--epochs', 3)[0] == 0
+    code, _, _ = run(capsys, *train, tmp_path / 'same', *QUICK, '--learning-rate', 1e-12)
+    assert code == 0
+    went_on, same = (load_checkpoint(tmp_path / name) for name in ('c', 'same'))
+    # With the settings that it was trained with, but for what is given and the smaller steps.
+    settings = dict(known.description.training.settings)
+    fit = settings.pop('fit')
+    found = dict(went_on.description.training.settings)
+    assert found.pop('fit') == fit | {'epochs': 3, 'learning_rate': 1e-3}
+    assert found == settings
+    for name, weight in known.weights.items():
+        torch.testing.assert_close(same.weights[name], weight, rtol=0, atol=1e-6)
+    assert any(not torch.equal(went_on.weights[name], w) for name, w in known.weights.items())
+
+
+def test_a_decoder_can_be_replaced_by_what_went_on_from_it(capsys, folder, tmp_path):
+    load_checkpoint(folder / 'checkpoint').save(tmp_path / 'c')
+    train = ['train', folder / 'bag', '--from', tmp_path / 'c', '--output', tmp_path / 'c']
+    for _ in range(2):
+        assert run(capsys, *train, *QUICK)[0] == 0
+    fit = load_checkpoint(tmp_path / 'c').description.training.settings['fit']
+    assert (fit['epochs'], fit['learning_rate']) == (1, 1e-3)
+
+
+def test_a_ridge_cannot_be_gone_on_from(capsys, folder, tmp_path):
+    train = ['train', folder / 'bag', '--output']
+    assert run(capsys, *train, tmp_path / 'ridge', '--preset', 'ridge')[0] == 0
+    code, _, error = run(capsys, *train, tmp_path / 'o', '--from', tmp_path / 'ridge')
+    assert code == EXIT_FAILED
+    assert 'a ridge cannot be trained further; le_convmn and lstm can' in error
+    assert not (tmp_path / 'o').exists()
+
+
+@pytest.mark.parametrize('lag', ['auto', '0.4'])
+def test_train_takes_a_late_reference_to_be_late(capsys, wide_bag, tmp_path, lag):
+    train = ['train', '--preset', 'ridge', '--threads', 1, '--output']
+    assert run(capsys, *train, tmp_path / 'plain', wide_bag / 'bag')[0] == 0
+    assert run(capsys, *train, tmp_path / 'late', wide_bag / 'late')[0] == 0
+    arguments = [*train, tmp_path / 'told', wide_bag / 'late', '--reference-lag', lag]
+    assert main([str(argument) for argument in arguments]) == 0
+    remark = re.search(
+        r'late: the reference is taken to be late by (.*) s', capsys.readouterr().err
+    )
+    assert bool(remark) == (lag == 'auto')
+    plain, late, told = (
+        load_checkpoint(tmp_path / name).description.training for name in ('plain', 'late', 'told')
+    )
+    assert 'reference_lag_s' not in late.information[0]
+    noted = float(told.information[0]['reference_lag_s'])
+    if lag == 'auto':
+        # EMG comes before the movement, so not all of the delay is a lag of the stamps.
+        assert noted == pytest.approx(float(remark[1]), abs=1e-3)
+        assert 0 < noted < 0.6
+        assert told.validation['cc'] > late.validation['cc']
+    else:
+        assert noted == 0.4
+        assert told.validation == pytest.approx(plain.validation)
+        assert told.validation != pytest.approx(late.validation)
+
+
+def test_train_holds_out_what_the_protocol_says(capsys, wide_bag, tmp_path):
+    train = ['train', wide_bag / 'bag', '--preset', 'ridge', '--output', tmp_path / 'c']
+    assert run(capsys, *train, '--protocol', 'paper')[0] == 0
+    recording = read_bag(wide_bag / 'bag')
+    hold_out = load_checkpoint(tmp_path / 'c').description.training.hold_out
+    assert hold_out == hold_out_named('paper', recording).of([recording])
+    # And evaluate scores that part.
+    counts = []
+    for part in ('test', 'all'):
+        report = tmp_path / f'{part}.json'
+        assert (
+            run(
+                capsys,
+                *('evaluate', tmp_path / 'c', wide_bag / 'bag', '--part', part, '--json', report),
+            )[0]
+            == 0
+        )
+        counts.append(json.loads(report.read_text())['count'])
+    assert 0.1 < counts[0] / counts[1] < 0.3
 
 
 def test_train_takes_the_device_that_is_there(folder):
@@ -368,6 +459,52 @@ FAILURES = {
     'train over a thesis': ('train {}/bag --output {}/other', 'it holds thesis.tex'),
     'train to where nothing can be': ('train {}/bag --output /proc/nobody/o', 'cannot write'),
     'train no epoch': ('train {}/bag --output {new}/o --epochs 0', "--epochs: .*, got '0'"),
+    'train a ridge for epochs': (
+        'train {}/bag --output {new}/o --preset ridge --epochs 3',
+        '--epochs is not for a ridge, which has none',
+    ),
+    'train a ridge step by step': (
+        'train {}/bag --output {new}/o --preset ridge --learning-rate 0.1',
+        '--learning-rate is not for a ridge, which has none',
+    ),
+    'train an SPGP no epoch': (
+        'train {}/bag --output {new}/o --preset spgp --epochs 0',
+        "--epochs: .* greater than or equal to 1, got '0'",
+    ),
+    'train an SPGP on too little': (
+        'train {}/bag --output {new}/o --preset spgp',
+        r'300 pseudo-inputs for \d+ training images; at most one for each',
+    ),
+    'train from nothing': ('train {}/bag --output {new}/o --from {}/no', 'no is no checkpoint'),
+    'train from a bag': ('train {}/bag --output {new}/o --from {}/bag', 'bag is no checkpoint'),
+    'train from a decoder by a preset': (
+        'train {}/bag --output {new}/o --from {}/checkpoint --preset lstm',
+        '--from goes on with the model that is there: no --preset then',
+    ),
+    'train from a decoder of other electrodes': (
+        'train {}/three_channels --output {new}/o --from {}/checkpoint',
+        'decoder to start from is for .*channels=2 .* give .*channels=3 ',
+    ),
+    'train from a decoder of other images': (
+        'train {}/bag --output {new}/o --from {}/checkpoint --exposure 0.2',
+        r'decoder to start from is for .*exposure=0\.1 .* give .*exposure=0\.2 ',
+    ),
+    'train from a decoder no epoch': (
+        'train {}/bag --output {new}/o --from {}/checkpoint --epochs 0',
+        "--epochs: .*, got '0'",
+    ),
+    'train as the paper on repetitions': (
+        'train {}/bag --output {new}/o --protocol paper --test 2 --validation 4',
+        '--test and --validation name repetitions; --protocol paper has none',
+    ),
+    'train with a lag that cannot be found': (
+        'train {}/bag --output {new}/o --reference-lag auto',
+        'at least 30 s are needed',
+    ),
+    'train with a seed of nobody': (
+        'train {}/bag --output {new}/o --seed -1',
+        "--seed: .* greater than or equal to 0, got '-1'",
+    ),
     'train on too many threads': (
         'train {}/bag --output {new}/o --threads 999999999999',
         "--threads: .* less than or equal to 256, got '999999999999'",
@@ -497,6 +634,10 @@ def test_failures_are_one_line_and_leave_nothing(capsys, folder, tmp_path, case)
         ('benchmark b --output o --workers 0', 'whole number from 1'),
         ('align b --protocol none', 'invalid choice'),
         ('align b --plot a.xyz', "'a.xyz' does not end in .png"),
+        ('train b --output o --reference-lag 11', "'11' is not a number from -10 to 10"),
+        ('train b --output o --reference-lag soon', "'soon' is not a number from -10 to 10"),
+        ('train b --output o --protocol none', 'invalid choice'),
+        ('evaluate c b --reference-lag auto', "'auto' is not a number from -10 to 10"),
         ('evaluate c b --reference-lag 11', "'11' is not a number from -10 to 10"),
     ],
 )
@@ -519,7 +660,10 @@ def test_help_tells_every_argument(capsys, monkeypatch, command):
         'convert': {'--output', '--database', '--chunk', '--overwrite'},
         'synthesize': {'--output', '--channels', '--sampling-rate', '--seed', '--overwrite'},
         'align': {'--json', '--plot', '--protocol', '--reference-topic'},
-        'train': {'--output', '--preset', '--epochs', '--test', '--validation', '--device'},
+        'train': {
+            *('--output', '--preset', '--from', '--epochs', '--test', '--validation'),
+            *('--protocol', '--reference-lag', '--device'),
+        },
         'evaluate': {'--json', '--plot', '--estimates', '--part', '--output-rate', '--device'},
         'benchmark': {'--output', '--presets', '--against', '--seeds', '--workers', '--ray'},
     }[command]

@@ -39,6 +39,8 @@ from leconvmn_ros.presets import TrainingSettings
 from leconvmn_ros.protocol import BlockHoldOut, default_hold_out, RepetitionHoldOut, Role
 from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.recurrent_fit import fit_recurrent, RecurrentFit
+from leconvmn_ros.ridge import fit_ridge, PENALTIES, RidgeConfig, RidgeFit
+from leconvmn_ros.spgp import fit_spgp, SpgpConfig, SpgpFit
 from leconvmn_ros.training import train
 from leconvmn_ros.training_data import gather
 import numpy as np
@@ -53,6 +55,12 @@ KINDS = {
     'le_convmn': TINY,
     'lstm over images': TINY.changed(model=LstmConfig(units=5)),
     'lstm over columns': TINY.changed(model=LstmConfig(units=5, steps='columns')),
+}
+MEMORYLESS = {
+    'ridge': TrainingSettings(model=RidgeConfig(input='image'), fit=RidgeFit(), threads=1),
+    'spgp': TrainingSettings(
+        model=SpgpConfig(pseudo_inputs=20), fit=SpgpFit(epochs=25, learning_rate=0.3), threads=1
+    ),
 }
 
 
@@ -191,6 +199,65 @@ def test_the_second_pass_learns_the_validation_part_too(kind):
     fit = fit_recurrent(model, data, settings.fit, seed=settings.seed, stop_after=best)
     for name, tensor in fit.model.state_dict().items():
         assert torch.equal(second.weights[name], tensor)
+    assert weights_of(first) != weights_of(second)
+
+
+@pytest.mark.parametrize('kind', MEMORYLESS)
+def test_the_second_pass_takes_what_validation_chose(kind):
+    # Much noise in few examples: neither the first nor the last choice is the best.
+    recording = make_recording()
+    settings = MEMORYLESS[kind]
+    reports = []
+    first = train([recording], settings, hold_out=HOLD_OUT)
+    second = train(
+        [recording],
+        settings.changed(second_pass=True),
+        hold_out=HOLD_OUT,
+        on_epoch=reports.append,
+    )
+    one, other = (checkpoint.description.training for checkpoint in (first, second))
+    assert one.validation == other.validation
+    assert one.best_epoch == other.best_epoch
+    assert one.epochs == other.epochs == settings.fit.epochs
+    data = {
+        both: gather([recording], settings.exposure, HOLD_OUT, learn_validation=both)
+        for both in (False, True)
+    }
+    assert second.description.statistics == data[True].statistics
+    assert second.description.joints == data[True].joints
+    path = data[False].signal_path
+    training, validation = (
+        stretches_as_examples(part, path)
+        for part in (data[False].training, data[False].validation)
+    )
+    whole = stretches_as_examples(data[True].training, path)
+    assert len(whole.images) > len(training.images)
+    torch.manual_seed(settings.seed)
+    models = [build_model(settings.model, path.image_size, len(JOINTS)) for _ in range(2)]
+    if kind == 'ridge':
+        losses = [
+            fit_ridge(models[0], training, validation, [penalty]).validation_loss
+            for penalty in PENALTIES
+        ]
+        fit_ridge(models[0], training, None, [PENALTIES[other.best_epoch - 1]])
+        fit_ridge(models[1], whole, None, [PENALTIES[other.best_epoch - 1]])
+        assert other.best_epoch == int(np.argmin(losses)) + 1
+        assert reports == []
+    else:
+        steps = []
+        fit_spgp(models[0], training, validation, settings.fit, on_step=steps.append)
+        fit_spgp(models[1], whole, None, settings.fit, stop_after=other.best_epoch)
+        losses = [step.validation_loss for step in steps]
+        assert other.best_epoch == int(np.argmin(losses))
+        assert [(report.second_pass, report.epoch) for report in reports] == [
+            *((False, step) for step in range(settings.fit.epochs + 1)),
+            *((True, step) for step in range(other.best_epoch + 1)),
+        ]
+    assert 1 < other.best_epoch < settings.fit.epochs  # else this test shows little
+    assert one.validation['loss'] == min(losses)
+    for checkpoint, model in zip((first, second), models, strict=True):
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(checkpoint.weights[name], tensor)
     assert weights_of(first) != weights_of(second)
 
 
