@@ -33,7 +33,9 @@ from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import compare, decode_recording
 from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.lanes import images_of
 from leconvmn_ros.lstm import LstmConfig
+from leconvmn_ros.memoryless import Examples
 from leconvmn_ros.models import build_model
 from leconvmn_ros.presets import TrainingSettings
 from leconvmn_ros.protocol import BlockHoldOut, default_hold_out, RepetitionHoldOut, Role
@@ -227,10 +229,9 @@ def test_the_second_pass_takes_what_validation_chose(kind):
     assert second.description.joints == data[True].joints
     path = data[False].signal_path
     training, validation = (
-        stretches_as_examples(part, path)
-        for part in (data[False].training, data[False].validation)
+        Examples(*images_of(part, path)) for part in (data[False].training, data[False].validation)
     )
-    whole = stretches_as_examples(data[True].training, path)
+    whole = Examples(*images_of(data[True].training, path))
     assert len(whole.images) > len(training.images)
     torch.manual_seed(settings.seed)
     models = [build_model(settings.model, path.image_size, len(JOINTS)) for _ in range(2)]
