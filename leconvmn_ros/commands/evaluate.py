@@ -20,6 +20,7 @@ bags the scores are over all of them together.
 """
 
 import argparse
+from math import nan
 from pathlib import Path
 
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
@@ -33,12 +34,12 @@ from leconvmn_ros.commands.arguments import (
     read_recording,
 )
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
-from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recording, join
 from leconvmn_ros.plots import plot_comparison
 from leconvmn_ros.progress import progress_bar
 from leconvmn_ros.recording import JointTrack, Recording
-from leconvmn_ros.reference_lag import shifted
+from leconvmn_ros.reference_lag import MOST_LAG, shifted
 from leconvmn_ros.reports import score_table_text, write_estimates, write_json
 from rich.console import Console
 
@@ -111,11 +112,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:
-    """Return the lag of the reference that the training took for this recording (s)."""
+    """Return the lag of the reference that the training took for this recording (s).
+
+    Raises:
+        CheckpointError: the checkpoint says something that is no lag.
+    """
     record = checkpoint.description.training
     for name, information in zip(record.recordings, record.information, strict=False):
         if name == recording.name:
-            return float(information.get('reference_lag_s', 0))
+            text = information.get('reference_lag_s', '0')
+            try:
+                lag = float(text)
+            except ValueError:
+                lag = nan
+            if not abs(lag) <= MOST_LAG:
+                raise CheckpointError(
+                    f'reference_lag_s of {name} in the checkpoint is {text[:40]!r}; '
+                    f'it must be a number from {-MOST_LAG:g} to {MOST_LAG:g}'
+                )
+            return lag
     return 0.0
 
 
