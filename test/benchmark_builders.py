@@ -36,7 +36,8 @@ import numpy as np
 from small_recordings import sampled_subject
 
 EPOCHS = 2
-QUICK = PRESETS['small'].changed('fit', epochs=EPOCHS, lanes=2)
+_TINY = PRESETS['lstm'].changed('model', networks=1, layers=1, units=8)
+QUICK = _TINY.changed('fit', epochs=EPOCHS, lanes=2)
 SECOND = 1_000_000_000
 JOINTS = ('thumb_ip', 'index_mcp')
 

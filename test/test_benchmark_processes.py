@@ -86,9 +86,9 @@ def test_the_longest_run_is_begun_first(bag):
 PROGRAM = """
 import sys
 from leconvmn_ros import cli, presets
-small = presets.PRESETS['small']
-presets.PRESETS['small'] = small.changed('fit', epochs=1)
-presets.PRESETS['paper'] = small.changed('fit', epochs=10_000)
+tiny = presets.PRESETS['lstm'].changed('model', networks=1, layers=1, units=8)
+presets.PRESETS['small'] = tiny.changed('fit', epochs=1)
+presets.PRESETS['paper'] = tiny.changed('fit', epochs=10_000)
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -110,10 +110,9 @@ def start(tmp_path, *arguments):
 
 
 def wait_until(condition, process):
-    deadline = time.monotonic() + 100
+    """Wait as long as it takes; the limit is that of the test."""
     while not condition():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
@@ -130,7 +129,7 @@ def test_a_stopped_benchmark_leaves_whole_results_and_no_process(bag, tmp_path, 
         wait_until(lambda: first.exists() and children(process.pid), process)
         begun = children(process.pid)
         (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate()
     finally:
         process.kill()
     if how == signal.SIGINT:
@@ -138,9 +137,7 @@ def test_a_stopped_benchmark_leaves_whole_results_and_no_process(bag, tmp_path, 
         assert errors.splitlines()[-1] == 'leconvmn_ros benchmark: stopped'
     assert 'Traceback' not in errors
     # After a kill, a run notices at its next epoch that nobody wants it any more.
-    deadline = time.monotonic() + 60
     while any(Path(f'/proc/{pid}').exists() for pid in begun):
-        assert time.monotonic() < deadline
         time.sleep(0.05)
     assert json.loads(first.read_text())['outcome']['kind'] == 'scored'
     written = [path.name for path in (output / 'runs').rglob('*') if path.is_file()]
@@ -149,7 +146,7 @@ def test_a_stopped_benchmark_leaves_whole_results_and_no_process(bag, tmp_path, 
 
     before = first.stat().st_mtime_ns
     again = start(tmp_path, *arguments, '--presets', 'small')
-    _, errors = again.communicate(timeout=100)
+    _, errors = again.communicate()
     assert again.returncode == 0, errors
     assert '1 of 1 runs are there already' in errors
     assert first.stat().st_mtime_ns == before
