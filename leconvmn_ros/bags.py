@@ -46,7 +46,15 @@ from numpy.typing import NDArray
 from rosbags.serde import SerdeError
 from rosbags.typesys import TypesysError
 
-__all__ = ['FIRST_STAMP_NS', 'BagWriter', 'OpenBag', 'open_bag', 'read_bag', 'write_bag']
+__all__ = [
+    'FIRST_STAMP_NS',
+    'BagWriter',
+    'OpenBag',
+    'bag_name',
+    'open_bag',
+    'read_bag',
+    'write_bag',
+]
 
 # Stamp of the first sample of a converted subject (ns). Fixed, so that the same input gives the
 # same bag; not 0, because ROS reads time 0 as 'no time yet'.
@@ -152,7 +160,9 @@ def read_bag(
         information = bag.information
     if not emg.chunks:
         raise RecordingError(f'{path} holds no message on {emg_topic}')
-    return Recording(_name(Path(path)), emg.chunks, reference.track(), labels.track(), information)
+    return Recording(
+        bag_name(Path(path)), emg.chunks, reference.track(), labels.track(), information
+    )
 
 
 class _Source(NamedTuple):
@@ -233,6 +243,7 @@ def _write_event(writer: BagWriter, subject: SampledSubject, event: int, stamp_n
         )
 
 
-def _name(path: Path) -> str:
+def bag_name(path: Path) -> str:
+    """Return the short name of a bag: that of its folder, or of its file without the ending."""
     path = path.absolute()
     return path.stem if path.is_file() else path.name

@@ -30,7 +30,7 @@ import traceback
 from typing import Final, Literal
 
 from leconvmn_ros.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
-from leconvmn_ros.bags import read_bag
+from leconvmn_ros.bags import bag_name, read_bag
 from leconvmn_ros.benchmark_results import (
     CHECKPOINT_FOLDER,
     COMPARISON_FILE,
@@ -87,8 +87,7 @@ class Bag(BaseModel):
         files = bag_files(path)
         try:
             size = sum(file.stat().st_size for file in files.values())
-            name = path.absolute().stem if path.is_file() else path.absolute().name
-            return cls(name=name, path=str(path), sha256=hash_bag(path), size=size)
+            return cls(name=bag_name(path), path=str(path), sha256=hash_bag(path), size=size)
         except OSError as error:
             raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
 
@@ -277,10 +276,7 @@ def _score(
     epochs: list[Epoch] = []
 
     def on_epoch(report: EpochReport) -> None:
-        # A second pass is told of as a second half, however many epochs it has.
-        passes = 1 + job.settings.second_pass
-        done = (report.second_pass + report.epoch / report.epochs) / passes
-        on_progress(SHARE_OF_TRAINING * done)
+        on_progress(SHARE_OF_TRAINING * report.share(job.settings.second_pass))
         if report.second_pass:
             return
         losses = (report.training_loss, report.validation_loss)

@@ -23,7 +23,7 @@ the network is their mean.
 from typing import Literal
 
 from leconvmn_ros.conv_lstm import ConvLstmCell
-from leconvmn_ros.model import Model, MOST_STATE_VALUES, State
+from leconvmn_ros.model import Model, MOST_STATE_VALUES, opinions_of, State
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 import torch
 from torch import nn, Tensor
@@ -116,13 +116,7 @@ class LeConvMn(Model):
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Advance by some images; see `Model.opinions`: each stack has one."""
-        outputs, advanced = [], State()
-        for stack in self.stacks:
-            first = len(advanced)
-            output, after = stack(images, state[first : first + len(stack.layers)], fresh)  # type: ignore[arg-type]
-            outputs.append(output)
-            advanced += after
-        return torch.stack(outputs), advanced
+        return opinions_of(self.stacks, images, state, fresh)
 
 
 class Stack(nn.Module):

@@ -22,7 +22,7 @@ what LE-ConvMN sees. The cell is that of Gers et al., Neural Computation 12 (200
 from itertools import pairwise
 from typing import Literal
 
-from leconvmn_ros.model import Model, MOST_WEIGHTS, State
+from leconvmn_ros.model import Model, MOST_WEIGHTS, opinions_of, State
 from pydantic import BaseModel, ConfigDict, Field
 import torch
 from torch import nn, Tensor
@@ -89,13 +89,7 @@ class Lstm(Model):
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Advance by some images; see `Model.opinions`: each network has one."""
-        outputs, advanced = [], State()
-        for network in self.networks:
-            first = len(advanced)
-            output, after = network(images, state[first : first + self._layers], fresh)
-            outputs.append(output)
-            advanced += after
-        return torch.stack(outputs), advanced
+        return opinions_of(self.networks, images, state, fresh)
 
 
 class _Network(nn.Module):

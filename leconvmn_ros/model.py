@@ -16,6 +16,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import nn, Tensor
 
 # What a model carries from one image to the next: tensors (batch, ...) of each recurrent layer,
@@ -63,6 +64,20 @@ class Model(nn.Module, ABC):
         """Do the same and return the mean of the parts, (steps, batch, joints)."""
         outputs, state = self.opinions(images, state, fresh)
         return outputs.mean(dim=0), state
+
+
+def opinions_of(
+    parts: nn.ModuleList, images: Tensor, state: State, fresh: Tensor | None
+) -> tuple[Tensor, State]:
+    """Ask parts that each have `layers`, whose states follow one another; see `Model.opinions`."""
+    outputs, advanced = [], State()
+    for part in parts:
+        first = len(advanced)
+        own = state[first : first + len(part.layers)]  # type: ignore[arg-type]
+        output, after = part(images, own, fresh)
+        outputs.append(output)
+        advanced += after
+    return torch.stack(outputs), advanced
 
 
 def parameter_count(model: nn.Module) -> int:
