@@ -67,7 +67,7 @@ class TrainingSettings(BaseModel):
 
 _COARSE = ExposureConfig(column_period=0.02)
 
-DEFAULT_PRESET = 'le_convmn'
+DEFAULT_PRESET = 'small'
 
 # All electrodes at once and their neighbourhoods: see resource/ablation.md.
 _WHOLE_RING = StackConfig(electrodes='all', head='all', dropout=0.3)
