@@ -119,6 +119,10 @@ PRESETS = {
         second_pass=True,
         threads=1,
     ),
+    # One network alone: about as many parameters as le_convmn.
+    'lstm_single': TrainingSettings(
+        exposure=_COARSE, model=LstmConfig(dropout=0.3), fit=_FIT, second_pass=True, threads=1
+    ),
     # Snelson and Ghahramani's process, on the same images.
     'spgp': TrainingSettings(
         exposure=_COARSE, model=SpgpConfig(), fit=SpgpFit(), second_pass=True, threads=1
