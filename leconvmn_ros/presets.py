@@ -67,7 +67,7 @@ class TrainingSettings(BaseModel):
 
 _COARSE = ExposureConfig(column_period=0.02)
 
-DEFAULT_PRESET = 'small'
+DEFAULT_PRESET = 'le_convmn'
 
 # All electrodes at once and their neighbourhoods: see resource/ablation.md.
 _WHOLE_RING = StackConfig(electrodes='all', head='all', dropout=0.3)
@@ -84,7 +84,7 @@ PRESETS = {
         # Several would mostly wait for one another, and badly so on a busy machine.
         threads=1,
     ),
-    # A third of its work.
+    # A third of its work: for slow machines, and what the demo runs.
     'small': TrainingSettings(
         exposure=_COARSE,
         model=LeConvMnConfig(stacks=(_WHOLE_RING,)),
@@ -141,14 +141,23 @@ PRESETS = {
 FINE_TUNING = {'epochs': 20, 'learning_rate': 1e-3}
 
 
+def check_goes_on(settings: TrainingSettings) -> None:
+    """Check that training with these settings goes on from given weights.
+
+    Raises:
+        ConfigurationError: it chooses the weights anew, and would silently drop those given.
+    """
+    if not isinstance(settings.fit, RecurrentFit):
+        raise ConfigurationError(
+            f'a {settings.model.kind} cannot be trained further; le_convmn and lstm can'
+        )
+
+
 def fine_tuning(settings: TrainingSettings) -> TrainingSettings:
     """Return settings to go on from a decoder that was trained with these.
 
     Raises:
         ConfigurationError: the model is not trained step by step.
     """
-    if not isinstance(settings.fit, RecurrentFit):
-        raise ConfigurationError(
-            f'a {settings.model.kind} cannot be trained further; le_convmn and lstm can'
-        )
+    check_goes_on(settings)
     return settings.changed('fit', **FINE_TUNING)

@@ -32,7 +32,7 @@ from leconvmn_ros.memoryless import Examples
 from leconvmn_ros.metrics import METRICS, score_table
 from leconvmn_ros.model import Model
 from leconvmn_ros.models import build_model
-from leconvmn_ros.presets import TrainingSettings
+from leconvmn_ros.presets import check_goes_on, TrainingSettings
 from leconvmn_ros.protocol import default_hold_out, HoldOut
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recurrent_fit import (
@@ -79,12 +79,15 @@ def train(
         The trained decoder, with how it scored on the validation part before it learnt that.
 
     Raises:
-        ConfigurationError: the settings do not fit the recordings, or there is no such device.
+        ConfigurationError: the settings do not fit the recordings, or there is no such device, or
+            the model of `start` is not one that training goes on with.
         RecordingError: the recordings cannot be trained on.
     """
     started = time.monotonic()
     if not recordings:
         raise RecordingError('no recordings to train on')
+    if start is not None:
+        check_goes_on(settings)
     torch_device = find_device(device)
     if settings.threads:
         torch.set_num_threads(settings.threads)

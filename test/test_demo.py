@@ -22,7 +22,7 @@ from leconvmn_ros.commands.demo import DEMO_CHECKPOINT
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.evaluation import compare, decode_recording
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.presets import DEFAULT_PRESET, PRESETS, TrainingSettings
+from leconvmn_ros.presets import PRESETS, TrainingSettings
 from leconvmn_ros.protocol import hold_out_named
 from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
 from leconvmn_ros.training_data import gather
@@ -69,7 +69,7 @@ def test_the_demo_takes_the_shipped_decoder(folder):
 
 def test_the_shipped_decoder_is_of_the_preset_and_the_subject_of_today(shipped, recording):
     training = shipped.description.training
-    assert TrainingSettings(**training.settings) == PRESETS['small'] == PRESETS[DEFAULT_PRESET]
+    assert TrainingSettings(**training.settings) == PRESETS['small']
     assert training.settings == PRESETS['small'].model_dump(mode='json')
     assert training.information == (dict(recording.information),)
     assert training.information[0]['config'] == SyntheticSubjectConfig().model_dump_json()

@@ -288,3 +288,10 @@ def test_settings_to_go_on_with_differ_in_steps_alone(name):
 def test_models_that_are_not_trained_by_steps_cannot_go_on(name):
     with pytest.raises(ConfigurationError, match='cannot be trained further; le_convmn and lstm'):
         fine_tuning(PRESETS[name])
+
+
+def test_models_that_choose_their_weights_anew_are_refused():
+    ridge = PRESETS['ridge'].changed('', second_pass=False)
+    start = train([RECORDING], ridge, hold_out=HOLD_OUT)
+    with pytest.raises(ConfigurationError, match='a ridge cannot be trained further'):
+        train([RECORDING], ridge, hold_out=HOLD_OUT, start=start)
