@@ -17,7 +17,7 @@
 Source: Guo et al., J. Neural Eng. 18 (2021) 026027. The paper's network is one stack with kernels
 of 3 x 3, no ring, and a head that reads the last layer. Here there may be several stacks that
 look at the image with kernels of different reach, each estimates all joints, and the estimate of
-the network is their mean.
+the network is their mean, weighted by what the validation data say of each.
 """
 
 from typing import Literal
@@ -79,7 +79,10 @@ class LeConvMnConfig(BaseModel):
 
     kind: Literal['le_convmn'] = 'le_convmn'
     stacks: tuple[StackConfig, ...] = Field(
-        default=(StackConfig(),), min_length=1, max_length=8, description='their mean counts'
+        default=(StackConfig(),),
+        min_length=1,
+        max_length=8,
+        description='their weighted mean counts',
     )
     forget_bias: float = Field(
         default=1.0, ge=-10, le=10, description='initial bias of the forget gates'
@@ -96,7 +99,7 @@ class LeConvMn(Model):
             ValueError: the state would be larger than MOST_STATE_VALUES, or a kernel reaches
                 around the ring of electrodes.
         """
-        super().__init__()
+        super().__init__(len(config.stacks))
         self.image_size = image_size
         check_size(config, image_size, joints)
         self.stacks = nn.ModuleList(

@@ -64,7 +64,7 @@ class Lstm(Model):
         Raises:
             ValueError: the weights would be more than MOST_WEIGHTS.
         """
-        super().__init__()
+        super().__init__(config.networks)
         channels, columns = self.image_size = image_size
         features = channels if config.steps == 'columns' else channels * columns
         units = config.units

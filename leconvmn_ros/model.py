@@ -34,9 +34,17 @@ class Model(nn.Module, ABC):
 
     Attributes:
         image_size: channels and columns of an image.
+        shares: how much each part of the model counts, (parts,); alike, until data say otherwise.
     """
 
     image_size: tuple[int, int]
+    shares: Tensor
+
+    def __init__(self, parts: int = 1) -> None:
+        """Let all parts count alike."""
+        super().__init__()
+        # Nothing to keep where there is nothing to share.
+        self.register_buffer('shares', torch.full((parts,), 1 / parts), persistent=parts > 1)
 
     @abstractmethod
     def initial_state(self, batch: int = 1) -> State:
@@ -61,9 +69,9 @@ class Model(nn.Module, ABC):
     def forward(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Do the same and return the mean of the parts, (steps, batch, joints)."""
+        """Do the same and return what the parts think by their shares, (steps, batch, joints)."""
         outputs, state = self.opinions(images, state, fresh)
-        return outputs.mean(dim=0), state
+        return torch.tensordot(self.shares, outputs, dims=1), state
 
 
 def opinions_of(

@@ -14,7 +14,8 @@
 
 """Gradient descent for the recurrent models: LE-ConvMN and LSTM.
 
-Truncated back-propagation through time over parallel lanes; the validation data pick the epoch.
+Truncated back-propagation through time over parallel lanes; the validation data pick the epoch and
+say how much each part of the model counts.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from typing import Literal, NamedTuple
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.lanes import arrange_lanes, Lanes
 from leconvmn_ros.model import Model, State
+from leconvmn_ros.shares import find_shares
 from leconvmn_ros.training_data import TrainingData
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -119,7 +121,7 @@ class Fit(NamedTuple):
         model: with the weights of the best epoch.
         epoch: what the validation data chose: the best epoch, from 1 (for an SPGP the best step,
             for a ridge the place of the best penalty).
-        loss: validation loss after it; NaN without validation data.
+        loss: validation loss of the model; NaN without validation data.
     """
 
     model: Model
@@ -182,6 +184,9 @@ def fit_recurrent(
             f'at learning rate {settings.learning_rate}'
         )
     model.load_state_dict(best_weights)
+    if validation is not None and len(model.shares) > 1:
+        _share_out(model, validation)
+        best_loss = _validate(model, validation)
     return Fit(model.eval(), best_epoch, best_loss)
 
 
@@ -271,6 +276,17 @@ class _Learner:
         decay = min(self._settings.averaging, (1 + self._steps) / (10 + self._steps))
         for average, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
             average.lerp_(new, 1 - decay)
+
+
+@torch.inference_mode()
+def _share_out(model: Model, lanes: Lanes) -> None:
+    """Let each part count as much as makes the error on these lanes least."""
+    model.eval()
+    state = model.initial_state(lanes.used.shape[1])
+    opinions, _ = model.opinions(*_at(model, lanes, range(len(lanes.images)), state))
+    used = torch.from_numpy(lanes.used)
+    shares = find_shares(opinions.cpu()[:, used].numpy(), lanes.targets[lanes.used])
+    model.shares.copy_(torch.from_numpy(shares))
 
 
 def _validate(model: Model, lanes: Lanes) -> float:

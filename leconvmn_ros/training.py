@@ -14,9 +14,9 @@
 
 """From recordings to a checkpoint: what is learnt from, which model learns it, what is kept.
 
-The validation part picks the epoch (or what else there is to pick); then, unless the settings say
-otherwise, the model is trained once more from the start, on the validation part as well, for as
-many epochs. The test part is not touched.
+The validation part picks the epoch (or what else there is to pick) and how much each part of the
+model counts; then, where the settings say so, the model is trained once more from the start, on
+the validation part as well, for as many epochs. The test part is not touched.
 """
 
 from collections.abc import Callable, Sequence
@@ -113,7 +113,9 @@ def train(
             learn_validation=True,
             known_joints=known_joints,
         )
+        shares = fitted.model.shares
         fitted = fit(data, best_epoch)
+        fitted.model.shares.copy_(shares)
     description = Description(
         package_version=package_version(),
         model=settings.model,

@@ -161,6 +161,8 @@ def test_each_stack_has_an_opinion_and_their_mean_counts():
     assert opinions.shape == (3, 4, 2, 2)
     torch.testing.assert_close(outputs, opinions.mean(dim=0))
     torch.testing.assert_close(same, end)
+    network.shares.copy_(torch.tensor([0.5, 0.5, 0.0]))
+    torch.testing.assert_close(network(images, state, fresh)[0], opinions[:2].mean(dim=0))
     assert (opinions[0] - opinions[1]).abs().max() > 1e-2
     # Each is that of a network of just this stack: none hears of another.
     by_hand = []

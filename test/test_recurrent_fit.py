@@ -113,6 +113,21 @@ def test_the_validation_loss_is_that_of_the_scored_images(data):
     assert fit.loss == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_the_validation_data_say_how_much_each_part_counts(data):
+    fit = fit_recurrent(make_lstm(data, networks=3), data, TINY, seed=0)
+    lanes = validation_lanes(data)
+    shares = fit.model.shares.clone()
+
+    def loss(shares):
+        fit.model.shares.copy_(torch.tensor(shares))
+        return recurrent_fit._validate(fit.model, lanes)
+
+    assert fit.loss == pytest.approx(loss(shares.tolist()), rel=1e-5)
+    others = [[1 / 3, 1 / 3, 1 / 3], [1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]]
+    assert all(fit.loss <= loss(other) + 1e-6 for other in others)
+    assert fit.loss < loss(others[0])
+
+
 def test_the_state_is_carried_from_what_leads_in(data):
     model = make_model(data).eval()
     lanes = validation_lanes(data)

@@ -204,6 +204,17 @@ def test_the_second_pass_learns_the_validation_part_too(kind):
     assert weights_of(first) != weights_of(second)
 
 
+def test_the_second_pass_keeps_what_each_part_counts():
+    settings = TINY.changed(model=LstmConfig(units=4, networks=3))
+    first, second = (
+        train([make_recording()], settings.changed(second_pass=again), hold_out=HOLD_OUT)
+        for again in (False, True)
+    )
+    assert not torch.allclose(first.weights['shares'], torch.full((3,), 1 / 3), atol=1e-4)
+    assert torch.equal(first.weights['shares'], second.weights['shares'])
+    assert weights_of(first) != weights_of(second)
+
+
 @pytest.mark.parametrize('kind', MEMORYLESS)
 def test_the_second_pass_takes_what_validation_chose(kind):
     # Much noise in few examples: neither the first nor the last choice is the best.

@@ -1,0 +1,44 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How much each part of a model counts."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+# How much the shares' sum of one counts against all examples together.
+_SUM_COUNTS = 1e3
+
+
+def find_shares(
+    opinions: NDArray[np.float32], targets: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the shares of the convex combination of opinions with the least squared error.
+
+    Source: stacked regressions, Breiman, Machine Learning 24 (1996), 49-64: not negative, so that
+    parts that think alike do not play off against each other.
+
+    Args:
+        opinions: of each part, shape (parts, examples, joints).
+        targets: shape (examples, joints).
+
+    Returns:
+        Shape (parts,); not negative, with a sum of 1.
+    """
+    columns = opinions.reshape(len(opinions), -1).T.astype(float)
+    heavy = _SUM_COUNTS * np.sqrt((columns**2).sum(axis=0).max() + 1e-12)
+    system = np.vstack([columns, np.full(len(opinions), heavy)])
+    shares, _ = nnls(system, np.append(targets.ravel(), heavy))
+    return np.asarray(shares / shares.sum(), dtype=np.float32)
