@@ -38,7 +38,8 @@ def find_shares(
         Shape (parts,); not negative, with a sum of 1.
     """
     columns = opinions.reshape(len(opinions), -1).T.astype(float)
-    heavy = _SUM_COUNTS * np.sqrt((columns**2).sum(axis=0).max() + 1e-12)
+    largest = max((columns**2).sum(axis=0).max(), float((targets.astype(float) ** 2).sum()), 1e-12)
+    heavy = _SUM_COUNTS * np.sqrt(largest)
     system = np.vstack([columns, np.full(len(opinions), heavy)])
     shares, _ = nnls(system, np.append(targets.ravel(), heavy))
     return np.asarray(shares / shares.sum(), dtype=np.float32)
