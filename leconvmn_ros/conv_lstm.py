@@ -26,11 +26,11 @@ from torch.nn import functional
 
 
 class ConvLstmCell(nn.Module):
-    """An LSTM cell over images of planes; its state has the size of the image, or one row of it.
+    """An LSTM cell over images of planes; its state has the size of the image, or less.
 
     Attributes:
         planes: hidden planes.
-        rows: rows of h and c.
+        size: rows and columns of h and c.
     """
 
     def __init__(
@@ -38,9 +38,10 @@ class ConvLstmCell(nn.Module):
         inputs: int,
         planes: int,
         *,
-        rows: int,
+        size: tuple[int, int],
         kernel: int = 3,
         all_rows: bool = False,
+        all_columns: bool = False,
         ring: bool = False,
         forget_bias: float = 1.0,
     ) -> None:
@@ -49,27 +50,28 @@ class ConvLstmCell(nn.Module):
         Args:
             inputs: planes of the images.
             planes: hidden planes.
-            rows: rows (electrodes) of the images.
-            kernel: size of the kernels over time and over rows, odd.
+            size: rows (electrodes) and columns (time) of the images.
+            kernel: size of the kernels over rows and over columns, odd.
             all_rows: the kernels reach over all rows of the images at once; the state has one row.
+            all_columns: likewise. With both, this is an LSTM cell over flattened images.
             ring: the last row is the neighbour of the first.
             forget_bias: initial bias of the forget gates.
         """
         super().__init__()
         self.planes = planes
-        self.rows = 1 if all_rows else rows
-        reach = kernel // 2
-        # A single row has no neighbours.
-        tall = 1 if self.rows == 1 else kernel
+        rows, columns = size
+        self.size = (1 if all_rows else rows, 1 if all_columns else columns)
+        # A single row has no neighbours, nor has a single column.
+        tall, wide = (1 if length == 1 else kernel for length in self.size)
         self._wrapped = tall // 2 if ring else 0
-        padding = (tall // 2 - self._wrapped, reach)
+        padding = (tall // 2 - self._wrapped, wide // 2)
         self.by_image = nn.Conv2d(
             inputs,
             4 * planes,
-            (rows if all_rows else tall, kernel),
-            padding=(0, reach) if all_rows else padding,
+            (rows if all_rows else tall, columns if all_columns else wide),
+            padding=(0 if all_rows else padding[0], 0 if all_columns else padding[1]),
         )
-        self.by_state = nn.Conv2d(planes, 4 * planes, (tall, kernel), padding=padding, bias=False)
+        self.by_state = nn.Conv2d(planes, 4 * planes, (tall, wide), padding=padding, bias=False)
         self._wrap_images = 0 if all_rows else self._wrapped
         self._initialise(forget_bias)
 
@@ -83,9 +85,9 @@ class ConvLstmCell(nn.Module):
             weight.uniform_(-bound, bound)
         bias[self.planes : 2 * self.planes] += forget_bias
 
-    def initial_state(self, batch: int, columns: int) -> LayerState:
-        """Return h and c before the first image: zeros, (batch, planes, rows, columns)."""
-        zeros = self.by_state.weight.new_zeros((batch, self.planes, self.rows, columns))
+    def initial_state(self, batch: int) -> LayerState:
+        """Return h and c before the first image: zeros, (batch, planes, *size)."""
+        zeros = self.by_state.weight.new_zeros((batch, self.planes, *self.size))
         return zeros, zeros
 
     def forward(
@@ -95,12 +97,11 @@ class ConvLstmCell(nn.Module):
 
         Args:
             images: (steps, batch, inputs, rows, columns).
-            state: h and c, each (batch, planes, rows of the state, columns).
+            state: h and c, each (batch, planes, *size).
             fresh: where to forget the state before a step, (steps, batch).
 
         Returns:
-            h after each step, (steps, batch, planes, rows of the state, columns), and the last
-            state.
+            h after each step, (steps, batch, planes, *size), and the last state.
         """
         h, c = state
         # What the images add to the gates does not wait for the state: all steps at once.

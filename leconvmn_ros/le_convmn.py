@@ -23,7 +23,7 @@ the network is their mean, weighted by what the validation data say of each.
 from typing import Literal
 
 from leconvmn_ros.conv_lstm import ConvLstmCell
-from leconvmn_ros.model import Model, MOST_STATE_VALUES, opinions_of, State
+from leconvmn_ros.model import Model, MOST_STATE_VALUES, MOST_WEIGHTS, opinions_of, State
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 import torch
 from torch import nn, Tensor
@@ -46,6 +46,12 @@ class StackConfig(BaseModel):
         description='which the kernels see: neighbours (paper), neighbours where the last '
         'electrode is one of the first, or in the first layer all of them at once',
     )
+    time: Literal['neighbours', 'all'] = Field(
+        default='neighbours',
+        description='which columns of the image the kernels see: neighbours (paper), or in the '
+        'first layer all of them at once; with all electrodes, too, the layers are those of an '
+        'LSTM over flattened images',
+    )
     head: Literal['shared', 'last', 'all', 'mean'] = Field(
         default='shared',
         description='what the angles are read from: plane j of the last layer for joint j, '
@@ -64,10 +70,10 @@ class StackConfig(BaseModel):
             raise ValueError(
                 f'kernel {self.kernel}; it must be odd for the image to keep its size'
             )
-        if self.head == 'shared' and self.electrodes == 'all':
+        if self.head == 'shared' and (self.electrodes == 'all' or self.time == 'all'):
             raise ValueError(
-                'head shared reads a map of electrodes, of which kernels over all electrodes '
-                'leave none; allowed are last, all and mean'
+                'head shared reads a map of electrodes and time, of which kernels over all '
+                'electrodes or columns leave none; allowed are last, all and mean'
             )
         return self
 
@@ -96,8 +102,8 @@ class LeConvMn(Model):
         """Build the network for images of channels x columns.
 
         Raises:
-            ValueError: the state would be larger than MOST_STATE_VALUES, or a kernel reaches
-                around the ring of electrodes.
+            ValueError: the state would be larger than MOST_STATE_VALUES, the weights of a first
+                layer more than MOST_WEIGHTS, or a kernel reaches around the ring of electrodes.
         """
         super().__init__(len(config.stacks))
         self.image_size = image_size
@@ -108,9 +114,8 @@ class LeConvMn(Model):
 
     def initial_state(self, batch: int = 1) -> State:
         """Return the state before the first image: zeros, layer by layer, stack by stack."""
-        columns = self.image_size[1]
         return [
-            layer.initial_state(batch, columns)
+            layer.initial_state(batch)
             for stack in self.stacks
             for layer in stack.layers  # type: ignore[union-attr]
         ]
@@ -130,22 +135,24 @@ class Stack(nn.Module):
     ) -> None:
         super().__init__()
         self._head, self._dropout = config.head, config.dropout
-        rows, columns = image_size
+        size = image_size
         planes = (*config.planes, joints)
         layers = []
         for number, (before, after) in enumerate(zip((1, *planes), planes, strict=False)):
             cell = ConvLstmCell(
                 before,
                 after,
-                rows=rows,
+                size=size,
                 kernel=config.kernel,
                 all_rows=config.electrodes == 'all' and number == 0,
+                all_columns=config.time == 'all' and number == 0,
                 ring=config.electrodes == 'ring',
                 forget_bias=forget_bias,
             )
-            rows = cell.rows
+            size = cell.size
             layers.append(cell)
         self.layers = nn.ModuleList(layers)
+        rows, columns = size
         read = {
             'shared': rows * columns,
             'last': joints * rows * columns,
@@ -185,7 +192,15 @@ def check_size(config: LeConvMnConfig, image_size: tuple[int, int], joints: int)
     size = 0
     for stack in config.stacks:
         rows = 1 if stack.electrodes == 'all' else channels
-        size += 2 * (sum(stack.planes) + joints) * rows * columns
+        size += 2 * (sum(stack.planes) + joints) * rows * (1 if stack.time == 'all' else columns)
+        first = (*stack.planes, joints)[0]
+        tall = channels if stack.electrodes == 'all' else stack.kernel
+        wide = columns if stack.time == 'all' else stack.kernel
+        if (weights := 4 * first * tall * wide) > MOST_WEIGHTS:
+            raise ValueError(
+                f'{first} planes with kernels over {tall} x {wide} pixels need {weights} weights; '
+                f'allowed are {MOST_WEIGHTS}'
+            )
         if stack.electrodes == 'ring' and stack.kernel // 2 > channels:
             raise ValueError(f'kernel {stack.kernel} is too large for a ring of {channels}')
     if size > MOST_STATE_VALUES:

@@ -35,13 +35,17 @@ REACHES = {
     'all rows of a ring': {'kernel': 3, 'all_rows': True, 'ring': True},
     'a single row': {'kernel': 3, 'rows': 1},
     'a ring of a single row': {'kernel': 3, 'rows': 1, 'ring': True},
+    'all columns': {'kernel': 3, 'all_columns': True},
+    'all columns of a ring': {'kernel': 5, 'all_columns': True, 'ring': True},
+    'the whole image': {'kernel': 3, 'all_rows': True, 'all_columns': True},
 }
 every_reach = pytest.mark.parametrize('reach', REACHES)
 
 
 def make_cell(reach='neighbours', *, inputs=INPUTS, planes=PLANES, seed=0, **options):
     torch.manual_seed(seed)
-    return ConvLstmCell(inputs, planes, **{'rows': ROWS, **REACHES[reach], **options})
+    options = {'rows': ROWS, **REACHES[reach], **options}
+    return ConvLstmCell(inputs, planes, size=(options.pop('rows'), COLUMNS), **options)
 
 
 def make_images(reach, steps, batch=1, seed=0):
@@ -52,7 +56,7 @@ def make_images(reach, steps, batch=1, seed=0):
 
 def make_state(cell, batch=1, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    shape = (batch, cell.planes, cell.rows, COLUMNS)
+    shape = (batch, cell.planes, *cell.size)
     return tuple(torch.randn(shape, generator=generator) for _ in range(2))
 
 
@@ -69,13 +73,14 @@ def neighbourhood(plane, tall, *, ring):
     return np.pad(plane, ((reach, reach), (0, 0)))
 
 
-def correlated(planes, weight, *, ring=False, all_rows=False):
+def correlated(planes, weight, *, ring=False, all_rows=False, all_columns=False):
     """Sum what each kernel finds in its plane: what torch calls a convolution."""
     tall, wide = weight.shape[2:]
+    beyond = 0 if all_columns else wide // 2
 
     def found(plane, kernel):
         rows = plane if all_rows else neighbourhood(plane, tall, ring=ring)
-        return correlate2d(np.pad(rows, ((0, 0), (wide // 2, wide // 2))), kernel, mode='valid')
+        return correlate2d(np.pad(rows, ((0, 0), (beyond, beyond))), kernel, mode='valid')
 
     return np.stack(
         [
@@ -93,14 +98,18 @@ def test_cell_is_shi_et_al_without_peepholes(reach):
     with torch.no_grad():
         hidden, (new_h, new_c) = cell(images, (h, c))
     assert torch.equal(hidden[0], new_h)
-    ring, all_rows = (REACHES[reach].get(name, False) for name in ('ring', 'all_rows'))
+    ring, all_rows, all_columns = (
+        REACHES[reach].get(name, False) for name in ('ring', 'all_rows', 'all_columns')
+    )
     of_image, of_state = (part.weight.detach().numpy() for part in (cell.by_image, cell.by_state))
     bias = cell.by_image.bias.detach().numpy()
     x, h, c = images[0, 0].numpy(), h[0].numpy(), c[0].numpy()
-    # A kernel over the state is as tall as one over an image, but for a state of one row.
-    assert of_state.shape[2] == (1 if len(h[0]) == 1 else REACHES[reach]['kernel'])
+    # Over the state a kernel is as large as over an image, but for a single row or column.
+    assert of_state.shape[2:] == tuple(
+        1 if length == 1 else REACHES[reach]['kernel'] for length in h[0].shape
+    )
     i, f, o, g = (
-        correlated(x, of_image[gate], ring=ring, all_rows=all_rows)
+        correlated(x, of_image[gate], ring=ring, all_rows=all_rows, all_columns=all_columns)
         + correlated(h, of_state[gate], ring=ring)
         + bias[gate, None, None]
         for gate in (slice(k * PLANES, (k + 1) * PLANES) for k in range(4))
@@ -114,13 +123,14 @@ def test_cell_is_shi_et_al_without_peepholes(reach):
 @every_reach
 def test_shapes(reach):
     cell = make_cell(reach)
-    state = cell.initial_state(4, COLUMNS)
-    rows = 1 if reach.startswith('all rows') else REACHES[reach].get('rows', ROWS)
-    assert cell.rows == rows
-    assert all(part.shape == (4, PLANES, rows, COLUMNS) for part in state)
+    state = cell.initial_state(4)
+    rows = 1 if REACHES[reach].get('all_rows') else REACHES[reach].get('rows', ROWS)
+    columns = 1 if REACHES[reach].get('all_columns') else COLUMNS
+    assert cell.size == (rows, columns)
+    assert all(part.shape == (4, PLANES, rows, columns) for part in state)
     assert all((part == 0).all() for part in state)
     hidden, after = cell(make_images(reach, 6, batch=4), state)
-    assert hidden.shape == (6, 4, PLANES, rows, COLUMNS)
+    assert hidden.shape == (6, 4, PLANES, rows, columns)
     assert [part.shape for part in after] == [part.shape for part in state]
     # The state before is left alone.
     assert all((part == 0).all() for part in state)
@@ -135,16 +145,14 @@ def test_which_electrodes_a_kernel_sees(row):
         ('all rows', {0}),
     ):
         cell = make_cell(reach, rows=4)
-        expected = np.zeros((cell.rows, COLUMNS), dtype=bool)
+        expected = np.zeros(cell.size, dtype=bool)
         expected[sorted(seen_by), columns] = True
         torch.manual_seed(1)
         images = torch.randn(1, 1, INPUTS, 4, COLUMNS)
         changed = images.clone()
         changed[..., row, 2] += 1
         with torch.no_grad():
-            one, other = (
-                cell(each, cell.initial_state(1, COLUMNS))[0][0, 0] for each in (images, changed)
-            )
+            one, other = (cell(each, cell.initial_state(1))[0][0, 0] for each in (images, changed))
         np.testing.assert_array_equal((one != other).any(dim=0).numpy(), expected)
 
 
@@ -283,6 +291,22 @@ def test_the_state_is_forgotten_exactly_where_it_is_fresh(reach):
     torch.testing.assert_close(hidden[:2, 0], going_on[:2, 0])
     for lane, first in ((0, 2), (1, 0)):
         own = images[first:, lane : lane + 1]
-        anew, _ = cell(own, cell.initial_state(1, COLUMNS))
+        anew, _ = cell(own, cell.initial_state(1))
         torch.testing.assert_close(hidden[first:, lane], anew[:, 0])
         assert (hidden[first:, lane] - going_on[first:, lane]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_over_the_whole_image_it_is_an_lstm_over_flattened_images():
+    cell = make_cell('the whole image')
+    images = make_images('the whole image', 5, batch=2)
+    lstm = torch.nn.LSTM(INPUTS * ROWS * COLUMNS, PLANES)
+    # torch's order of the gates is input, forget, cell, output.
+    order = torch.arange(4 * PLANES).unflatten(0, (4, PLANES))[[0, 1, 3, 2]].flatten()
+    lstm.weight_ih_l0.copy_(cell.by_image.weight.flatten(1)[order])
+    lstm.weight_hh_l0.copy_(cell.by_state.weight.flatten(1)[order])
+    lstm.bias_ih_l0.copy_(cell.by_image.bias[order])
+    lstm.bias_hh_l0.zero_()
+    expected, _ = lstm(images.flatten(2))
+    hidden, _ = cell(images, cell.initial_state(2))
+    torch.testing.assert_close(hidden.flatten(2), expected)

@@ -16,7 +16,7 @@
 
 from leconvmn_ros.conv_lstm import ConvLstmCell
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig, StackConfig
-from leconvmn_ros.model import MOST_STATE_VALUES, parameter_count
+from leconvmn_ros.model import MOST_STATE_VALUES, MOST_WEIGHTS, parameter_count
 from pydantic import ValidationError
 import pytest
 import torch
@@ -32,6 +32,8 @@ STACKS = {
     'all electrodes, last layer': {'electrodes': 'all', 'head': 'last'},
     'all electrodes, all layers': {'electrodes': 'all', 'head': 'all'},
     'all electrodes, mean over time': {'electrodes': 'all', 'head': 'mean'},
+    'all columns of a ring': {'electrodes': 'ring', 'time': 'all', 'head': 'mean'},
+    'the whole image': {'electrodes': 'all', 'time': 'all', 'head': 'all'},
 }
 every_stack = pytest.mark.parametrize('options', STACKS.values(), ids=STACKS)
 
@@ -70,7 +72,8 @@ def test_paper_size_has_the_papers_parameters():
     assert parameter_count(model) == 278_297
     (stack,) = LeConvMnConfig().stacks
     assert (stack.planes, stack.kernel) == ((64, 32), 3)
-    assert (stack.electrodes, stack.head, stack.dropout) == ('neighbours', 'shared', 0)
+    assert (stack.electrodes, stack.time) == ('neighbours', 'neighbours')
+    assert (stack.head, stack.dropout) == ('shared', 0)
 
 
 def test_shapes():
@@ -107,7 +110,7 @@ def test_layers_are_stacked_and_read_by_the_head(options):
     (stack,) = model.stacks
     images = make_images(3)
     outputs, state = run(model, images)
-    by_hand = [layer.initial_state(1, LENGTH) for layer in stack.layers]
+    by_hand = [layer.initial_state(1) for layer in stack.layers]
     assert [part.shape[1] for part, _ in by_hand] == [4, 3, 2]
     for image, output in zip(images, outputs, strict=True):
         x = image[:, None]
@@ -125,26 +128,28 @@ def test_layers_are_stacked_and_read_by_the_head(options):
 @torch.no_grad()
 def test_layers_reach_as_far_as_they_are_told(options):
     electrodes, kernel = options.get('electrodes', 'neighbours'), options.get('kernel', 3)
-    over_all = electrodes == 'all'
+    over_all, all_times = electrodes == 'all', options.get('time') == 'all'
     layers = make_model(**options).stacks[0].layers
-    # Behind a layer that sees all electrodes there is but one row.
-    rows = (CHANNELS, 1, 1) if over_all else (CHANNELS,) * 3
+    # Behind a layer that sees all electrodes there is but one row, behind all times one column.
+    behind = (1 if over_all else CHANNELS, 1 if all_times else LENGTH)
+    sizes = ((CHANNELS, LENGTH), behind, behind)
     torch.manual_seed(0)
     cells = [
         ConvLstmCell(
             inputs,
             planes,
-            rows=rows[number],
+            size=sizes[number],
             kernel=kernel,
             all_rows=over_all and number == 0,
+            all_columns=all_times and number == 0,
             ring=electrodes == 'ring',
         )
         for number, (inputs, planes) in enumerate(((1, 4), (4, 3), (3, 2)))
     ]
-    for cell, layer, inputs, seen in zip(cells, layers, (1, 4, 3), rows, strict=True):
+    for cell, layer, inputs, seen in zip(cells, layers, (1, 4, 3), sizes, strict=True):
         torch.testing.assert_close(dict(layer.state_dict()), dict(cell.state_dict()))
-        images = torch.randn(2, 1, inputs, seen, LENGTH)
-        state = cell.initial_state(1, LENGTH)
+        images = torch.randn(2, 1, inputs, *seen)
+        state = cell.initial_state(1)
         torch.testing.assert_close(layer(images, state), cell(images, state))
 
 
@@ -308,6 +313,15 @@ def test_the_states_of_all_stacks_together_are_limited():
             LeConvMn(two, (2, MOST_STATE_VALUES // 4 + 1), joints=1)
 
 
+def test_the_weights_are_limited():
+    stack = StackConfig(planes=(512,), head='last', electrodes='all', time='all')
+    one = LeConvMnConfig(stacks=(stack,))
+    with torch.device('meta'):
+        LeConvMn(one, (2, MOST_WEIGHTS // 4 // 512 // 4), joints=1)
+        with pytest.raises(ValueError, match=r'kernels over 2 x 16385 .* need .* allowed are'):
+            LeConvMn(one, (2, MOST_WEIGHTS // 2 // 512 // 4 + 1), joints=1)
+
+
 @every_stack
 def test_what_is_limited_is_the_size_of_the_state(options, monkeypatch):
     model = make_network(options, {'planes': (5,)})
@@ -349,6 +363,8 @@ def test_there_may_be_no_layer_but_the_last():
         ({'electrodes': 'none'}, 'electrodes'),
         ({'head': 'none'}, 'head'),
         ({'electrodes': 'all'}, 'head shared reads a map of electrodes'),
+        ({'time': 'all'}, 'head shared reads a map of electrodes'),
+        ({'time': 'none'}, 'time'),
         ({'electrodes': 'all', 'head': 'shared'}, 'allowed are last, all and mean'),
         ({'dropout': 1}, 'dropout'),
         ({'dropout': float('nan')}, 'dropout'),
