@@ -114,7 +114,7 @@ PRESETS = {
     # A fair one: it sees the same images, is as many networks, and is trained the same way.
     'lstm': TrainingSettings(
         exposure=_COARSE,
-        model=LstmConfig(networks=3, dropout=0.3),
+        model=LstmConfig(networks=4, dropout=0.3),
         fit=_FIT,
         second_pass=True,
         threads=1,
