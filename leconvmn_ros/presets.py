@@ -119,7 +119,7 @@ PRESETS = {
         second_pass=True,
         threads=1,
     ),
-    # One network alone: about as many parameters as le_convmn.
+    # One network alone.
     'lstm_single': TrainingSettings(
         exposure=_COARSE, model=LstmConfig(dropout=0.3), fit=_FIT, second_pass=True, threads=1
     ),
