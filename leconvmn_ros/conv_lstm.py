@@ -19,6 +19,7 @@ Source: Shi et al., NIPS 2015, without peepholes.
 
 from typing import Any
 
+from leconvmn_ros.conv_lstm_rows import advance_rows
 from leconvmn_ros.model import LayerState
 import torch
 from torch import nn, Tensor
@@ -103,17 +104,35 @@ class ConvLstmCell(nn.Module):
         Returns:
             h after each step, (steps, batch, planes, *size), and the last state.
         """
-        h, c = state
         # What the images add to the gates does not wait for the state: all steps at once.
         by_image = self.by_image(_wrapped(images.flatten(0, 1), self._wrap_images))
-        keep = None if fresh is None else (~fresh).to(h.dtype)[..., None, None, None]
+        by_image = by_image.unflatten(0, images.shape[:2])
+        keep = None if fresh is None else (~fresh).to(by_image.dtype)[..., None, None, None]
+        if self.size[1] == 1:
+            return self._along_rows(by_image, state, keep)
+        h, c = state
         hidden = []
-        for step, gates in enumerate(by_image.unflatten(0, images.shape[:2]).unbind(0)):
+        for step, gates in enumerate(by_image.unbind(0)):
             if keep is not None:
                 h, c = h * keep[step], c * keep[step]
             h, c = _advance(gates + self.by_state(_wrapped(h, self._wrapped)), c)
             hidden.append(h)
         return torch.stack(hidden), (h, c)
+
+    def _along_rows(
+        self, by_image: Tensor, state: LayerState, keep: Tensor | None
+    ) -> tuple[Tensor, LayerState]:
+        """Do the same for a single column; here planes come last: (batch, rows, planes)."""
+        h, c = (part[..., 0].transpose(1, 2) for part in state)
+        hidden, h, c = advance_rows(
+            by_image[..., 0].transpose(2, 3).contiguous(),
+            self.by_state.weight[..., 0].transpose(1, 2).flatten(1),
+            (h, c),
+            None if keep is None else keep[..., 0],
+            ring=self._wrapped > 0,
+        )
+        last = tuple(part.transpose(1, 2)[..., None] for part in (h, c))
+        return hidden.transpose(2, 3)[..., None], (last[0], last[1])
 
 
 def _wrapped(x: Tensor, rows: int) -> Tensor:
