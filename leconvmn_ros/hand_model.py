@@ -71,6 +71,14 @@ class Finger(NamedTuple):
         return sum(phalanx.length for phalanx in self.phalanges)
 
 
+class Flesh(NamedTuple):
+    """A rounded piece of the palm, in the frame of the palm of a right hand (m)."""
+
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    breadth: float
+
+
 # The palm's frame, as in REP 103: x from the wrist along the middle finger, z out of the back of
 # the hand, so that y points to the thumb of a right hand. A left hand is its mirror image.
 # Bending turns about +y of the finger's own frame, on both hands.
@@ -78,7 +86,7 @@ FINGERS = (
     Finger(
         'thumb',
         base=(0.016, 0.020, -0.010),
-        turn=(-60.0, 22.0, 38.0),
+        turn=(-70.0, 28.0, 34.0),
         metacarpal=Phalanx(0.0462, 0.026),
         fan=-4.0,
         phalanges=(Phalanx(0.0316, 0.021), Phalanx(0.0217 + 0.0057, 0.020)),
@@ -131,4 +139,24 @@ FINGERS = (
             Phalanx(0.0160 + 0.0037, 0.0135),
         ),
     ),
+)
+
+PALM = (
+    # The wrist.
+    Flesh((-0.004, 0.014, -0.003), (0.030, 0.011, -0.003), 0.028),
+    Flesh((-0.006, 0.000, -0.002), (0.036, 0.000, -0.003), 0.030),
+    Flesh((-0.004, -0.014, -0.003), (0.030, -0.015, -0.003), 0.028),
+    # Between the metacarpals, and the webs of the fingers.
+    Flesh((0.034, 0.007, -0.004), (0.094, 0.010, -0.005), 0.023),
+    Flesh((0.036, -0.004, -0.004), (0.092, -0.009, -0.005), 0.023),
+    Flesh((0.034, -0.014, -0.004), (0.082, -0.027, -0.008), 0.023),
+    Flesh((0.094, 0.010, -0.005), (0.103, 0.0115, -0.005), 0.013),
+    Flesh((0.092, -0.009, -0.005), (0.101, -0.0105, -0.005), 0.013),
+    Flesh((0.082, -0.027, -0.007), (0.090, -0.029, -0.008), 0.012),
+    # The balls of the little finger and of the thumb.
+    Flesh((0.016, -0.017, -0.008), (0.064, -0.031, -0.010), 0.025),
+    Flesh((0.018, 0.012, -0.010), (0.046, 0.034, -0.021), 0.029),
+    # The web of the thumb.
+    Flesh((0.042, 0.034, -0.018), (0.066, 0.017, -0.004), 0.020),
+    Flesh((0.050, 0.040, -0.022), (0.080, 0.019, -0.004), 0.014),
 )

@@ -22,25 +22,24 @@ an estimate that is off, is shown as it is. There are no masses and no collision
 is to be looked at.
 """
 
-from math import pi, radians
+from math import atan2, hypot, radians
 from typing import get_args, Literal
 from xml.etree import ElementTree as ET
 
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.hand_model import DIP_OVER_PIP, Finger, FINGERS, Phalanx
+from leconvmn_ros.hand_model import DIP_OVER_PIP, Finger, FINGERS, PALM
 from leconvmn_ros.joints import Joint, JOINTS
 
 Side = Literal['left', 'right']
-Vector = tuple[float, float, float]
+Vector = tuple[float, ...]
 Colour = tuple[float, float, float, float]
 
 # Red, green, blue, opacity: as in the plots, estimated is red and measured is grey.
-ESTIMATE = (0.85, 0.33, 0.25, 1.0)
+ESTIMATE = (0.82, 0.29, 0.36, 1.0)
 GHOST = (0.6, 0.6, 0.6, 0.4)
 
 ROOT = 'palm'
 STILL = (0.0, 0.0, 0.0)
-ALONG_X = (0.0, pi / 2, 0.0)  # a cylinder of URDF stands along z
 # URDF asks for both; nothing here uses them (N m, rad/s).
 EFFORT, VELOCITY = 1.0, 20.0
 
@@ -63,9 +62,12 @@ def hand_urdf(side: Side, colour: Colour = ESTIMATE) -> str:
     material = ET.SubElement(robot, 'material', name='skin')
     ET.SubElement(material, 'color', rgba=_numbers(colour))
     palm = ET.SubElement(robot, 'link', name=ROOT)
-    _capsule(palm, Phalanx(0.034, 0.040), STILL)
+    mirrored = side == 'left'
+    for part in PALM:
+        start, end = (_mirrored_point(point) if mirrored else point for point in part[:2])
+        _capsule(palm, start, end, part.breadth)
     for finger in FINGERS:
-        _add_finger(robot, finger, mirrored=side == 'left')
+        _add_finger(robot, finger, mirrored=mirrored)
     ET.indent(robot)
     return ET.tostring(robot, encoding='unicode', xml_declaration=True) + '\n'
 
@@ -88,10 +90,10 @@ def finger_joints(finger: Finger) -> list[tuple[Joint, str | None]]:
 def _add_finger(robot: ET.Element, finger: Finger, *, mirrored: bool) -> None:
     """Add the links and joints of one ray to the palm."""
     link = ET.SubElement(robot, 'link', name=f'{finger.name}_metacarpal')
-    _capsule(link, finger.metacarpal, STILL)
+    _capsule(link, STILL, (finger.metacarpal.length, 0.0, 0.0), finger.metacarpal.breadth)
     base, turn, fan = finger.base, finger.turn, finger.fan
     if mirrored:  # at the plane y = 0
-        base, turn, fan = (base[0], -base[1], base[2]), (-turn[0], turn[1], -turn[2]), -fan
+        base, turn, fan = _mirrored_point(base), (-turn[0], turn[1], -turn[2]), -fan
     roll, pitch, yaw = map(radians, turn)
     joint = _joint(robot, f'{finger.name}_cmc', 'fixed', ROOT, link.get('name', ''))
     _origin(joint, base, (roll, pitch, yaw))
@@ -102,14 +104,20 @@ def _add_finger(robot: ET.Element, finger: Finger, *, mirrored: bool) -> None:
         joint = _joint(robot, hinge.name, 'revolute', parent, link.get('name', ''))
         _origin(joint, at, bent)
         _bending(joint, hinge, leader)
-        last = phalanx is finger.phalanges[-1]
-        _capsule(link, phalanx, STILL, ends_at_surface=last)
         at, bent = (phalanx.length, 0.0, 0.0), STILL
+        last = phalanx is finger.phalanges[-1]  # its ball ends at the surface of the tip
+        centre = phalanx.length - phalanx.breadth / 2 if last else phalanx.length
+        _capsule(link, STILL, (centre, 0.0, 0.0), phalanx.breadth)
     tip = ET.SubElement(robot, 'link', name=f'{finger.name}_tip')
     joint = _joint(
         robot, f'{tip.get("name")}_joint', 'fixed', link.get('name', ''), tip.get('name', '')
     )
     _origin(joint, at, STILL)
+
+
+def _mirrored_point(point: Vector) -> Vector:
+    x, y, z = point
+    return x, -y, z
 
 
 def _joint(robot: ET.Element, name: str, kind: str, parent: str, child: str) -> ET.Element:
@@ -134,18 +142,17 @@ def _bending(joint: ET.Element, hinge: Joint, leader: str | None) -> None:
         ET.SubElement(joint, 'mimic', joint=leader, multiplier=_number(DIP_OVER_PIP))
 
 
-def _capsule(
-    link: ET.Element, bone: Phalanx, start: Vector, *, ends_at_surface: bool = False
-) -> None:
-    """Add a cylinder along x with a ball at either end, from `start` on."""
-    radius = bone.breadth / 2
-    length = bone.length - radius if ends_at_surface else bone.length
-    x, y, z = start
-    cylinder = _visual(link, (x + length / 2, y, z), ALONG_X)
-    ET.SubElement(cylinder, 'cylinder', radius=_number(radius), length=_number(length))
-    for end in (x, x + length):
-        ball = _visual(link, (end, y, z), STILL)
-        ET.SubElement(ball, 'sphere', radius=_number(radius))
+def _capsule(link: ET.Element, start: Vector, end: Vector, breadth: float) -> None:
+    """Add a cylinder from `start` to `end` with a ball at either end, which reaches beyond."""
+    x, y, z = (last - first for first, last in zip(start, end, strict=True))
+    middle = tuple((first + last) / 2 for first, last in zip(start, end, strict=True))
+    # URDF's cylinders stand along z.
+    cylinder = _visual(link, middle, (0.0, atan2(hypot(x, y), z), atan2(y, x)))
+    length = hypot(x, y, z)
+    ET.SubElement(cylinder, 'cylinder', radius=_number(breadth / 2), length=_number(length))
+    for centre in (start, end):
+        ball = _visual(link, centre, STILL)
+        ET.SubElement(ball, 'sphere', radius=_number(breadth / 2))
 
 
 def _visual(link: ET.Element, xyz: Vector, rpy: Vector) -> ET.Element:
