@@ -30,6 +30,10 @@ sizes: nothing here but the ten joints is measured or estimated on the wearer.
 
 from typing import NamedTuple
 
+from leconvmn_ros.joints import JOINTS
+
+Vector = tuple[float, float, float]
+
 # Bend of the distal joint (DIP) over that of the proximal one (PIP).
 DIP_OVER_PIP = 2 / 3
 
@@ -59,23 +63,39 @@ class Finger(NamedTuple):
     """
 
     name: str
-    base: tuple[float, float, float]
-    turn: tuple[float, float, float]
+    base: Vector
+    turn: Vector
     metacarpal: Phalanx
     fan: float
     phalanges: tuple[Phalanx, ...]
 
     @property
-    def length(self) -> float:
-        """From the knuckle to the surface of the tip, straight (m)."""
-        return sum(phalanx.length for phalanx in self.phalanges)
+    def tip(self) -> Phalanx:
+        """The last phalanx."""
+        return self.phalanges[-1]
+
+
+class FingerJoint(NamedTuple):
+    """A joint that bends.
+
+    Attributes:
+        name: as in joints.py, or one more for a joint that only follows.
+        lower: extension limit (rad).
+        upper: flexion limit (rad).
+        follows: the joint whose angle times DIP_OVER_PIP is the angle of this one, if any.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    follows: str | None = None
 
 
 class Flesh(NamedTuple):
     """A rounded piece of the palm, in the frame of the palm of a right hand (m)."""
 
-    start: tuple[float, float, float]
-    end: tuple[float, float, float]
+    start: Vector
+    end: Vector
     breadth: float
 
 
@@ -160,3 +180,13 @@ PALM = (
     Flesh((0.042, 0.034, -0.018), (0.066, 0.017, -0.004), 0.020),
     Flesh((0.050, 0.040, -0.022), (0.080, 0.019, -0.004), 0.014),
 )
+
+
+def finger_joints(finger: Finger) -> list[FingerJoint]:
+    """Return the joints of a finger from the knuckle on: those of joints.py and what follows."""
+    joints = [FingerJoint(*joint) for joint in JOINTS if joint.name.startswith(finger.name)]
+    if len(joints) < len(finger.phalanges):
+        pip = joints[-1]
+        limits = (DIP_OVER_PIP * pip.lower, DIP_OVER_PIP * pip.upper)
+        joints.append(FingerJoint(f'{finger.name}_dip', *limits, follows=pip.name))
+    return joints
