@@ -21,8 +21,8 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf, Side
+from leconvmn_ros.reports import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,18 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the file, or print it.
-
-    Raises:
-        ConfigurationError: the file cannot be written.
-    """
+    """Write the file, or print it."""
     text = hand_urdf(arguments.side, GHOST if arguments.ghost else ESTIMATE)
-    if arguments.output is None:
+    if arguments.output:
+        write_text(arguments.output, text)
+    else:
         print(text, end='')
-        return 0
-    try:
-        arguments.output.write_text(text, encoding='utf-8')
-    except OSError as error:
-        raise ConfigurationError(f'{arguments.output} cannot be written: {error}') from error
-    print(f'{arguments.output}: {arguments.side} hand')
     return 0
