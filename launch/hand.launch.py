@@ -28,9 +28,10 @@ from launch.conditions import IfCondition
 from launch.substitutions import (
     AndSubstitution,
     Command,
-    IfElseSubstitution,
+    EqualsSubstitution,
     LaunchConfiguration,
     NotEqualsSubstitution,
+    OrSubstitution,
     PathJoinSubstitution,
 )
 from launch_ros.actions import Node
@@ -38,7 +39,10 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackagePrefix, FindPackageShare
 
 FROM_BAG = NotEqualsSubstitution(LaunchConfiguration('bag'), '')
-GHOST = LaunchConfiguration('ghost')
+GHOST = OrSubstitution(
+    EqualsSubstitution(LaunchConfiguration('ghost'), 'true'),
+    AndSubstitution(EqualsSubstitution(LaunchConfiguration('ghost'), 'auto'), FROM_BAG),
+)
 FRAMES = LaunchConfiguration('frames')
 
 ARGUMENTS = [
@@ -59,8 +63,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         'ghost',
-        default_value=IfElseSubstitution(FROM_BAG, 'true', 'false'),
-        description='show the measured angles too; by default those of a bag',
+        default_value='auto',
+        choices=['auto', 'true', 'false'],
+        description='show the measured angles too; auto = if there is a bag',
     ),
     DeclareLaunchArgument('rviz', default_value='true', description='start RViz'),
     DeclareLaunchArgument(
