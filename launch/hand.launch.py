@@ -20,6 +20,9 @@ Live, from `emg` (leconvmn_ros/msg/EmgArray), or from a bag: `bag:=FOLDER`. RViz
 in colour and, if there are measured angles, these as a ghost. The frames of the two hands are
 `estimate/palm`, `reference/palm` and so on. `view:=true` shows the hand in a browser as well,
 `hand:=NAME` moves a robot hand. The end of RViz ends all.
+
+Angles are shown as they are. Those of Ninapro DB5 and of a glove that was calibrated make a hand;
+those of DB1 are nominal (what is 0 in them is no straight finger) and look like a fist that moves.
 """
 
 from launch import Condition, LaunchDescription

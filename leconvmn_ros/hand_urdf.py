@@ -42,7 +42,7 @@ Colour = tuple[float, float, float, float]
 
 # Red, green, blue, opacity: as in the plots, estimated is red and measured is grey.
 ESTIMATE: Colour = (0.82, 0.29, 0.36, 1.0)
-GHOST: Colour = (0.6, 0.6, 0.6, 0.4)
+GHOST: Colour = (0.6, 0.6, 0.6, 0.3)
 
 ROOT = 'palm'
 STILL: Vector = (0.0, 0.0, 0.0)
