@@ -111,29 +111,28 @@ ARGUMENTS = [
 ]
 
 
+TOPICS = [
+    ('emg', LaunchConfiguration('emg')),
+    ('joint_states', LaunchConfiguration('joint_states')),
+    ('joint_states_reference', LaunchConfiguration('reference')),
+]
+
+
+def _given(**types: type) -> dict[str, ParameterValue]:
+    """Return arguments as parameters; typed, or a folder called 123 would arrive as a number."""
+    return {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in types.items()
+    }
+
+
 def _node(executable: str, parameters: dict[str, object], **more: object) -> Node:
-    """Make a node of this package; a type as a parameter stands for the argument of that name."""
+    """Make a node of this package."""
     return Node(
         package='leconvmn_ros',
         executable=executable,
         output='screen',
-        parameters=[
-            LaunchConfiguration('params_file'),
-            {
-                name: ParameterValue(LaunchConfiguration(name), value_type=value)
-                if isinstance(value, type)
-                else value
-                for name, value in parameters.items()
-            },
-        ],
-        # Of all but the replay, which has the names of the bag.
-        remappings=[]
-        if executable == 'replay'
-        else [
-            ('emg', LaunchConfiguration('emg')),
-            ('joint_states', LaunchConfiguration('joint_states')),
-            ('joint_states_reference', LaunchConfiguration('reference')),
-        ],
+        parameters=[LaunchConfiguration('params_file'), parameters],
         **more,
     )
 
@@ -172,15 +171,15 @@ def generate_launch_description() -> LaunchDescription:
             *ARGUMENTS,
             _node(
                 'decoder',
-                {'checkpoint': str, 'device': str, 'output_rate': float},
+                _given(checkpoint=str, device=str, output_rate=float),
+                remappings=TOPICS,
                 on_exit=Shutdown(),
             ),
+            # Its topics have the names of the bag, which the arguments tell the others.
             _node(
                 'replay',
-                {
-                    'bag': str,
-                    'rate': float,
-                    'loop': bool,
+                _given(bag=str, rate=float, loop=bool)
+                | {
                     'stamps': 'now',
                     'publish_clock': False,
                     'subscribers': 1,
@@ -207,12 +206,14 @@ def generate_launch_description() -> LaunchDescription:
             ),
             _node(
                 'viewer',
-                {'side': str, 'port': int},
+                _given(side=str, port=int),
+                remappings=TOPICS,
                 condition=IfCondition(LaunchConfiguration('view')),
             ),
             _node(
                 'retarget',
                 {'profile': ParameterValue(LaunchConfiguration('hand'), value_type=str)},
+                remappings=TOPICS,
                 condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration('hand'), '')),
             ),
         ]

@@ -38,8 +38,8 @@ Vector = tuple[float, float, float]
 DIP_OVER_PIP = 2 / 3
 
 
-class Phalanx(NamedTuple):
-    """A bone of a finger with the flesh around it.
+class Bone(NamedTuple):
+    """A bone with the flesh around it.
 
     Attributes:
         length: from joint to joint, or to the surface of the finger tip (m).
@@ -51,7 +51,7 @@ class Phalanx(NamedTuple):
 
 
 class Finger(NamedTuple):
-    """A ray of the hand, the thumb's too: a metacarpal that stands still, phalanges that bend.
+    """A ray of the hand, the thumb's too: a metacarpal that stands still, then phalanges.
 
     Attributes:
         name: what its joints' names begin with in joints.py.
@@ -65,12 +65,12 @@ class Finger(NamedTuple):
     name: str
     base: Vector
     turn: Vector
-    metacarpal: Phalanx
+    metacarpal: Bone
     fan: float
-    phalanges: tuple[Phalanx, ...]
+    phalanges: tuple[Bone, ...]
 
     @property
-    def tip(self) -> Phalanx:
+    def tip(self) -> Bone:
         """The last phalanx."""
         return self.phalanges[-1]
 
@@ -107,56 +107,56 @@ FINGERS = (
         'thumb',
         base=(0.016, 0.020, -0.010),
         turn=(-70.0, 28.0, 34.0),
-        metacarpal=Phalanx(0.0462, 0.026),
+        metacarpal=Bone(0.0462, 0.026),
         fan=-4.0,
-        phalanges=(Phalanx(0.0316, 0.021), Phalanx(0.0217 + 0.0057, 0.020)),
+        phalanges=(Bone(0.0316, 0.021), Bone(0.0217 + 0.0057, 0.020)),
     ),
     Finger(
         'index',
         base=(0.030, 0.012, 0.0),
         turn=(0.0, 1.5, 7.0),
-        metacarpal=Phalanx(0.0681, 0.022),
+        metacarpal=Bone(0.0681, 0.022),
         fan=-1.0,
         phalanges=(
-            Phalanx(0.0398, 0.0195),
-            Phalanx(0.0224, 0.0175),
-            Phalanx(0.0158 + 0.0038, 0.0155),
+            Bone(0.0398, 0.0195),
+            Bone(0.0224, 0.0175),
+            Bone(0.0158 + 0.0038, 0.0155),
         ),
     ),
     Finger(
         'middle',
         base=(0.035, 0.001, 0.001),
         turn=(0.0, 0.0, -0.5),
-        metacarpal=Phalanx(0.0646, 0.022),
+        metacarpal=Bone(0.0646, 0.022),
         fan=0.5,
         phalanges=(
-            Phalanx(0.0446, 0.0195),
-            Phalanx(0.0263, 0.0180),
-            Phalanx(0.0174 + 0.0040, 0.0160),
+            Bone(0.0446, 0.0195),
+            Bone(0.0263, 0.0180),
+            Bone(0.0174 + 0.0040, 0.0160),
         ),
     ),
     Finger(
         'ring',
         base=(0.034, -0.010, 0.0),
         turn=(0.0, 2.0, -9.0),
-        metacarpal=Phalanx(0.0580, 0.022),
+        metacarpal=Bone(0.0580, 0.022),
         fan=2.5,
         phalanges=(
-            Phalanx(0.0414, 0.0185),
-            Phalanx(0.0257, 0.0170),
-            Phalanx(0.0173 + 0.0040, 0.0150),
+            Bone(0.0414, 0.0185),
+            Bone(0.0257, 0.0170),
+            Bone(0.0173 + 0.0040, 0.0150),
         ),
     ),
     Finger(
         'little',
         base=(0.031, -0.019, -0.001),
         turn=(0.0, 5.0, -19.0),
-        metacarpal=Phalanx(0.0537, 0.022),
+        metacarpal=Bone(0.0537, 0.022),
         fan=6.0,
         phalanges=(
-            Phalanx(0.0327, 0.0165),
-            Phalanx(0.0181, 0.0150),
-            Phalanx(0.0160 + 0.0037, 0.0135),
+            Bone(0.0327, 0.0165),
+            Bone(0.0181, 0.0150),
+            Bone(0.0160 + 0.0037, 0.0135),
         ),
     ),
 )
