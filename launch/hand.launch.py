@@ -88,6 +88,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'hand', default_value='', description='profile of a robot hand to move; empty = none'
     ),
+    DeclareLaunchArgument(
+        'calibration', default_value='', description='file with the ranges of the wearer for it'
+    ),
     DeclareLaunchArgument('emg', default_value='emg', description='topic of the EMG'),
     DeclareLaunchArgument(
         'joint_states', default_value='joint_states', description='topic of the estimate'
@@ -212,7 +215,8 @@ def generate_launch_description() -> LaunchDescription:
             ),
             _node(
                 'retarget',
-                {'profile': ParameterValue(LaunchConfiguration('hand'), value_type=str)},
+                _given(calibration=str)
+                | {'profile': ParameterValue(LaunchConfiguration('hand'), value_type=str)},
                 remappings=TOPICS,
                 condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration('hand'), '')),
             ),
