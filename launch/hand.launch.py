@@ -172,6 +172,23 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *ARGUMENTS,
+            # First, so that nothing of ours runs yet if one of these is not installed.
+            _frames('estimate', 'joint_states', '', IfCondition(FRAMES)),
+            _frames('reference', 'reference', ' --ghost', ghost),
+            Node(
+                package='tf2_ros',
+                executable='static_transform_publisher',
+                name='reference_on_estimate',
+                arguments=['--frame-id', 'estimate/palm', '--child-frame-id', 'reference/palm'],
+                condition=ghost,
+            ),
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                arguments=['--display-config', LaunchConfiguration('rviz_config')],
+                condition=IfCondition(LaunchConfiguration('rviz')),
+                on_exit=Shutdown(),
+            ),
             _node(
                 'decoder',
                 _given(checkpoint=str, device=str, output_rate=float),
@@ -189,22 +206,6 @@ def generate_launch_description() -> LaunchDescription:
                     'subscriber_timeout': 120.0,  # loading a network takes a while
                 },
                 condition=IfCondition(FROM_BAG),
-                on_exit=Shutdown(),
-            ),
-            _frames('estimate', 'joint_states', '', IfCondition(FRAMES)),
-            _frames('reference', 'reference', ' --ghost', ghost),
-            Node(
-                package='tf2_ros',
-                executable='static_transform_publisher',
-                name='reference_on_estimate',
-                arguments=['--frame-id', 'estimate/palm', '--child-frame-id', 'reference/palm'],
-                condition=ghost,
-            ),
-            Node(
-                package='rviz2',
-                executable='rviz2',
-                arguments=['--display-config', LaunchConfiguration('rviz_config')],
-                condition=IfCondition(LaunchConfiguration('rviz')),
                 on_exit=Shutdown(),
             ),
             _node(
