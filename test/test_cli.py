@@ -639,6 +639,7 @@ def test_failures_are_one_line_and_leave_nothing(capsys, folder, tmp_path, case)
         ('train b --output o --protocol none', 'invalid choice'),
         ('evaluate c b --reference-lag auto', "'auto' is not a number from -10 to 10"),
         ('evaluate c b --reference-lag 11', "'11' is not a number from -10 to 10"),
+        ('urdf --side up', 'invalid choice'),
     ],
 )
 def test_wrong_usage_is_told_with_exit_code_2(capsys, arguments, message):
@@ -666,6 +667,7 @@ def test_help_tells_every_argument(capsys, monkeypatch, command):
         },
         'evaluate': {'--json', '--plot', '--estimates', '--part', '--output-rate', '--device'},
         'benchmark': {'--output', '--presets', '--against', '--seeds', '--workers', '--ray'},
+        'urdf': {'--side', '--ghost', '--output'},
     }[command]
     assert expected <= told.keys()
     # Each of them says something, and no default is 'None'.

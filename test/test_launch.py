@@ -14,14 +14,18 @@
 
 """The launch files, with the real `ros2 launch` where there is one."""
 
+from collections.abc import Mapping
 import json
 import os
 from pathlib import Path
 import shutil
 import signal
 import subprocess
+import sys
+from textwrap import dedent
 import warnings
 
+from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf
 import pytest
 from small_recordings import small_bag, untrained_checkpoint
 
@@ -37,9 +41,12 @@ if ROS2 is None:
 with_ros2 = pytest.mark.skipif(ROS2 is None, reason='no `ros2 launch` here: LAUNCH FILES UNTRIED')
 
 
-def launch(*arguments: object) -> 'subprocess.Popen[str]':
+def launch(
+    *arguments: object, environment: Mapping[str, str] | None = None
+) -> 'subprocess.Popen[str]':
     return subprocess.Popen(
         ['ros2', 'launch', 'leconvmn_ros', *map(str, arguments)],
+        env=os.environ | (environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -113,3 +120,68 @@ def test_decoder_starts_with_its_arguments_and_ends_on_ctrl_c(tmp_path: Path) ->
     seen += output_of(process)
     assert '20 Hz out' in seen
     assert 'Traceback' not in seen
+
+
+@with_ros2
+def test_hand_plays_a_bag_to_its_end_without_rviz(tmp_path: Path) -> None:
+    bag = small_bag(tmp_path, 1.0)
+    checkpoint = untrained_checkpoint(tmp_path)
+    files = [f'bag:={bag}', f'checkpoint:={checkpoint}']
+
+    text = output_of(
+        launch('hand.launch.py', *files, 'rviz:=false', 'frames:=false', 'loop:=false')
+    )
+
+    assert '50 Hz out' in text
+    assert 'done: ' in text
+    assert 'Traceback' not in text
+
+
+@with_ros2
+def test_hand_describes_both_hands_to_robot_state_publisher(tmp_path: Path) -> None:
+    checkpoint = untrained_checkpoint(tmp_path)
+    environment = stand_in_for_robot_state_publisher(tmp_path)
+    arguments = [f'checkpoint:={checkpoint}', 'side:=left', 'ghost:=true', 'rviz:=false']
+    process = launch('hand.launch.py', *arguments, environment=environment)
+    described: dict[str, dict[str, object]] = {}
+    for line in process.stdout or ():
+        if 'GIVEN ' in line:
+            parameters = json.loads(line.partition('GIVEN ')[2])
+            described[parameters['frame_prefix']] = parameters
+        if len(described) == 2:
+            break
+
+    os.killpg(process.pid, signal.SIGINT)
+
+    output_of(process)
+    for prefix, colour in (('estimate/', ESTIMATE), ('reference/', GHOST)):
+        assert described[prefix]['robot_description'] == hand_urdf('left', colour)
+
+
+def stand_in_for_robot_state_publisher(folder: Path) -> dict[str, str]:
+    """Make packages of programs that print their parameters; return what lets launch find them.
+
+    The real ones are not on PyPI.
+    """
+    program = f"""\
+        #!{sys.executable}
+        import json, sys, time, yaml
+        if '--params-file' in sys.argv:
+            with open(sys.argv[sys.argv.index('--params-file') + 1]) as file:
+                (given,) = yaml.safe_load(file).values()
+            print('GIVEN', json.dumps(given['ros__parameters']), flush=True)
+        time.sleep(100)
+    """
+    for package, name in (
+        ('robot_state_publisher', 'robot_state_publisher'),
+        ('tf2_ros', 'static_transform_publisher'),
+    ):
+        path = folder / 'lib' / package / name
+        path.parent.mkdir(parents=True)
+        path.write_text(dedent(program))
+        path.chmod(0o755)
+        marker = folder / 'share' / 'ament_index' / 'resource_index' / 'packages' / package
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    places = [str(folder), os.environ.get('AMENT_PREFIX_PATH', sys.prefix)]
+    return {'AMENT_PREFIX_PATH': os.pathsep.join(places)}
