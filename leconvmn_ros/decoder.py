@@ -110,6 +110,11 @@ class Decoder:
         return self._streams * self.sampling_rate / self._images.length
 
     @property
+    def device(self) -> str:
+        """What the network runs on."""
+        return str(self._device)
+
+    @property
     def counts(self) -> IntakeCounts:
         """What came in so far and what was wrong with it."""
         return self._intake.counts

@@ -110,6 +110,11 @@ class SignalQuality:
         """Take note of a gap: a block must not reach across. Electrodes do not heal by it."""
         self._filled = 0
 
+    @property
+    def too_many_masked(self) -> bool:
+        """Whether too few channels are left to believe an estimate."""
+        return bool(self.masked.mean() > MOST_MASKED)
+
     def mask(
         self, samples: NDArray[np.float32], features: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
@@ -131,7 +136,7 @@ class SignalQuality:
             level = features[end - 1].copy()
             if self._anything_masked:
                 features[done:end, self.masked] = 0
-                enough[done:end] = self.masked.mean() <= MOST_MASKED
+                enough[done:end] = not self.too_many_masked
             if filled == self._length:
                 self._judge(level)
                 filled = 0
