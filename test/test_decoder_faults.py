@@ -75,7 +75,7 @@ class Rig:
         self.spin_until(lambda: False, seconds)
 
     def publisher(self, topic='/emg', kind=EmgArray, profile=LOSSLESS, *, heard=True):
-        listening = self.node._input.subscription
+        listening = self.node._listening.events.subscription
         known = listening.get_publisher_count()
         publisher = self._ros.node.create_publisher(kind, topic, profile)
         self._ros._made.append(lambda: self._ros.node.destroy_publisher(publisher))
@@ -98,7 +98,7 @@ class Rig:
 
     @property
     def counts(self):
-        return self.node._decoder.counts
+        return self.node._configured.decoder.counts
 
     @property
     def stamps(self) -> list[int]:
@@ -280,7 +280,7 @@ def test_diagnostics_of_a_node_that_is_fine(run, checkpoint):
         output = rig.status('output', lambda s: values_of(s)['rate (Hz)'] != '0.0')
         values = values_of(output)
         assert values['model'] == f'le_convmn, {checkpoint}'
-        assert values['device'] == rig.node._decoder.device
+        assert values['device'] == rig.node._configured.decoder.device
         assert float(values['processing of a message, median (ms)']) > 0
         assert values['latency'] == 'unknown: the EMG is stamped by another clock'
         signal = rig.status('signal')
@@ -355,7 +355,7 @@ def test_deadline_and_liveliness_are_told(run, ros, capfd):
         )
         publisher = rig.publisher(profile=offered)
         rig.send(publisher, 20)
-        assert rig.spin_until(lambda: rig.node._input.missed_deadlines)
+        assert rig.spin_until(lambda: rig.node._listening.events.missed_deadlines)
         rig.spin(1.2)
         ros.forget()
         rig.spin(1.2)
@@ -391,15 +391,15 @@ def test_many_life_cycles_leave_nothing_behind(run):
                 assert transition() is TransitionCallbackReturn.SUCCESS
                 if transition == node.trigger_activate:
                     active.append(entities(node))
-            decoders.append(node._decoder)
+            assert node._configured is None
             node.trigger_configure()
-            decoders.append(weakref.ref(node._decoder))
+            decoders.append(weakref.ref(node._configured.decoder))
             node.trigger_cleanup()
             assert entities(node) == unconfigured
         assert all(counts == active[0] for counts in active)
         assert active[0]['subscriptions'] == unconfigured['subscriptions'] + 1
         gc.collect()
-        assert not any(decoder() for decoder in decoders if decoder is not None)
+        assert not any(decoder() for decoder in decoders)
 
 
 def test_what_cannot_be_configured_stays_unconfigured_with_the_reason(run, capfd):

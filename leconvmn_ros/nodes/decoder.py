@@ -26,21 +26,22 @@ decoding goes on, bridges a gap or starts afresh.
 """
 
 import time
+from typing import NamedTuple
 
-from diagnostic_msgs.msg import DiagnosticArray
 from leconvmn_ros.decoder import Decoder, Estimate
-from leconvmn_ros.decoder_health import DecoderHealth, in_words, InputState
+from leconvmn_ros.decoder_health import DecoderHealth
 from leconvmn_ros.emg_message import chunk_from_message
 from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.nodes import diagnostics
 from leconvmn_ros.nodes.decoder_parameters import (
     declare_parameters,
     load_decoder,
     NAMES,
-    read_settings,
-    Settings,
+    read_stale_rule,
+    StaleRule,
 )
+from leconvmn_ros.nodes.decoder_reports import DecoderReports
+from leconvmn_ros.nodes.diagnostics import PERIOD
 from leconvmn_ros.nodes.input_events import InputEvents
 from leconvmn_ros.nodes.lifecycle import explained, refuse_illegal_requests
 from leconvmn_ros.nodes.quality_of_service import (
@@ -54,8 +55,6 @@ from leconvmn_ros.nodes.running import ASKED_TO_END, declare, every, run_node
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.stale_input import StaleInput
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import JumpHandle, JumpThreshold, TimeJump
-from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.parameter import Parameter
@@ -68,6 +67,22 @@ LATEST_STAMP_NS = (2**31 - 3600) * NANOSECONDS
 
 # A reader with keep-all that has hung must not hang the decoder (s).
 LONGEST_WAIT = 5.0
+
+
+class _Configured(NamedTuple):
+    """What configure makes and cleanup drops."""
+
+    decoder: Decoder
+    health: DecoderHealth
+    stale_rule: StaleRule
+    publisher: LifecyclePublisher
+
+
+class _Listening(NamedTuple):
+    """What activate makes and deactivate drops."""
+
+    events: InputEvents
+    watch: Timer | None
 
 
 class DecoderNode(LifecycleNode):
@@ -86,19 +101,11 @@ class DecoderNode(LifecycleNode):
         declare_lossless(self)
         self.add_on_set_parameters_callback(self._may_set)
         refuse_illegal_requests(self)
-        # What configure makes.
-        self._decoder: Decoder | None = None
-        self._health: DecoderHealth | None = None
-        self._settings: Settings | None = None
-        self._publisher: LifecyclePublisher | None = None
-        # What activate makes.
-        self._input: InputEvents | None = None
-        self._watch: Timer | None = None
+        self._configured: _Configured | None = None
+        self._listening: _Listening | None = None
         self._stale = StaleInput(0)
-        self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, 1)
-        self._last_report = time.monotonic()
-        self._jumps = self._watch_the_clock()
-        every(diagnostics.PERIOD, self, self._report)
+        self._reports = DecoderReports(self)
+        every(PERIOD, self, self._report)
         if self.get_parameter('autostart').value:
             self._start()
 
@@ -109,35 +116,101 @@ class DecoderNode(LifecycleNode):
 
     def _may_set(self, parameters: list[Parameter]) -> SetParametersResult:
         names = NAMES & {parameter.name for parameter in parameters}
-        if self._decoder is None or not names:
+        if self._configured is None or not names:
             return SetParametersResult(successful=True)
         return SetParametersResult(
             successful=False,
             reason=f'{", ".join(sorted(names))}: the decoder is configured, clean it up first',
         )
 
+    # ---- the way of a sample
+
+    def _on_emg(self, message: EmgArray) -> None:
+        if self._configured is None:
+            return
+        decoder = self._configured.decoder
+        started, known = time.monotonic(), decoder.counts.samples
+        chunk = _chunk_from(message)
+        if chunk is None:
+            decoder.counts.malformed += 1
+            return
+        estimates = decoder.decode(chunk, self._now_ns())
+        ages = [self._publish(estimate, self._configured) for estimate in estimates]
+        if decoder.counts.samples > known:
+            self._heard(chunk)
+        self._configured.health.note(time.monotonic() - started, ages)
+
+    def _publish(self, estimate: Estimate, configured: _Configured) -> float:
+        """Publish an estimate and return its age (s)."""
+        message = JointState()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(
+            estimate.stamp_ns, NANOSECONDS
+        )
+        message.name = list(configured.decoder.joint_names)
+        message.position = estimate.positions.tolist()
+        deadline = time.monotonic() + LONGEST_WAIT
+        if not publish_patiently(
+            configured.publisher,
+            message,
+            lambda: ASKED_TO_END.is_set() or time.monotonic() > deadline,
+        ):
+            self.get_logger().error(
+                'a reader of joint_states takes nothing: an estimate is dropped',
+                throttle_duration_sec=1.0,
+            )
+        return (self._now_ns() - estimate.stamp_ns) / NANOSECONDS
+
+    def _now_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+    # ---- when no EMG comes
+
+    def _heard(self, chunk: EmgChunk) -> None:
+        silence = self._stale.heard(time.monotonic(), chunk.end_ns)
+        if silence is not None:
+            self.get_logger().info(
+                f'EMG comes again after {silence:.1f} s', throttle_duration_sec=1.0
+            )
+
+    def _watch_input(self) -> None:
+        if self._configured is None:
+            return
+        now, rule = time.monotonic(), self._configured.stale_rule
+        if self._stale.became_stale(now):
+            what = 'the rest pose' if rule.rest else 'nothing'
+            self.get_logger().warning(
+                f'no EMG for {rule.timeout:g} s: publishing {what} until it comes again',
+                throttle_duration_sec=1.0,
+            )
+        if self._stale.stale and rule.rest:
+            for estimate in self._configured.decoder.rest(self._stale.source_time_ns(now)):
+                self._publish(estimate, self._configured)
+
     # ---- life cycle
 
     @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint, warm the network, make the publisher."""
-        self._settings = read_settings(self)
-        self._decoder, model = load_decoder(self)
-        self._health = DecoderHealth(self._decoder, model)
-        self._publisher = self.create_lifecycle_publisher(
+        rule = read_stale_rule(self)
+        decoder, model = load_decoder(self)
+        publisher = self.create_lifecycle_publisher(
             JointState, 'joint_states', **overridable(RELIABLE, self)
         )
+        self._configured = _Configured(decoder, DecoderHealth(decoder, model), rule, publisher)
         return super().on_configure(state)
 
     @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start afresh and listen to the EMG."""
-        if self._decoder is not None and self._settings is not None:
-            self._decoder.reset()
-            self._stale = StaleInput(self._settings.input_timeout)
-            self._input = InputEvents(self, EmgArray, 'emg', self._on_emg, EMG_INPUT)
-            if self._settings.input_timeout:
-                self._watch = every(self._watch_period(), self, self._watch_the_input)
+        if self._configured is not None:
+            decoder, _, rule, _ = self._configured
+            decoder.reset()
+            self._stale = StaleInput(rule.timeout)
+            period = 1 / decoder.output_rate if rule.rest else rule.timeout / 4
+            self._listening = _Listening(
+                InputEvents(self, EmgArray, 'emg', self._on_emg, EMG_INPUT),
+                every(period, self, self._watch_input) if rule.timeout else None,
+            )
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -163,150 +236,36 @@ class DecoderNode(LifecycleNode):
 
     def close(self) -> None:
         """Drop everything."""
-        self._report()
         self._release()
-        self._jumps.unregister()
+        self._reports.close()
 
     def _stop_listening(self) -> None:
-        if self._watch is not None:
-            self.destroy_timer(self._watch)
-            self._watch = None
-        if self._input is not None:
-            self._report()
-            self.destroy_subscription(self._input.subscription)
-            self._input = None
+        if self._listening is None:
+            return
+        self._report()
+        if self._listening.watch is not None:
+            self.destroy_timer(self._listening.watch)
+        self.destroy_subscription(self._listening.events.subscription)
+        self._listening = None
 
     def _release(self) -> None:
         self._stop_listening()
-        if self._publisher is not None:
-            self.destroy_lifecycle_publisher(self._publisher)
-            self._publisher = None
-        self._decoder = self._health = self._settings = None
-
-    # ---- the way of a sample
-
-    def _on_emg(self, message: EmgArray) -> None:
-        if self._decoder is None or self._health is None:
-            return
-        started, known = time.monotonic(), self._decoder.counts.samples
-        chunk = self._read(message, self._decoder)
-        if chunk is None:
-            return
-        estimates = self._decoder.decode(chunk, self._now_ns())
-        ages = [self._publish(estimate) for estimate in estimates]
-        if self._decoder.counts.samples > known:
-            self._heard_until(chunk.end_ns)
-        self._health.note(time.monotonic() - started, ages)
-
-    def _read(self, message: EmgArray, decoder: Decoder) -> EmgChunk | None:
-        try:
-            chunk = chunk_from_message(message)
-        except MalformedMessageError:
-            chunk = None
-        if chunk is None or chunk.stamp_ns > LATEST_STAMP_NS:
-            decoder.counts.malformed += 1
-            return None
-        return chunk
-
-    def _publish(self, estimate: Estimate) -> float:
-        """Publish an estimate and return its age (s)."""
-        deadline = time.monotonic() + LONGEST_WAIT
-        if not publish_patiently(
-            self._publisher,
-            self._joint_state(estimate),
-            lambda: ASKED_TO_END.is_set() or time.monotonic() > deadline,
-        ):
-            self.get_logger().error(
-                f'a reader of joint_states takes nothing for {LONGEST_WAIT:g} s: '
-                'an estimate is dropped'
-            )
-        return (self._now_ns() - estimate.stamp_ns) / NANOSECONDS
-
-    def _joint_state(self, estimate: Estimate) -> JointState:
-        message = JointState()
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(
-            estimate.stamp_ns, NANOSECONDS
-        )
-        message.name = list(self._decoder.joint_names) if self._decoder else []
-        message.position = estimate.positions.tolist()
-        return message
-
-    def _now_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
-
-    # ---- when no EMG comes
-
-    def _watch_period(self) -> float:
-        if self._decoder is not None and self._settings is not None:
-            if self._settings.rest_when_stale:
-                return 1 / self._decoder.output_rate
-            return self._settings.input_timeout / 4
-        return 1.0
-
-    def _watch_the_input(self) -> None:
-        if self._decoder is None or self._settings is None:
-            return
-        now, rest = time.monotonic(), self._settings.rest_when_stale
-        if self._stale.became_stale(now):
-            self.get_logger().warning(
-                f'no EMG for {self._settings.input_timeout:g} s: '
-                f'publishing {"the rest pose" if rest else "nothing"} until it comes again',
-                throttle_duration_sec=1.0,
-            )
-        if self._stale.stale and rest:
-            for estimate in self._decoder.rest(self._stale.source_time_ns(now)):
-                self._publish(estimate)
-
-    def _heard_until(self, end_ns: int) -> None:
-        silence = self._stale.heard(time.monotonic(), end_ns)
-        if silence is not None:
-            self.get_logger().info(
-                f'EMG comes again after {silence:.1f} s', throttle_duration_sec=1.0
-            )
-
-    # ---- reports
-
-    def _watch_the_clock(self) -> JumpHandle:
-        backwards = JumpThreshold(
-            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
-        )
-        return self.get_clock().create_jump_callback(
-            backwards, post_callback=self._on_clock_going_back
-        )
-
-    def _on_clock_going_back(self, jump: TimeJump) -> None:
-        self.get_logger().warning(
-            f'the clock went back by {-jump.delta.nanoseconds / NANOSECONDS:.3f} s, as with a bag '
-            'that loops: decoding starts afresh where the stamps of the EMG do the same',
-            throttle_duration_sec=1.0,
-        )
+        if self._configured is not None:
+            self.destroy_lifecycle_publisher(self._configured.publisher)
+            self._configured = None
 
     def _report(self) -> None:
-        if self._decoder is None or self._health is None:
-            return
-        if news := in_words(self._health.news()):
-            self.get_logger().warning(f'input faults since the last report: {news}')
-        for sentence in self._input.news() if self._input else ():
-            self.get_logger().warning(sentence)
-        now = time.monotonic()
-        statuses = self._health.report(self._input_state(now), now - self._last_report)
-        self._last_report = now
-        self._diagnostics.publish(
-            diagnostics.diagnostic_array(
-                self.get_fully_qualified_name(), self.get_clock().now().to_msg(), statuses
-            )
-        )
+        if self._configured is not None:
+            events = self._listening.events if self._listening else None
+            self._reports.report(self._configured.health, events, self._stale)
 
-    def _input_state(self, now: float) -> InputState:
-        if self._input is None:
-            return InputState(active=False, silent_for=None, stale=False, publishers=0, trouble='')
-        return InputState(
-            active=True,
-            silent_for=self._stale.silent_for(now),
-            stale=self._stale.stale,
-            publishers=self._input.subscription.get_publisher_count(),
-            trouble=self._input.trouble,
-        )
+
+def _chunk_from(message: EmgArray) -> EmgChunk | None:
+    try:
+        chunk = chunk_from_message(message)
+    except MalformedMessageError:
+        return None
+    return chunk if chunk.stamp_ns <= LATEST_STAMP_NS else None
 
 
 def main() -> None:

@@ -84,20 +84,20 @@ def declare_parameters(node: Node) -> None:
         declare(node, name, default, description, allowed=allowed, read_only=False)
 
 
-class Settings(NamedTuple):
-    """What the node itself does with the input.
+class StaleRule(NamedTuple):
+    """What to do when no EMG comes.
 
     Attributes:
-        input_timeout: time without EMG after which the input is stale (s); 0 = never.
-        rest_when_stale: whether to publish the rest pose then.
+        timeout: time after which the input is stale (s); 0 = never.
+        rest: whether to publish the rest pose then.
     """
 
-    input_timeout: float
-    rest_when_stale: bool
+    timeout: float
+    rest: bool
 
 
-def read_settings(node: Node) -> Settings:
-    """Read the parameters that are not the decoder's.
+def read_stale_rule(node: Node) -> StaleRule:
+    """Read what to do when no EMG comes.
 
     Raises:
         ConfigurationError: a value is not allowed.
@@ -107,7 +107,7 @@ def read_settings(node: Node) -> Settings:
         raise ConfigurationError(
             f'parameter when_stale is {when_stale!r}; allowed are {STOP!r} and {REST!r}'
         )
-    return Settings(node.get_parameter('input_timeout').value, when_stale == REST)
+    return StaleRule(node.get_parameter('input_timeout').value, when_stale == REST)
 
 
 def load_decoder(node: Node) -> tuple[Decoder, str]:
