@@ -70,15 +70,21 @@ class InputState(NamedTuple):
         active: whether the decoder listens.
         silent_for: time since the last usable EMG (s), None if there was none yet.
         stale: whether that is too long.
+        interruptions: how often it became so since the decoder listens.
         publishers: nodes that publish EMG here.
-        trouble: what the middleware says, in words; empty if nothing.
+        trouble: why a publisher cannot be heard, in words; empty if all can.
+        lost_messages: messages that the middleware says it lost.
+        missed_deadlines: times that no message came within the deadline, if one is asked for.
     """
 
     active: bool
-    silent_for: float | None
-    stale: bool
-    publishers: int
-    trouble: str
+    silent_for: float | None = None
+    stale: bool = False
+    interruptions: int = 0
+    publishers: int = 0
+    trouble: str = ''
+    lost_messages: int = 0
+    missed_deadlines: int = 0
 
 
 def in_words(faults: Mapping[str, int]) -> str:
@@ -142,7 +148,10 @@ class DecoderHealth:
             'expected rate (Hz)': f'{self._decoder.sampling_rate:g}',
             'messages per second': f'{(counts.messages - self._last.messages) / period:.1f}',
             'time since the last EMG (s)': silent,
+            'times stale': str(state.interruptions),
             'publishers': str(state.publishers),
+            'messages lost by the middleware': str(state.lost_messages),
+            'missed deadlines': str(state.missed_deadlines),
         }
         return Status('input', level, summary, values | self._totals_of('input'))
 

@@ -17,22 +17,30 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import gc
+from threading import Event
 import time
+from types import SimpleNamespace
 from typing import Any
 import weakref
 
 from builders import make_emg
 from diagnostic_msgs.msg import DiagnosticArray
+from leconvmn_ros.decoder import Estimate
 from leconvmn_ros.emg_message import fill_message, stamp_to_ns
 from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.nodes import decoder as decoder_node
 from leconvmn_ros.nodes.decoder import DecoderNode
+from leconvmn_ros.nodes.input_events import InputEvents
+from leconvmn_ros.nodes.quality_of_service import EMG_INPUT
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from node_harness import LOSSLESS, PATIENCE
 import numpy as np
 import pytest
 import rclpy
 from rclpy.duration import Duration
+from rclpy.event_handler import UnsupportedEventTypeError
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -368,6 +376,51 @@ def test_deadline_and_liveliness_are_told(run, ros, capfd):
     output = capfd.readouterr().err
     assert 'no message on /emg within the deadline' in output
     assert 'no longer alive' in output
+
+
+def test_a_middleware_that_tells_nothing_is_told(run, monkeypatch):
+    with run(**OFF) as rig:
+        create = rig.node.create_subscription
+
+        def without_events(*arguments, event_callbacks=None, **options):
+            if event_callbacks is not None:
+                raise UnsupportedEventTypeError
+            return create(*arguments, **options)
+
+        monkeypatch.setattr(rig.node, 'create_subscription', without_events)
+        events = InputEvents(rig.node, EmgArray, 'other', lambda _: None, EMG_INPUT)
+        assert events.news() == ['this middleware tells nothing of what goes wrong on /other']
+        assert events.news() == []
+        rig.node.destroy_subscription(events.subscription)
+
+
+def test_lost_messages_are_told_with_their_number(run):
+    with run(**OFF) as rig:
+        events = rig.node._listening.events
+        for count in (3, 4):
+            events._on_lost(SimpleNamespace(total_count_change=count))
+        assert events.lost_messages == 7
+        assert 'the middleware lost messages on /emg, 7 so far' in events.news()[-1]
+
+
+# ---- the end
+
+
+def test_who_is_asked_to_end_waits_for_no_reader(run, monkeypatch):
+    attempts = []
+
+    class FullReader:
+        def publish(self, message) -> None:
+            attempts.append(message)
+            raise rclpy_implementation.RCLError('no room')
+
+    asked = Event()
+    asked.set()
+    with run(**OFF) as rig:
+        monkeypatch.setattr(decoder_node, 'ASKED_TO_END', asked)
+        configured = rig.node._configured._replace(publisher=FullReader())
+        rig.node._publish(Estimate(START_NS, np.zeros(10)), configured)
+    assert len(attempts) == 1
 
 
 # ---- life cycle

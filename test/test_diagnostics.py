@@ -23,7 +23,7 @@ from leconvmn_ros.nodes.diagnostics import diagnostic_array
 import numpy as np
 import pytest
 
-LISTENING = InputState(active=True, silent_for=0.01, stale=False, publishers=1, trouble='')
+LISTENING = InputState(active=True, silent_for=0.01, publishers=1)
 
 
 @pytest.fixture
@@ -66,6 +66,15 @@ def test_rates_are_of_the_last_period(decoder):
     assert values['messages per second'] == '10.0'
     assert values['expected rate (Hz)'] == '100'
     assert report(health)['input'].values['rate (Hz)'] == '0.0'
+
+
+def test_what_only_the_node_knows_is_passed_on(decoder):
+    state = LISTENING._replace(interruptions=2, lost_messages=3, missed_deadlines=4)
+    values = report(DecoderHealth(decoder, 'm'), state)['input'].values
+    assert values['times stale'] == '2'
+    assert values['messages lost by the middleware'] == '3'
+    assert values['missed deadlines'] == '4'
+    assert values['time since the last EMG (s)'] == '0.010'
 
 
 def test_faults_are_told_in_the_period_in_which_they_happen(decoder):

@@ -80,11 +80,14 @@ class DecoderReports:
 
 def _input_state(events: InputEvents | None, stale: StaleInput, now: float) -> InputState:
     if events is None:
-        return InputState(active=False, silent_for=None, stale=False, publishers=0, trouble='')
+        return InputState(active=False)
     return InputState(
         active=True,
         silent_for=stale.silent_for(now),
         stale=stale.stale,
+        interruptions=stale.interruptions,
         publishers=events.subscription.get_publisher_count(),
         trouble=events.trouble,
+        lost_messages=events.lost_messages,
+        missed_deadlines=events.missed_deadlines,
     )
