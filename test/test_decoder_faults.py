@@ -380,18 +380,19 @@ def test_deadline_and_liveliness_are_told(run, ros, capfd):
 
 def test_a_middleware_that_tells_nothing_is_told(run, monkeypatch):
     with run(**OFF) as rig:
-        create = rig.node.create_subscription
+        create = DecoderNode.create_subscription
 
         def without_events(*arguments, event_callbacks=None, **options):
             if event_callbacks is not None:
                 raise UnsupportedEventTypeError
             return create(*arguments, **options)
 
-        monkeypatch.setattr(rig.node, 'create_subscription', without_events)
+        monkeypatch.setattr(DecoderNode, 'create_subscription', without_events)
         events = InputEvents(rig.node, EmgArray, 'other', lambda _: None, EMG_INPUT)
         assert events.news() == ['this middleware tells nothing of what goes wrong on /other']
         assert events.news() == []
         rig.node.destroy_subscription(events.subscription)
+        del events
 
 
 def test_lost_messages_are_told_with_their_number(run):
@@ -401,6 +402,7 @@ def test_lost_messages_are_told_with_their_number(run):
             events._on_lost(SimpleNamespace(total_count_change=count))
         assert events.lost_messages == 7
         assert 'the middleware lost messages on /emg, 7 so far' in events.news()[-1]
+        del events
 
 
 # ---- the end
@@ -433,31 +435,29 @@ def entities(node) -> dict[str, int]:
     }
 
 
+def live(node, cycles: int) -> list[Any]:
+    """Go through life cycles, check what is there in each; return what shall have gone."""
+    unconfigured, active, decoders = entities(node), [], []
+    for _ in range(cycles):
+        for name in ('configure', 'activate', 'deactivate', 'activate', 'deactivate', 'cleanup'):
+            assert getattr(node, f'trigger_{name}')() is TransitionCallbackReturn.SUCCESS
+            if name == 'activate':
+                active.append(entities(node))
+                decoders.append(weakref.ref(node._configured.decoder))
+        assert entities(node) == unconfigured
+        assert node._configured is None
+    assert all(there == active[0] for there in active)
+    assert active[0]['subscriptions'] == unconfigured['subscriptions'] + 1
+    assert active[0]['publishers'] == unconfigured['publishers'] + 1
+    assert active[0]['timers'] == unconfigured['timers'] + 1
+    return decoders
+
+
 def test_many_life_cycles_leave_nothing_behind(run):
     with run(autostart=False) as rig:
-        node = rig.node
-        transitions = (
-            node.trigger_configure,
-            node.trigger_activate,
-            node.trigger_deactivate,
-            node.trigger_activate,
-            node.trigger_deactivate,
-            node.trigger_cleanup,
-        )
-        unconfigured, active, decoders = entities(node), [], []
-        for _ in range(20):
-            for transition in transitions:
-                assert transition() is TransitionCallbackReturn.SUCCESS
-                if transition == node.trigger_activate:
-                    active.append(entities(node))
-            assert node._configured is None
-            node.trigger_configure()
-            decoders.append(weakref.ref(node._configured.decoder))
-            node.trigger_cleanup()
-            assert entities(node) == unconfigured
-        assert all(counts == active[0] for counts in active)
-        assert active[0]['subscriptions'] == unconfigured['subscriptions'] + 1
+        decoders = live(rig.node, cycles=20)
         gc.collect()
+        assert len(decoders) == 40
         assert not any(decoder() for decoder in decoders)
 
 

@@ -49,7 +49,7 @@ _PARAMETERS = (
     _Parameter(
         'input_timeout',
         0.2,
-        'without EMG for so long the input is stale (s), 0 = never',
+        'without EMG for so long the input is stale (s), 0 = never; longer than between messages',
         (0.0, 60.0),
     ),
     _Parameter(
