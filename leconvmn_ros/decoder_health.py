@@ -33,6 +33,7 @@ _PARTS = {
     'failed_estimates': 'output',
     'withheld_estimates': 'output',
     'stamps_back': 'output',
+    'undelivered_estimates': 'output',
     'flat_channels': 'signal',
     'saturated_channels': 'signal',
     'humming_channels': 'signal',

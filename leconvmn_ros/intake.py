@@ -48,6 +48,7 @@ channel flat or saturated          masked, see `signal_quality.py`; no estimates
 mains hum                          counted and told, see `signal_quality.py`
 estimate not finite                dropped, and its stream starts afresh, see `decoder.py`
 estimate no later than the last    dropped, see `output_limits.py`
+reader takes nothing for seconds   the estimate is dropped, see `nodes/decoder.py`
 message contradicts itself         refused, see `emg_message.py`
 no EMG for `input_timeout`         no estimates or the rest pose, see `nodes/decoder.py`
 several publishers, QoS that does  told, see `nodes/input_events.py`
@@ -109,6 +110,7 @@ class IntakeCounts:
     failed_estimates: int = 0
     withheld_estimates: int = 0
     stamps_back: int = 0
+    undelivered_estimates: int = 0
     limited_estimates: int = 0
 
     def faults(self) -> dict[str, int]:

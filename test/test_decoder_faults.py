@@ -422,6 +422,7 @@ def test_who_is_asked_to_end_waits_for_no_reader(run, monkeypatch):
         monkeypatch.setattr(decoder_node, 'ASKED_TO_END', asked)
         configured = rig.node._configured._replace(publisher=FullReader())
         rig.node._publish(Estimate(START_NS, np.zeros(10)), configured)
+        assert rig.counts.faults() == {'undelivered_estimates': 1}
     assert len(attempts) == 1
 
 
