@@ -19,6 +19,7 @@ with the acquisition time of the last EMG sample used. A lifecycle node: configu
 the model, activate listens and publishes. With `autostart` (the default) it does both by itself.
 """
 
+import gc
 from pathlib import Path
 import time
 from typing import Any
@@ -26,6 +27,7 @@ from typing import Any
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, Estimate, warm_up_with_threads
 from leconvmn_ros.emg_message import chunk_from_message
+from leconvmn_ros.engines import EXACT, REDUCED
 from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.lifecycle import explained, refuse_illegal_requests
@@ -56,6 +58,15 @@ LONGEST_WAIT = 5.0
 _PARAMETERS: tuple[tuple[str, Any, str, tuple[Any, Any] | None], ...] = (
     ('checkpoint', '', 'folder of a trained decoder (checkpoint.json, weights.safetensors)', None),
     ('device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda', None),
+    (
+        'engine',
+        'auto',
+        (
+            'what runs the network on a CPU: auto (the fastest in full precision), reduced (the '
+            f'fastest, even if less accurate), or {", ".join(EXACT + REDUCED)}'
+        ),
+        None,
+    ),
     (
         'output_rate',
         DEFAULT_OUTPUT_RATE,
@@ -124,13 +135,18 @@ class DecoderNode(LifecycleNode):
             load_checkpoint(Path(folder)),
             output_rate=self.get_parameter('output_rate').value,
             device=self.get_parameter('device').value,
+            engine=self.get_parameter('engine').value,
         )
         step = warm_up_with_threads(decoder, self.get_parameter('threads').value)
         self.get_logger().info(
             f'{folder}: {decoder.channels} channels at {decoder.sampling_rate:g} Hz in, '
             f'{len(decoder.joint_names)} joints at {decoder.output_rate:g} Hz out; '
-            f'a step takes {1e3 * step:.1f} ms of {1e3 / decoder.output_rate:.1f} ms'
+            f'a step takes {1e3 * step:.1f} ms of {1e3 / decoder.output_rate:.1f} ms '
+            f'(engine {decoder.engine})'
         )
+        # What is there now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         return decoder
 
     @explained
