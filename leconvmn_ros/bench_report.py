@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
+from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
@@ -44,30 +45,19 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def stage_table(result: Mapping[str, Any]) -> Table:
-    """Lay out the stages: times in us, cores, memory and shares."""
-    table = Table(title=Text(_title(result)), title_justify='left')
-    table.add_column('stage (us a call)')
-    titles = (
-        'least',
-        'median',
-        'p99',
-        'most',
-        'jitter',
-        'of eager',
-        'KiB',
-        '% copy',
-        '% multiply',
-    )
-    for title in titles:
-        table.add_column(title, justify='right')
+    """Lay out the stages: times in us, memory, and the share of the machine's best."""
+    table = Table(title=Text(_title(result)), title_justify='left', box=SIMPLE)
+    table.add_column('stage (us a call)', no_wrap=True)
+    for title in ('median', 'p99', 'most', 'jitter', 'KiB', '% best', 'x eager'):
+        table.add_column(title, justify='right', no_wrap=True)
     for name, row in result['stages'].items():
+        best = max(row['share_of_copying'], row.get('share_of_multiplying', 0))
         table.add_row(
             Text(name),
-            *(_us(row[f'{key}_us']) for key in ('least', 'median', 'p99', 'most', 'jitter')),
-            f'{row["of_first"]:.2f}' if 'of_first' in row else '',
+            *(_us(row[f'{key}_us']) for key in ('median', 'p99', 'most', 'jitter')),
             f'{row["bytes_for_a_time"] / 1024:.1f}',
-            _percent(row.get('share_of_copying')),
-            _percent(row.get('share_of_multiplying')),
+            _percent(best),
+            f'{row["of_first"]:.2f}' if 'of_first' in row else '',
         )
     return table
 
@@ -107,8 +97,9 @@ def _live(live: Mapping[str, Any]) -> list[str]:
 
 def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Table:
     """Lay out two results side by side: medians and least times, and their ratios."""
-    table = Table(title=Text(f'A: {_title(first)}\nB: {_title(second)}'), title_justify='left')
-    table.add_column('stage (us a call)')
+    title = f'A: {_title(first)}\nB: {_title(second)}'
+    table = Table(title=Text(title), title_justify='left', box=SIMPLE)
+    table.add_column('stage (us a call)', no_wrap=True)
     for title in ('median A', 'median B', 'B/A', 'least A', 'least B', 'B/A'):
         table.add_column(title, justify='right')
     for name, row in first['stages'].items():
@@ -138,5 +129,5 @@ def _us(value: float) -> str:
     return f'{value:.0f}' if value >= 100 else f'{value:.1f}'
 
 
-def _percent(share: float | None) -> str:
-    return '' if not share else f'{100 * share:.0f}' if share >= 0.01 else '<1'
+def _percent(share: float) -> str:
+    return '' if share == 0 else f'{100 * share:.0f}' if share >= 0.01 else '<1'

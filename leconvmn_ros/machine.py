@@ -35,7 +35,7 @@ _INSTRUCTIONS = (
 _LIBRARIES = ('torch', 'numpy', 'onnxruntime', 'rclpy')
 _SIDE = 1024  # of the matrices that are multiplied
 _COPIED = 64 * 2**20  # bytes, more than the caches hold
-_REPETITIONS = 15
+_REPETITIONS = 8
 
 
 def describe_machine() -> dict[str, Any]:
