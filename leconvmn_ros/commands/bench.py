@@ -32,9 +32,8 @@ from leconvmn_ros.bench_report import (
     stage_table,
 )
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
-from leconvmn_ros.commands.arguments import number
+from leconvmn_ros.commands.arguments import add_engine, number
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
-from leconvmn_ros.engines import CHOICES
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.live_bench import whole_way
 from leconvmn_ros.machine import ceilings, describe_machine
@@ -84,9 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=metavar,
             help=meaning,
         )
-    parser.add_argument(
-        '--engine', choices=CHOICES, default='auto', help='of the decoder over ROS 2'
-    )
+    add_engine(parser, 'the decoder over ROS 2')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the result here')
     parser.add_argument(
         '--compare',
