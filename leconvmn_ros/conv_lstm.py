@@ -31,6 +31,8 @@ class ConvLstmCell(nn.Module):
     Attributes:
         planes: hidden planes.
         rows: rows of h and c.
+        wrapped: rows by which h is continued around the ring on either side.
+        wrap_images: the same for the images.
     """
 
     def __init__(
@@ -61,8 +63,8 @@ class ConvLstmCell(nn.Module):
         reach = kernel // 2
         # A single row has no neighbours.
         tall = 1 if self.rows == 1 else kernel
-        self._wrapped = tall // 2 if ring else 0
-        padding = (tall // 2 - self._wrapped, reach)
+        self.wrapped = tall // 2 if ring else 0
+        padding = (tall // 2 - self.wrapped, reach)
         self.by_image = nn.Conv2d(
             inputs,
             4 * planes,
@@ -70,7 +72,7 @@ class ConvLstmCell(nn.Module):
             padding=(0, reach) if all_rows else padding,
         )
         self.by_state = nn.Conv2d(planes, 4 * planes, (tall, kernel), padding=padding, bias=False)
-        self._wrap_images = 0 if all_rows else self._wrapped
+        self.wrap_images = 0 if all_rows else self.wrapped
         self._initialise(forget_bias)
 
     @torch.no_grad()
@@ -104,13 +106,13 @@ class ConvLstmCell(nn.Module):
         """
         h, c = state
         # What the images add to the gates does not wait for the state: all steps at once.
-        by_image = self.by_image(_wrapped(images.flatten(0, 1), self._wrap_images))
+        by_image = self.by_image(_wrapped(images.flatten(0, 1), self.wrap_images))
         keep = None if fresh is None else (~fresh).to(h.dtype)[..., None, None, None]
         hidden = []
         for step, gates in enumerate(by_image.unflatten(0, images.shape[:2]).unbind(0)):
             if keep is not None:
                 h, c = h * keep[step], c * keep[step]
-            h, c = _advance(gates + self.by_state(_wrapped(h, self._wrapped)), c)
+            h, c = _advance(gates + self.by_state(_wrapped(h, self.wrapped)), c)
             hidden.append(h)
         return torch.stack(hidden), (h, c)
 

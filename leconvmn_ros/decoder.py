@@ -14,12 +14,14 @@
 
 """The decoder: EMG chunks in, time-stamped joint angles out; live and offline alike."""
 
+import logging
 import os
 from time import perf_counter
 from typing import NamedTuple
 
 from leconvmn_ros.checkpoint import Checkpoint
 from leconvmn_ros.devices import find_device
+from leconvmn_ros.engines import CHOICES, EagerEngine, Engine, fastest, make_engine
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.intake import Intake, IntakeCounts
 from leconvmn_ros.output_limits import OutputLimits
@@ -63,6 +65,7 @@ class Decoder:
         *,
         output_rate: float = DEFAULT_OUTPUT_RATE,
         device: str = 'cpu',
+        engine: str = 'eager',
         greatest_age: float = 0,
         speed_limit: float = 0,
     ) -> None:
@@ -73,11 +76,13 @@ class Decoder:
             output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one
                 per image.
             device: 'auto', 'cpu' or 'cuda', see `find_device`.
+            engine: what runs the network on a CPU, one of CHOICES. The fastest of several is
+                found by `choose_engine`; until then, and on a GPU, it is 'eager'.
             greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
             speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
 
         Raises:
-            ConfigurationError: the rate or the device is not possible.
+            ConfigurationError: the rate, the device or the engine is not possible.
         """
         path = checkpoint.description.signal_path
         joints = checkpoint.description.joints
@@ -95,8 +100,9 @@ class Decoder:
         self._images = LongExposure(
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
         )
-        self._device = find_device(device)
-        self._model = checkpoint.build_model().to(self._device)
+        self._checkpoint, self._choice = checkpoint, engine
+        self._engine = _engine_for(checkpoint, find_device(device), engine)
+        self._image_size = path.image_size
         self._mean = np.array([joint.mean for joint in joints])
         self._scale = np.array([joint.scale for joint in joints])
         self._lower = np.array([joint.lower for joint in joints])
@@ -112,7 +118,7 @@ class Decoder:
     @property
     def device(self) -> str:
         """What the network runs on."""
-        return str(self._device)
+        return str(self._engine.device)
 
     @property
     def counts(self) -> IntakeCounts:
@@ -145,7 +151,7 @@ class Decoder:
                 positions = self._step(image)
                 if not np.isfinite(positions).all():
                     # It would stay in the state for ever.
-                    self._states[image.stream] = self._model.initial_state()
+                    self._states[image.stream] = self._engine.initial_state()
                     self.counts.failed_estimates += 1
                 elif not enough_channels[image.last]:
                     self.counts.withheld_estimates += 1
@@ -178,7 +184,7 @@ class Decoder:
         self.quality.interrupt()
         self._output.restart()
         self._images.reset()
-        self._states = [self._model.initial_state() for _ in range(self._streams)]
+        self._states = [self._engine.initial_state() for _ in range(self._streams)]
 
     def warm_up(self) -> float:
         """Run the network some times, so that first-time work does not slow the first image.
@@ -186,7 +192,8 @@ class Decoder:
         Returns:
             Median time of one step of the network (s).
         """
-        blank = np.zeros(self._model.image_size, dtype=np.float32)
+        self._engine.prepare()
+        blank = np.zeros(self._image_size, dtype=np.float32)
         times = []
         for number in range(WARM_UP_STEPS):
             started = perf_counter()
@@ -195,18 +202,52 @@ class Decoder:
         self.reset()
         return float(np.median(times))
 
-    @torch.inference_mode()
+    @property
+    def engine(self) -> str:
+        """Name of what runs the network, see `engines`."""
+        return self._engine.name
+
+    def choose_engine(self) -> None:
+        """Where the fastest engine was asked for, measure which it is, and begin afresh."""
+        if self._choice in {'auto', 'reduced'} and self._engine.device.type == 'cpu':
+            self._engine = fastest(self._choice, self._checkpoint.build_model())
+            self.reset()
+
     def _step(self, image: Image) -> NDArray[np.float64]:
-        pixels = torch.from_numpy(image.pixels)[None, None].to(self._device)
-        output, self._states[image.stream] = self._model(pixels, self._states[image.stream])
-        angles: NDArray[np.float64] = (
-            output[0, 0].double().cpu().numpy() * self._scale + self._mean
+        try:
+            output, state = self._engine.step(image.pixels, self._states[image.stream])
+        except RuntimeError as error:
+            if self._engine.device.type == 'cpu':
+                raise
+            self._leave(self._engine.device, error)
+            output, state = self._engine.step(image.pixels, self._states[image.stream])
+        self._states[image.stream] = state
+        angles = output.astype(np.float64) * self._scale + self._mean
+        limited: NDArray[np.float64] = angles.clip(self._lower, self._upper)
+        return limited
+
+    def _leave(self, device: torch.device, error: RuntimeError) -> None:
+        """Go on without a GPU that is lost or full; what it held is lost, so afresh."""
+        logging.getLogger(__name__).error(
+            'the network left %s for the CPU and starts afresh: %s',
+            device,
+            str(error).partition('\n')[0],
         )
-        return angles.clip(self._lower, self._upper)
+        self._engine = _engine_for(self._checkpoint, torch.device('cpu'), self._choice)
+        self._states = [self._engine.initial_state() for _ in range(self._streams)]
+
+
+def _engine_for(checkpoint: Checkpoint, device: torch.device, choice: str) -> Engine:
+    if choice not in CHOICES:
+        raise ConfigurationError(f'engine {choice!r}; allowed are {", ".join(CHOICES)}')
+    model = checkpoint.build_model()
+    if device.type != 'cpu' or choice in {'auto', 'reduced'}:
+        return EagerEngine(model, device)
+    return make_engine(choice, model)
 
 
 def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
-    """Warm up and settle on a number of CPU threads for this process.
+    """Warm up and settle on an engine, and on a number of CPU threads for this process.
 
     Several threads wait for one another after every layer: on a machine that does other things as
     well, that costs a small network far more than it gains. So one thread is kept as long as it
@@ -220,6 +261,7 @@ def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
         Median time of one step of the network (s).
     """
     torch.set_num_threads(threads or 1)
+    decoder.choose_engine()
     best = decoder.warm_up()
     most = os.cpu_count() or 1
     while (

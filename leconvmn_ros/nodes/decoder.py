@@ -25,6 +25,7 @@ would have. When EMG comes again, the rules of `intake.py` decide by the sample 
 decoding goes on, bridges a gap or starts afresh.
 """
 
+import gc
 import time
 from typing import NamedTuple
 
@@ -250,6 +251,7 @@ class DecoderNode(LifecycleNode):
         if self._configured is not None:
             self.destroy_lifecycle_publisher(self._configured.publisher)
             self._configured = None
+            gc.unfreeze()  # what load_decoder froze
 
     def _report(self) -> None:
         if self._configured is not None:

@@ -14,11 +14,13 @@
 
 """The parameters of the decoder node, and the decoder that they describe."""
 
+import gc
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
+from leconvmn_ros.engines import EXACT, REDUCED
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.nodes.running import declare
 from rclpy.node import Node
@@ -39,6 +41,12 @@ _PARAMETERS = (
         'checkpoint', '', 'folder of a trained decoder (checkpoint.json, weights.safetensors)'
     ),
     _Parameter('device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda'),
+    _Parameter(
+        'engine',
+        'auto',
+        'what runs the network on a CPU: auto (the fastest in full precision), reduced (the '
+        f'fastest, even if less accurate), or {", ".join(EXACT + REDUCED)}',
+    ),
     _Parameter(
         'output_rate',
         DEFAULT_OUTPUT_RATE,
@@ -129,13 +137,17 @@ def load_decoder(node: Node) -> tuple[Decoder, str]:
         checkpoint,
         **{
             name: node.get_parameter(name).value
-            for name in ('output_rate', 'device', 'greatest_age', 'speed_limit')
+            for name in ('output_rate', 'device', 'engine', 'greatest_age', 'speed_limit')
         },
     )
     step = warm_up_with_threads(decoder, node.get_parameter('threads').value)
     node.get_logger().info(
         f'{folder}: {decoder.channels} channels at {decoder.sampling_rate:g} Hz in, '
         f'{len(decoder.joint_names)} joints at {decoder.output_rate:g} Hz out; '
-        f'a step takes {1e3 * step:.1f} ms of {1e3 / decoder.output_rate:.1f} ms'
+        f'a step takes {1e3 * step:.1f} ms of {1e3 / decoder.output_rate:.1f} ms '
+        f'(engine {decoder.engine})'
     )
+    # What is there now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     return decoder, f'{checkpoint.description.model.kind}, {folder}'
