@@ -33,6 +33,8 @@ COMMANDS = {
     'align': 'find how late the reference angles of a bag are against its EMG',
     'train': 'train a decoder on bags',
     'evaluate': 'decode bags without ROS and score what training held out',
+    'bench': 'time every stage of the decoder and the whole way over ROS 2',
+    'export': 'write a decoder as ONNX',
     'benchmark': 'compare models over subjects, with a report',
     'urdf': 'write the human hand as URDF',
 }

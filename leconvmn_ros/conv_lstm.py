@@ -32,6 +32,8 @@ class ConvLstmCell(nn.Module):
     Attributes:
         planes: hidden planes.
         size: rows and columns of h and c.
+        wrapped: rows by which h is continued around the ring on either side.
+        wrap_images: the same for the images.
     """
 
     def __init__(
@@ -64,8 +66,8 @@ class ConvLstmCell(nn.Module):
         self.size = (1 if all_rows else rows, 1 if all_columns else columns)
         # A single row has no neighbours, nor has a single column.
         tall, wide = (1 if length == 1 else kernel for length in self.size)
-        self._wrapped = tall // 2 if ring else 0
-        padding = (tall // 2 - self._wrapped, wide // 2)
+        self.wrapped = tall // 2 if ring else 0
+        padding = (tall // 2 - self.wrapped, wide // 2)
         self.by_image = nn.Conv2d(
             inputs,
             4 * planes,
@@ -73,7 +75,7 @@ class ConvLstmCell(nn.Module):
             padding=(0 if all_rows else padding[0], 0 if all_columns else padding[1]),
         )
         self.by_state = nn.Conv2d(planes, 4 * planes, (tall, wide), padding=padding, bias=False)
-        self._wrap_images = 0 if all_rows else self._wrapped
+        self.wrap_images = 0 if all_rows else self.wrapped
         self._initialise(forget_bias)
 
     @torch.no_grad()
@@ -105,7 +107,7 @@ class ConvLstmCell(nn.Module):
             h after each step, (steps, batch, planes, *size), and the last state.
         """
         # What the images add to the gates does not wait for the state: all steps at once.
-        by_image = self.by_image(_wrapped(images.flatten(0, 1), self._wrap_images))
+        by_image = self.by_image(_wrapped(images.flatten(0, 1), self.wrap_images))
         by_image = by_image.unflatten(0, images.shape[:2])
         keep = None if fresh is None else (~fresh).to(by_image.dtype)[..., None, None, None]
         if self.size[1] == 1:
@@ -115,7 +117,7 @@ class ConvLstmCell(nn.Module):
         for step, gates in enumerate(by_image.unbind(0)):
             if keep is not None:
                 h, c = h * keep[step], c * keep[step]
-            h, c = _advance(gates + self.by_state(_wrapped(h, self._wrapped)), c)
+            h, c = _advance(gates + self.by_state(_wrapped(h, self.wrapped)), c)
             hidden.append(h)
         return torch.stack(hidden), (h, c)
 
@@ -129,7 +131,7 @@ class ConvLstmCell(nn.Module):
             self.by_state.weight[..., 0].transpose(1, 2).flatten(1),
             (h, c),
             None if keep is None else keep[..., 0],
-            ring=self._wrapped > 0,
+            ring=self.wrapped > 0,
         )
         last = tuple(part.transpose(1, 2)[..., None] for part in (h, c))
         return hidden.transpose(2, 3)[..., None], (last[0], last[1])

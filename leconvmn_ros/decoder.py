@@ -14,16 +14,20 @@
 
 """The decoder: EMG chunks in, time-stamped joint angles out; live and offline alike."""
 
+import logging
 import os
 from time import perf_counter
 from typing import NamedTuple
 
 from leconvmn_ros.checkpoint import Checkpoint
 from leconvmn_ros.devices import find_device
+from leconvmn_ros.engines import CHOICES, EagerEngine, Engine, fastest, make_engine
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.intake import Intake, IntakeCounts
+from leconvmn_ros.output_limits import OutputLimits
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.signal_path import Image, LongExposure, SignalPath
+from leconvmn_ros.signal_quality import SignalQuality
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -61,6 +65,9 @@ class Decoder:
         *,
         output_rate: float = DEFAULT_OUTPUT_RATE,
         device: str = 'cpu',
+        engine: str = 'eager',
+        greatest_age: float = 0,
+        speed_limit: float = 0,
     ) -> None:
         """Prepare to decode.
 
@@ -69,9 +76,13 @@ class Decoder:
             output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one
                 per image.
             device: 'auto', 'cpu' or 'cuda', see `find_device`.
+            engine: what runs the network on a CPU, one of CHOICES. The fastest of several is
+                found by `choose_engine`; until then, and on a GPU, it is 'eager'.
+            greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
+            speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
 
         Raises:
-            ConfigurationError: the rate or the device is not possible.
+            ConfigurationError: the rate, the device or the engine is not possible.
         """
         path = checkpoint.description.signal_path
         joints = checkpoint.description.joints
@@ -79,17 +90,24 @@ class Decoder:
         self.channels = path.channels
         self.sampling_rate = path.sampling_rate
         self.joint_names = tuple(joint.name for joint in joints)
-        self._intake = Intake(path.channels, path.sampling_rate)
+        self._intake = Intake(path.channels, path.sampling_rate, greatest_age=greatest_age)
         self._signal_path = SignalPath(path, checkpoint.description.statistics)
+        self.quality = SignalQuality(
+            path,
+            self.counts,
+            can_mask=path.standardise and checkpoint.description.statistics is not None,
+        )
         self._images = LongExposure(
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
         )
-        self._device = find_device(device)
-        self._model = checkpoint.build_model().to(self._device)
+        self._checkpoint, self._choice = checkpoint, engine
+        self._engine = _engine_for(checkpoint, find_device(device), engine)
+        self._image_size = path.image_size
         self._mean = np.array([joint.mean for joint in joints])
         self._scale = np.array([joint.scale for joint in joints])
         self._lower = np.array([joint.lower for joint in joints])
         self._upper = np.array([joint.upper for joint in joints])
+        self._output = OutputLimits(speed_limit, 1 / self.output_rate, self.counts)
         self.reset()
 
     @property
@@ -98,40 +116,75 @@ class Decoder:
         return self._streams * self.sampling_rate / self._images.length
 
     @property
+    def device(self) -> str:
+        """What the network runs on."""
+        return str(self._engine.device)
+
+    @property
     def counts(self) -> IntakeCounts:
         """What came in so far and what was wrong with it."""
         return self._intake.counts
 
-    def decode(self, chunk: EmgChunk) -> list[Estimate]:
+    @property
+    def not_finite_values(self) -> NDArray[np.int64]:
+        """Values that were NaN or infinite so far, shape (channels,)."""
+        return self._intake.not_finite_values
+
+    def decode(self, chunk: EmgChunk, now_ns: int | None = None) -> list[Estimate]:
         """Take the next chunk and return the estimates it completes, in time order.
 
         Faults of the input are counted in `counts` and never raise.
+
+        Args:
+            chunk: the samples.
+            now_ns: time at which they arrived, by the clock of their stamps (ns); without it their
+                age is not judged.
         """
         estimates = []
-        for piece in self._intake.accept(chunk):
+        for piece in self._intake.accept(chunk, now_ns):
             if piece.restart:
                 self._forget()
             features = self._signal_path.push(piece.samples)
+            enough_channels = self.quality.mask(piece.samples, features)
             for image in self._images.push(features):
                 stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
                 positions = self._step(image)
                 if not np.isfinite(positions).all():
                     # It would stay in the state for ever.
-                    self._states[image.stream] = self._model.initial_state()
+                    self._states[image.stream] = self._engine.initial_state()
                     self.counts.failed_estimates += 1
-                    continue
-                estimates.append(Estimate(stamp_ns, positions))
+                elif not enough_channels[image.last]:
+                    self.counts.withheld_estimates += 1
+                else:
+                    estimates += self._limited(stamp_ns, positions)
         return estimates
+
+    def rest(self, stamp_ns: int) -> list[Estimate]:
+        """Return the rest pose at a time, for as long as no EMG comes; see `decode`.
+
+        It is the mean of the training angles: a posture of this hand by this measurement, while
+        angles of 0 may be none.
+        """
+        return self._limited(stamp_ns, self._mean.clip(self._lower, self._upper))
+
+    def _limited(self, stamp_ns: int, positions: NDArray[np.float64]) -> list[Estimate]:
+        limited = self._output.limited(stamp_ns, positions)
+        return [] if limited is None else [Estimate(stamp_ns, limited)]
 
     def reset(self) -> None:
         """Expect a new source: forget all samples and all recurrent state, keep the counts."""
         self._intake.reset()
+        self.quality.reset()
+        self._output.reset()
         self._forget()
 
     def _forget(self) -> None:
+        """Start afresh: no sample so far leads to the next one."""
         self._signal_path.reset()
+        self.quality.interrupt()
+        self._output.restart()
         self._images.reset()
-        self._states = [self._model.initial_state() for _ in range(self._streams)]
+        self._states = [self._engine.initial_state() for _ in range(self._streams)]
 
     def warm_up(self) -> float:
         """Run the network some times, so that first-time work does not slow the first image.
@@ -139,7 +192,8 @@ class Decoder:
         Returns:
             Median time of one step of the network (s).
         """
-        blank = np.zeros(self._model.image_size, dtype=np.float32)
+        self._engine.prepare()
+        blank = np.zeros(self._image_size, dtype=np.float32)
         times = []
         for number in range(WARM_UP_STEPS):
             started = perf_counter()
@@ -148,18 +202,52 @@ class Decoder:
         self.reset()
         return float(np.median(times))
 
-    @torch.inference_mode()
+    @property
+    def engine(self) -> str:
+        """Name of what runs the network, see `engines`."""
+        return self._engine.name
+
+    def choose_engine(self) -> None:
+        """Where the fastest engine was asked for, measure which it is, and begin afresh."""
+        if self._choice in {'auto', 'reduced'} and self._engine.device.type == 'cpu':
+            self._engine = fastest(self._choice, self._checkpoint.build_model())
+            self.reset()
+
     def _step(self, image: Image) -> NDArray[np.float64]:
-        pixels = torch.from_numpy(image.pixels)[None, None].to(self._device)
-        output, self._states[image.stream] = self._model(pixels, self._states[image.stream])
-        angles: NDArray[np.float64] = (
-            output[0, 0].double().cpu().numpy() * self._scale + self._mean
+        try:
+            output, state = self._engine.step(image.pixels, self._states[image.stream])
+        except RuntimeError as error:
+            if self._engine.device.type == 'cpu':
+                raise
+            self._leave(self._engine.device, error)
+            output, state = self._engine.step(image.pixels, self._states[image.stream])
+        self._states[image.stream] = state
+        angles = output.astype(np.float64) * self._scale + self._mean
+        limited: NDArray[np.float64] = angles.clip(self._lower, self._upper)
+        return limited
+
+    def _leave(self, device: torch.device, error: RuntimeError) -> None:
+        """Go on without a GPU that is lost or full; what it held is lost, so afresh."""
+        logging.getLogger(__name__).error(
+            'the network left %s for the CPU and starts afresh: %s',
+            device,
+            str(error).partition('\n')[0],
         )
-        return angles.clip(self._lower, self._upper)
+        self._engine = _engine_for(self._checkpoint, torch.device('cpu'), self._choice)
+        self._states = [self._engine.initial_state() for _ in range(self._streams)]
+
+
+def _engine_for(checkpoint: Checkpoint, device: torch.device, choice: str) -> Engine:
+    if choice not in CHOICES:
+        raise ConfigurationError(f'engine {choice!r}; allowed are {", ".join(CHOICES)}')
+    model = checkpoint.build_model()
+    if device.type != 'cpu' or choice in {'auto', 'reduced'}:
+        return EagerEngine(model, device)
+    return make_engine(choice, model)
 
 
 def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
-    """Warm up and settle on a number of CPU threads for this process.
+    """Warm up and settle on an engine, and on a number of CPU threads for this process.
 
     Several threads wait for one another after every layer: on a machine that does other things as
     well, that costs a small network far more than it gains. So one thread is kept as long as it
@@ -173,6 +261,7 @@ def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
         Median time of one step of the network (s).
     """
     torch.set_num_threads(threads or 1)
+    decoder.choose_engine()
     best = decoder.warm_up()
     most = os.cpu_count() or 1
     while (

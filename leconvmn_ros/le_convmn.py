@@ -134,7 +134,7 @@ class Stack(nn.Module):
         self, config: StackConfig, image_size: tuple[int, int], joints: int, forget_bias: float
     ) -> None:
         super().__init__()
-        self._head, self._dropout = config.head, config.dropout
+        self.head_kind, self._dropout = config.head, config.dropout
         size = image_size
         planes = (*config.planes, joints)
         layers = []
@@ -171,10 +171,10 @@ class Stack(nn.Module):
             x, after = layer(x, before, fresh)
             hidden.append(x)
             advanced.append(after)
-        read = torch.cat(hidden, dim=2) if self._head in {'all', 'mean'} else x
-        if self._head == 'mean':
+        read = torch.cat(hidden, dim=2) if self.head_kind in {'all', 'mean'} else x
+        if self.head_kind == 'mean':
             read = read.mean(dim=-1)
-        if self._head == 'shared':
+        if self.head_kind == 'shared':
             # Plane j of the last layer, flattened, gives joint j through the one head.
             read = functional.dropout(read.flatten(3), self._dropout, self.training)
             return self.head(read).squeeze(-1), advanced

@@ -71,7 +71,7 @@ class Model(nn.Module, ABC):
     ) -> tuple[Tensor, State]:
         """Do the same and return what the parts think by their shares, (steps, batch, joints)."""
         outputs, state = self.opinions(images, state, fresh)
-        return torch.tensordot(self.shares, outputs, dims=1), state
+        return (self.shares[:, None, None, None] * outputs).sum(dim=0), state
 
 
 def opinions_of(

@@ -30,6 +30,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 # Companding constant of the mu-law. The RMS of surface EMG in volts is 1e-6 to 1e-3, so mu |r| is
 # 1 to 1000: the law is about logarithmic over the working range and linear below one microvolt.
 MU = 2**20
+_LOG_MU = np.log1p(MU)
+# A recording is worked through by so many values at a time, as the processor's caches hold them.
+_VALUES_AT_ONCE = 2**14
 
 
 class ExposureConfig(BaseModel):
@@ -146,43 +149,48 @@ class SlidingRms:
     def __init__(self, window: int, channels: int) -> None:
         self._window = window
         self._squares = np.zeros((window, channels))
-        # _older[k]: sum of the previous block's squares from position k on; the last stays 0.
+        # _newer[k]: sum of the current block's first k squares. _older[k]: sum of the previous
+        # block's squares from position k on; the last stays 0.
+        self._newer = np.zeros((window + 1, channels))
         self._older = np.zeros((window + 1, channels))
-        self._newer = np.zeros(channels)
-        self._counts = np.arange(1.0, window + 1)[:, None]
+        # For each channel as well: dividing by a column takes three times as long.
+        self._counts = np.repeat(np.arange(1.0, window + 1)[:, None], channels, axis=1)
         self._position = 0
 
     def reset(self) -> None:
         """Forget all samples."""
-        self.__init__(self._window, self._newer.size)  # type: ignore[misc]
+        self.__init__(*self._squares.shape)  # type: ignore[misc]
 
     def push(self, samples: NDArray[np.floating]) -> NDArray[np.float64]:
         """Take samples (samples, channels) in V and return the RMS at each of them, same shape."""
         if self._window == 1:  # blocks of one sample would be a loop over all samples
             return np.abs(samples.astype(np.float64))
         rms = np.empty(samples.shape)
-        done = 0
-        while done < len(samples):
+        done, count = 0, len(samples)
+        while done < count:
             first = self._position
-            last = min(self._window, first + len(samples) - done)
-            part = rms[done : done + last - first]
-            np.square(samples[done : done + last - first], out=part, dtype=np.float64)
-            self._squares[first:last] = part
-            part[0] += self._newer
-            np.cumsum(part, axis=0, out=part)
-            self._newer = part[-1].copy()
-            part += self._older[first + 1 : last + 1]
-            part /= self._counts[first:last]
+            last = min(self._window, first + count - done)
+            after = done + last - first
+            part = rms[done:after]
+            squares = self._squares[first:last]
+            np.square(samples[done:after], out=squares, dtype=np.float64)
+            sums = self._newer[first : last + 1]
+            sums[1:] = squares
+            np.add.accumulate(sums, axis=0, out=sums)
+            np.add(sums[1:], self._older[first + 1 : last + 1], out=part)
+            np.divide(part, self._counts[first:last], out=part)
+            np.sqrt(part, out=part)
             self._position = last
             if last == self._window:
                 self._close_block()
-            done += last - first
-        return np.sqrt(rms, out=rms)
+            done = after
+        return rms
 
     def _close_block(self) -> None:
-        np.cumsum(self._squares[::-1], axis=0, out=self._older[-2::-1])
-        self._newer = np.zeros_like(self._newer)
-        self._counts = np.full_like(self._counts, self._window)
+        np.add.accumulate(self._squares[::-1], axis=0, out=self._older[-2::-1])
+        # A sum that later parts go on from; the others are written before they are read.
+        self._newer[0] = 0
+        self._counts[:] = self._window
         self._position = 0
 
 
@@ -203,6 +211,7 @@ class SignalPath:
             )
         self._config = config
         self._rms = SlidingRms(config.window_length, config.channels)
+        self._at_once = max(1, _VALUES_AT_ONCE // config.channels)
         self._standardise = statistics if config.standardise else None
         if self._standardise is not None:
             self._mean = np.array(self._standardise.mean)
@@ -214,12 +223,25 @@ class SignalPath:
 
     def push(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         """Take samples (samples, channels) in V and return their features, same shape."""
-        features: NDArray[np.floating] = self._rms.push(samples)
+        if len(samples) <= self._at_once:
+            return self._features(samples).astype(np.float32)
+        features = np.empty(samples.shape, dtype=np.float32)
+        for first in range(0, len(samples), self._at_once):
+            part = slice(first, first + self._at_once)
+            features[part] = self._features(samples[part])
+        return features
+
+    def _features(self, samples: NDArray[np.floating]) -> NDArray[np.float64]:
+        values = self._rms.push(samples)
         if self._config.companding:
-            features = mu_law(features)
+            # mu_law, for values that have no sign, in place.
+            np.multiply(values, MU, out=values)
+            np.log1p(values, out=values)
+            np.divide(values, _LOG_MU, out=values)
         if self._standardise is not None:
-            features = (features - self._mean) * self._inverse_scale
-        return features.astype(np.float32)
+            np.subtract(values, self._mean, out=values)
+            np.multiply(values, self._inverse_scale, out=values)
+        return values
 
 
 class Image(NamedTuple):

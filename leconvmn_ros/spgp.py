@@ -98,11 +98,13 @@ class Spgp(Memoryless):
         """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
         # Differences, not the faster |a|^2 - 2ab + |b|^2: its cancellation costs float32 digits.
         distances = torch.cdist(
-            inputs * self.inverse_length_scales,
+            # Two matrices: of more dimensions the ONNX exporter makes a wrong graph.
+            (inputs * self.inverse_length_scales).flatten(0, -2),
             self.pseudo_inputs,
             compute_mode='donot_use_mm_for_euclid_dist',
         )
-        return torch.exp(-0.5 * distances.square()) @ self.weights
+        outputs = torch.exp(-0.5 * distances.square()) @ self.weights
+        return outputs.view(*inputs.shape[:-1], -1)
 
 
 class Hyperparameters(NamedTuple):

@@ -17,6 +17,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leconvmn_ros import signal_path
+from leconvmn_ros.engines import interleaved
 from leconvmn_ros.signal_path import (
     columns_of,
     FeatureStatistics,
@@ -192,12 +193,18 @@ class CountingNumpy:
             return thing
 
         def counted(*args, **options):
-            result = thing(*args, **options)
-            arrays = [a for a in (*args, result) if isinstance(a, np.ndarray)]
-            self.elements += max((a.size for a in arrays), default=1)
-            return result
+            return self._count(thing(*args, **options), args)
 
+        if isinstance(thing, np.ufunc):
+            counted.accumulate = lambda *args, **options: self._count(
+                thing.accumulate(*args, **options), args
+            )
         return counted
+
+    def _count(self, result, args):
+        arrays = [a for a in (*args, result) if isinstance(a, np.ndarray)]
+        self.elements += max((a.size for a in arrays), default=1)
+        return result
 
 
 @pytest.mark.parametrize('length', [1, 20, 333])
@@ -467,3 +474,18 @@ def test_columns_of_a_batch_are_those_of_each_span():
     assert batch.shape == (2, 2, 4)
     assert batch.flags.c_contiguous
     np.testing.assert_array_equal(batch[1], columns_of(spans[1], 3))
+
+
+def test_streaming_is_far_faster_than_a_loop_over_windows():
+    """Guards the cost of a call, generously: the machine may stall."""
+    config = SignalPathConfig(channels=12, sampling_rate=2000)
+    window, emg = config.window_length, 1e-4 * np.random.default_rng(0).random((2 * 200, 12))
+    path = SignalPath(config)
+
+    def by_windows():
+        for end in range(window, window + 20):
+            for channel in range(12):
+                mu_law(np.sqrt(np.mean(emg[end - window : end, channel] ** 2)))
+
+    loop, stream = interleaved([by_windows, lambda: path.push(emg[:20])], 20).min(axis=1)
+    assert 20 * stream < loop

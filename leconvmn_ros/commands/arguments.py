@@ -22,6 +22,7 @@ from typing import Any, get_args
 
 from leconvmn_ros.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.bags import read_bag
+from leconvmn_ros.engines import CHOICES
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.progress import progress_bar
 from leconvmn_ros.protocol import Protocol
@@ -117,6 +118,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         default='auto',
         metavar='NAME',
         help='where the network runs: auto (a GPU if there is one), cpu or cuda',
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser, whose: str) -> None:
+    """Declare --engine."""
+    parser.add_argument(
+        '--engine',
+        choices=CHOICES,
+        default='auto',
+        help=f'what runs {whose} on a CPU: auto = the fastest in full precision, '
+        'reduced = the fastest, even if less accurate, or one by name',
     )
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.commands.arguments import (
     add_device,
+    add_engine,
     add_reference_lag,
     add_threads,
     add_topics,
@@ -78,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reference_lag(parser, default=None)
     add_topics(parser)
     add_device(parser)
+    add_engine(parser, 'the network')
     add_threads(parser, meaning_of_0='as few as keep up')
 
 
@@ -137,7 +139,12 @@ def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:
 def _decode(
     checkpoint: Checkpoint, recording: Recording, arguments: argparse.Namespace
 ) -> JointTrack:
-    decoder = Decoder(checkpoint, output_rate=arguments.output_rate, device=arguments.device)
+    decoder = Decoder(
+        checkpoint,
+        output_rate=arguments.output_rate,
+        device=arguments.device,
+        engine=arguments.engine,
+    )
     warm_up_with_threads(decoder, arguments.threads)
     with progress_bar(f'decode {recording.name}') as progress:
         estimates = decode_recording(decoder, recording, progress)

@@ -1,0 +1,133 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Results of `leconvmn_ros bench` as tables."""
+
+from collections.abc import Mapping
+import json
+from pathlib import Path
+from typing import Any
+
+from leconvmn_ros.errors import ConfigurationError
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
+
+FORMAT = 'leconvmn_ros bench'
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read what bench wrote.
+
+    Raises:
+        ConfigurationError: the file cannot be read or holds something else.
+    """
+    try:
+        result = json.loads(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ConfigurationError(f'cannot read {path}: {error.strerror or error}') from error
+    except ValueError as error:
+        raise ConfigurationError(f'{path} is no JSON: {error}') from error
+    if not isinstance(result, dict) or result.get('format') != FORMAT:
+        raise ConfigurationError(f'{path} was not written by leconvmn_ros bench --json')
+    return result
+
+
+def stage_table(result: Mapping[str, Any]) -> Table:
+    """Lay out the stages: times in us, memory, and the share of the machine's best."""
+    table = Table(title=Text(_title(result)), title_justify='left', box=SIMPLE)
+    table.add_column('stage (us a call)', no_wrap=True)
+    for title in ('median', 'p99', 'most', 'jitter', 'KiB', '% best', 'x eager'):
+        table.add_column(title, justify='right', no_wrap=True)
+    for name, row in result['stages'].items():
+        best = max(row['share_of_copying'], row.get('share_of_multiplying', 0))
+        table.add_row(
+            Text(name),
+            *(_us(row[f'{key}_us']) for key in ('median', 'p99', 'most', 'jitter')),
+            f'{row["bytes_for_a_time"] / 1024:.1f}',
+            _percent(best),
+            f'{row["of_first"]:.2f}' if 'of_first' in row else '',
+        )
+    return table
+
+
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    """Return what stands below the table, line by line."""
+    best, gc = result['ceilings'], result['collector']
+    lines = [
+        'the machine at its best: '
+        + ', '.join(f'{best[k] / 1e9:.0f} GMAC/s {k}' for k in ('float32', 'bfloat16', 'int8'))
+        + f', {best["copy"] / 1e9:.1f} GB/s copied; one step is '
+        f'{result["multiplications"] / 1e9:.3f} GMAC',
+        f'garbage collector: {gc["collections"]} runs, {gc["longest_ms"]:.2f} ms at most',
+    ]
+    if result.get('skipped'):
+        lines.append(result['skipped'])
+    if live := result.get('live'):
+        lines += _live(live)
+    return lines
+
+
+def _live(live: Mapping[str, Any]) -> list[str]:
+    latency, late = live['latency_ms'], live['late_ms']
+    lines = [f'over ROS 2: {live["chunks"]} chunks, {live["estimates"]} estimates, ']
+    lines[0] += f'{live["gaps"]} missing; the decoder took {live["cores"]:.2f} cores and '
+    lines[0] += f'{live["memory"] / 2**20:.0f} MiB ({live["growth"] / 2**20:+.1f} in the run)'
+    if latency:
+        lines.append(
+            f'chunk published to estimate received: median {latency["median"]:.2f}, '
+            f'p99 {latency["p99"]:.2f}, most {latency["most"]:.2f} ms '
+            f'(the source itself was late by p99 {late["p99"]:.2f} ms)'
+        )
+    if live['faults']:
+        lines.append(f'the decoder missed input: {"; ".join(live["faults"][:3])}')
+    return lines
+
+
+def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Table:
+    """Lay out two results side by side: medians and least times, and their ratios."""
+    title = f'A: {_title(first)}\nB: {_title(second)}'
+    table = Table(title=Text(title), title_justify='left', box=SIMPLE)
+    table.add_column('stage (us a call)', no_wrap=True)
+    for title in ('median A', 'median B', 'B/A', 'least A', 'least B', 'B/A'):
+        table.add_column(title, justify='right')
+    for name, row in first['stages'].items():
+        if (other := second['stages'].get(name)) is None:
+            continue
+        cells = []
+        for key in ('median_us', 'least_us'):
+            cells += [_us(row[key]), _us(other[key]), f'{other[key] / row[key]:.2f}']
+        table.add_row(Text(name), *cells)
+    table.add_section()
+    for name, of in first['ceilings'].items():
+        ratio = second['ceilings'][name] / of
+        table.add_row(Text(f'at best, {name} (G/s)'), f'{of / 1e9:.1f}', '', f'{ratio:.2f}')
+    return table
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    settings, machine = result['settings'], result['machine']
+    return (
+        f'{settings["network"]}, {settings["channels"]} channels at '
+        f'{settings["sampling_rate"]:g} Hz, chunks of {settings["chunk"]} samples; '
+        f'{settings["threads"]} of {machine["cores"]} cores of {machine["processor"]}'
+    )
+
+
+def _us(value: float) -> str:
+    return f'{value:.0f}' if value >= 100 else f'{value:.1f}'
+
+
+def _percent(share: float) -> str:
+    return '' if share == 0 else f'{100 * share:.0f}' if share >= 0.01 else '<1'

@@ -1,0 +1,190 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Time every stage of the decoder, in every engine, and the whole way over ROS 2.
+
+Each stage is timed by itself, after a warm-up, beside what the machine can do at best: products of
+matrices and copies, measured in the same run. The whole way runs between processes: a source of
+noise, the decoder, and back. Without CHECKPOINT an untrained network of a preset is timed.
+"""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from leconvmn_ros.bench_report import (
+    comparison_table,
+    FORMAT,
+    read_result,
+    remarks,
+    stage_table,
+)
+from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
+from leconvmn_ros.commands.arguments import add_engine, number
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.live_bench import whole_way
+from leconvmn_ros.machine import ceilings, describe_machine
+from leconvmn_ros.presets import PRESETS
+from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.reports import write_json
+from leconvmn_ros.stage_times import (
+    collector_pauses,
+    measure,
+    measure_in_turn,
+    multiplications_of,
+    network_stages,
+    random_checkpoint,
+    shares,
+    signal_stages,
+    Stage,
+)
+from rich.console import Console
+import torch
+
+# Messages that are decoded while the garbage collector is watched.
+_WATCHED = 2000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        'checkpoint', nargs='?', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
+    )
+    parser.add_argument(
+        '--preset', choices=sorted(PRESETS), default='paper', help='network, without CHECKPOINT'
+    )
+    for name, kind, default, least, most, metavar, meaning in (
+        ('channels', int, 12, 1, 256, 'N', 'electrodes, without CHECKPOINT'),
+        ('sampling-rate', float, 2000.0, 1, 100_000, 'HZ', 'samples per second, likewise'),
+        ('chunk', float, 0.01, 0, 1, 'S', 'length of a message (s); at least one sample'),
+        ('output-rate', float, DEFAULT_OUTPUT_RATE, 0, 1000, 'HZ', 'estimates per second'),
+        ('threads', int, 1, 1, 256, 'N', 'CPU threads'),
+        ('messages', int, 5000, 10, 10**7, 'N', 'calls of each stage'),
+        ('steps', int, 50, 5, 10**6, 'N', 'steps of the network in each engine'),
+        ('seconds', float, 10.0, 0, 86_400, 'S', 'of the whole way over ROS 2; 0 = without'),
+    ):
+        parser.add_argument(
+            f'--{name}',
+            type=number(kind, least, most),
+            default=default,
+            metavar=metavar,
+            help=meaning,
+        )
+    add_engine(parser, 'the decoder over ROS 2')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the result here')
+    parser.add_argument(
+        '--compare',
+        nargs=2,
+        type=Path,
+        metavar=('A.json', 'B.json'),
+        help='measure nothing, compare two results',
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and show, or compare."""
+    console = Console()
+    if arguments.compare:
+        console.print(comparison_table(*(read_result(path) for path in arguments.compare)))
+        return 0
+    torch.set_num_threads(arguments.threads)
+    checkpoint, name = _network(arguments)
+    result = _measured(checkpoint, name, arguments)
+    if arguments.json:
+        write_json(arguments.json, result)
+    console.print(stage_table(result))
+    for line in remarks(result):
+        console.print(line, markup=False, highlight=False)
+    return 0
+
+
+def _network(arguments: argparse.Namespace) -> tuple[Checkpoint, str]:
+    if arguments.checkpoint:
+        return load_checkpoint(arguments.checkpoint), arguments.checkpoint.name
+    try:
+        checkpoint = random_checkpoint(
+            PRESETS[arguments.preset], arguments.channels, arguments.sampling_rate
+        )
+    except ValueError as error:
+        raise ConfigurationError(f'preset {arguments.preset}: {error}') from error
+    return checkpoint, f'{arguments.preset} (untrained)'
+
+
+def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    path = checkpoint.description.signal_path
+    chunk = max(1, round(arguments.chunk * path.sampling_rate))
+    model = checkpoint.build_model()
+    result: dict[str, Any] = {
+        'format': FORMAT,
+        'machine': describe_machine(),
+        'settings': {
+            'network': name,
+            'channels': path.channels,
+            'sampling_rate': path.sampling_rate,
+            'chunk': chunk,
+            'output_rate': arguments.output_rate,
+            'threads': arguments.threads,
+            'engine': arguments.engine,
+        },
+        'multiplications': multiplications_of(model),
+    }
+    decoder = Decoder(checkpoint, output_rate=arguments.output_rate, engine=arguments.engine)
+    with progress_bar('bench') as progress:
+        best = ceilings()
+        progress(0.2)
+        decoder.choose_engine()
+        stages, rows = _stages(checkpoint, chunk, decoder, arguments.messages, result)
+        progress(0.4)
+        networks = network_stages(model)
+        stages |= networks
+        rows |= measure_in_turn(networks, arguments.steps)
+        progress(0.6)
+        result['ceilings'] = best
+        result['stages'] = {n: row | shares(row, stages[n], best) for n, row in rows.items()}
+        result['collector'] = collector_pauses(stages['decoder, all of it'].call, _WATCHED)
+        if arguments.seconds:
+            result['live'] = whole_way(
+                checkpoint,
+                chunk=chunk,
+                output_rate=arguments.output_rate,
+                seconds=arguments.seconds,
+                engine=arguments.engine,
+                threads=arguments.threads,
+                progress=lambda share: progress(0.6 + 0.4 * share),
+            )
+    return result
+
+
+def _stages(
+    checkpoint: Checkpoint, chunk: int, decoder: Decoder, calls: int, result: dict[str, Any]
+) -> tuple[dict[str, Stage], dict[str, dict[str, Any]]]:
+    """Time all but the network; stages that need ROS are left out where there is none."""
+    path = checkpoint.description.signal_path
+    stages = signal_stages(checkpoint, chunk, decoder)
+    with ExitStack() as stack:
+        try:
+            from leconvmn_ros.nodes.message_stages import message_stages  # noqa: PLC0415 - ROS
+        except ImportError:
+            result['skipped'] = 'the stages of messages were left out: there is no ROS 2 here'
+        else:
+            stages |= stack.enter_context(message_stages(path.channels, path.sampling_rate, chunk))
+        # The decoder runs the network, which takes its time.
+        few = max(10, calls // 10)
+        rows = {
+            name: measure(stage, few if name.startswith('decoder') else calls)
+            for name, stage in stages.items()
+        }
+    return stages, rows

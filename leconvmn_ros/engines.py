@@ -1,0 +1,172 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Ways to run a network for one image at a time, and how the fastest is found.
+
+All engines are for inference on a stream, with batch 1. Those of EXACT give what the model gives,
+but for the rounding of float32; those of REDUCED trade accuracy for speed.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.model import Model, State
+import numpy as np
+from numpy.typing import NDArray
+import torch
+
+EXACT = ('eager', 'direct', 'onnx')
+REDUCED = ('bfloat16', 'int8')
+# What may be asked for: the fastest of EXACT, the fastest of all, or one by name.
+CHOICES = ('auto', 'reduced', *EXACT, *REDUCED)
+
+# Interleaved, and the fastest of each counts: other programs slow all down at times.
+_TIMED_STEPS = 10
+
+
+class Engine(ABC):
+    """Runs a network image by image.
+
+    Attributes:
+        name: one of EXACT or REDUCED.
+        device: where it runs.
+    """
+
+    name: str
+    device = torch.device('cpu')
+
+    @abstractmethod
+    def initial_state(self) -> Any:
+        """Return the state before the first image."""
+
+    @abstractmethod
+    def step(self, pixels: NDArray[np.float32], state: Any) -> tuple[NDArray[np.float32], Any]:
+        """Advance by one image.
+
+        Args:
+            pixels: features, shape (channels, columns).
+            state: of `initial_state` or of the step before; it is left as it is.
+
+        Returns:
+            Outputs in standardised units, shape (joints,), and the new state.
+        """
+
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to do
+        """Get ready for the number of threads that torch now has."""
+
+
+class EagerEngine(Engine):
+    """The model itself, as it was trained; on any device."""
+
+    name = 'eager'
+
+    def __init__(self, model: Model, device: torch.device) -> None:
+        self.device = device
+        self._model = model.to(device)
+
+    def initial_state(self) -> State:
+        """Return the state of the model."""
+        return self._model.initial_state()
+
+    @torch.inference_mode()
+    def step(self, pixels: NDArray[np.float32], state: State) -> tuple[NDArray[np.float32], State]:
+        """Advance by one image; see `Engine.step`."""
+        image = torch.from_numpy(pixels)[None, None].to(self.device)
+        output, state = self._model(image, state)
+        return output[0, 0].cpu().numpy(), state
+
+
+def make_engine(name: str, model: Model) -> Engine:
+    """Make an engine that runs a model on the CPU.
+
+    Args:
+        name: of EXACT or REDUCED.
+        model: on the CPU, in evaluation mode.
+
+    Raises:
+        ConfigurationError: this model or this machine cannot have it.
+    """
+    if name == 'eager':
+        return EagerEngine(model, torch.device('cpu'))
+    if name == 'onnx':
+        from leconvmn_ros.onnx_engine import OnnxEngine  # noqa: PLC0415 - an optional library
+
+        return OnnxEngine(model)
+    from leconvmn_ros.direct_engine import DirectEngine  # noqa: PLC0415 - made of this module
+
+    return DirectEngine(model, name)
+
+
+def possible_engines(names: Sequence[str], model: Model) -> list[Engine]:
+    """Make those of the engines that there can be, in the same order."""
+    engines = []
+    for name in names:
+        try:
+            engine = make_engine(name, model)
+            engine.prepare()
+        except ConfigurationError:
+            continue
+        engines.append(engine)
+    return engines
+
+
+def fastest(choice: str, model: Model) -> Engine:
+    """Find the engine that takes the least time for a step, with the threads torch now has.
+
+    Args:
+        choice: 'auto' or 'reduced'.
+        model: on the CPU, in evaluation mode.
+    """
+    names = EXACT if choice == 'auto' else EXACT + REDUCED
+    engines = possible_engines(names, model)
+    pixels = np.zeros(model.image_size, dtype=np.float32)
+    steps = [stepping(engine, pixels) for engine in engines]
+    times = interleaved(steps, _TIMED_STEPS).min(axis=1)
+    return engines[int(times.argmin())]
+
+
+def stepping(engine: Engine, pixels: NDArray[np.float32]) -> Callable[[], None]:
+    """Return a function that advances the engine by the same image each time it is called."""
+    state = engine.initial_state()
+
+    def step() -> None:
+        nonlocal state
+        _, state = engine.step(pixels, state)
+
+    return step
+
+
+def interleaved(calls: Sequence[Callable[[], object]], repetitions: int) -> NDArray[np.float64]:
+    """Time functions in turn, so that what disturbs the machine disturbs all of them alike.
+
+    Args:
+        calls: what to time; each is called twice before that.
+        repetitions: times for each.
+
+    Returns:
+        Times (s), shape (calls, repetitions).
+    """
+    for call in calls:
+        call()
+        call()
+    times = np.empty((len(calls), repetitions))
+    for repetition in range(repetitions):
+        for row, call in zip(times, calls, strict=True):
+            started = perf_counter()
+            call()
+            row[repetition] = perf_counter() - started
+    return times

@@ -1,0 +1,300 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from itertools import pairwise
+import logging
+import time
+
+from builders import cut, make_checkpoint, make_emg, one_stack
+from leconvmn_ros.decoder import Decoder, warm_up_with_threads
+from leconvmn_ros.engines import (
+    CHOICES,
+    EagerEngine,
+    EXACT,
+    fastest,
+    interleaved,
+    make_engine,
+    possible_engines,
+    REDUCED,
+    stepping,
+)
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.le_convmn import LeConvMnConfig, StackConfig
+from leconvmn_ros.lstm import LstmConfig
+from leconvmn_ros.models import build_model
+from leconvmn_ros.presets import PRESETS
+from leconvmn_ros.ridge import RidgeConfig
+import numpy as np
+import pytest
+import torch
+
+JOINTS = 3
+MODELS = {
+    'paper': one_stack(planes=(6, 4)),
+    'kernel 5': one_stack(planes=(3,), kernel=5),
+    'one layer': one_stack(planes=()),
+    'ring': one_stack(planes=(4, 3), electrodes='ring', head='all'),
+    'all': one_stack(planes=(4, 3), electrodes='all', head='last'),
+    'stacks': LeConvMnConfig(
+        stacks=(
+            StackConfig(planes=(3,), electrodes='all', head='mean'),
+            StackConfig(planes=(4,), electrodes='ring', head='mean'),
+            StackConfig(planes=(2, 2)),
+        )
+    ),
+}
+
+
+def build(config, image_size=(4, 6), gain=3.0):
+    torch.manual_seed(0)
+    model = build_model(config, image_size, JOINTS).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(gain)  # so that gates open and close
+    return model
+
+
+def images(count, size, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, *size)).astype(np.float32)
+
+
+def run(engine, sequence):
+    state, outputs = engine.initial_state(), []
+    for pixels in sequence:
+        output, state = engine.step(pixels, state)
+        outputs.append(output.copy())
+    return np.array(outputs)
+
+
+def engine_or_skip(name, model):
+    if name == 'onnx':
+        pytest.importorskip('onnx')
+        pytest.importorskip('onnxruntime')
+    try:
+        return make_engine(name, model)
+    except ConfigurationError as error:
+        if name in REDUCED:
+            pytest.skip(str(error))
+        raise
+
+
+def eager(model):
+    return EagerEngine(model, torch.device('cpu'))
+
+
+@pytest.mark.parametrize('size', [(4, 6), (1, 9), (10, 5)], ids=str)
+@pytest.mark.parametrize('config', MODELS.values(), ids=MODELS)
+def test_direct_gives_what_the_model_gives(config, size):
+    model, sequence = build(config, size), images(25, size)
+    expected = run(eager(model), sequence)
+    np.testing.assert_allclose(
+        run(make_engine('direct', model), sequence), expected, rtol=0, atol=1e-5
+    )
+    assert np.ptp(expected, axis=0).min() > 0.05  # there is something to see
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        *MODELS.values(),
+        LstmConfig(units=5),
+        LstmConfig(steps='columns', units=5),
+        RidgeConfig(input='image'),
+    ],
+    ids=[*MODELS, 'lstm', 'lstm of columns', 'ridge'],
+)
+def test_onnx_runtime_gives_what_the_model_gives(config):
+    model, sequence = build(config), images(25, (4, 6))
+    np.testing.assert_allclose(
+        run(engine_or_skip('onnx', model), sequence),
+        run(eager(model), sequence),
+        rtol=0,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize('name', REDUCED)
+@pytest.mark.parametrize('config', MODELS.values(), ids=MODELS)
+def test_reduced_precision_is_near(name, config):
+    model, sequence = build(config), images(25, (4, 6))
+    expected, found = run(eager(model), sequence), run(engine_or_skip(name, model), sequence)
+    spread = expected.std()
+    assert 1e-6 * spread < np.abs(found - expected).max() < 0.3 * spread
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.995
+
+
+@pytest.mark.parametrize('name', EXACT + REDUCED)
+def test_streams_do_not_disturb_one_another(name):
+    model = build(MODELS['paper'])
+    engine = engine_or_skip(name, model)
+    first, second = images(8, (4, 6), seed=1), images(8, (4, 6), seed=2)
+    alone = run(engine, first), run(engine, second)
+    states, together = [engine.initial_state(), engine.initial_state()], ([], [])
+    for pair in zip(first, second, strict=True):
+        for stream, pixels in enumerate(pair):
+            output, states[stream] = engine.step(pixels, states[stream])
+            together[stream].append(output.copy())
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize('name', EXACT + REDUCED)
+def test_a_state_can_be_used_again(name):
+    engine = engine_or_skip(name, build(MODELS['ring']))
+    first, second, other = images(3, (4, 6))
+    _, state = engine.step(first, engine.initial_state())
+    output, _ = engine.step(second, state)
+    engine.step(other, state)
+    again, _ = engine.step(second, state)
+    np.testing.assert_array_equal(again, output)
+
+
+def test_other_models_have_no_direct_engine():
+    lstm = build(LstmConfig(units=5))
+    with pytest.raises(ConfigurationError, match='engine direct runs LE-ConvMN only'):
+        make_engine('direct', lstm)
+    assert [engine.name for engine in possible_engines(['eager', 'direct', 'int8'], lstm)] == [
+        'eager'
+    ]
+
+
+class Sleeper(EagerEngine):
+    def __init__(self, name, seconds):
+        super().__init__(build(MODELS['one layer']), torch.device('cpu'))
+        self.name, self.seconds = name, seconds
+
+    def step(self, pixels, state):  # noqa: ARG002
+        time.sleep(self.seconds)
+        return np.zeros(JOINTS, dtype=np.float32), state
+
+
+@pytest.fixture
+def sleepers(monkeypatch):
+    """Engines of known pace: of all int8 is the fastest, of the exact ones direct."""
+    paces = {'eager': 0.03, 'direct': 0.01, 'onnx': 0.05, 'bfloat16': 0.02, 'int8': 0.0}
+    monkeypatch.setattr(
+        'leconvmn_ros.engines.make_engine', lambda name, _: Sleeper(name, paces[name])
+    )
+
+
+@pytest.mark.usefixtures('sleepers')
+@pytest.mark.parametrize(('choice', 'expected'), [('auto', 'direct'), ('reduced', 'int8')])
+def test_the_fastest_is_chosen(choice, expected):
+    assert fastest(choice, build(MODELS['one layer'])).name == expected
+
+
+@pytest.mark.usefixtures('sleepers')
+def test_decoder_chooses_when_it_warms_up():
+    decoder = Decoder(make_checkpoint(), engine='auto')
+    assert decoder.engine == 'eager'
+    threads = torch.get_num_threads()
+    warm_up_with_threads(decoder, threads=1)
+    torch.set_num_threads(threads)
+    assert decoder.engine == 'direct'
+
+
+@pytest.mark.parametrize('choice', [name for name in CHOICES if name != 'onnx'])
+def test_decoder_with_each_choice(choice):
+    emg = cut(make_emg(600), [7] * 85)
+    checkpoint = make_checkpoint(planes=(6, 4))
+    if choice in REDUCED:
+        engine_or_skip(choice, checkpoint.build_model())
+    decoder = Decoder(checkpoint, engine=choice)
+    decoder.choose_engine()
+    found = np.array([e.positions for chunk in emg for e in decoder.decode(chunk)])
+    plain = Decoder(checkpoint)
+    expected = np.array([e.positions for chunk in emg for e in plain.decode(chunk)])
+    exact = choice in {'auto', *EXACT}
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 if exact else 0.1)
+    assert np.ptp(expected, axis=0).max() > 0.01
+
+
+def test_unknown_engine_is_refused():
+    with pytest.raises(ConfigurationError, match=r"engine 'warp'; allowed are auto, reduced, eag"):
+        Decoder(make_checkpoint(), engine='warp')
+
+
+class LostGpu(EagerEngine):
+    """An engine that says it runs on a GPU, which is gone after some steps."""
+
+    def __init__(self, checkpoint, steps):
+        super().__init__(checkpoint.build_model(), torch.device('cpu'))
+        self.device, self.steps = torch.device('cuda'), steps
+
+    def step(self, pixels, state):
+        if self.steps == 0:
+            raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate')
+        self.steps -= 1
+        self.device, there = torch.device('cpu'), self.device
+        try:
+            return super().step(pixels, state)
+        finally:
+            self.device = there
+
+
+def test_a_lost_gpu_is_left_for_the_cpu(caplog):
+    checkpoint = make_checkpoint()
+    chunks = cut(make_emg(400), [10] * 40)
+    decoder = Decoder(checkpoint, output_rate=0)
+    decoder._engine = LostGpu(checkpoint, steps=5)
+    with caplog.at_level(logging.ERROR):
+        estimates = [e for chunk in chunks for e in decoder.decode(chunk)]
+    plain = Decoder(checkpoint, output_rate=0)
+    expected = [e for chunk in chunks for e in plain.decode(chunk)]
+    assert [e.stamp_ns for e in estimates] == [e.stamp_ns for e in expected]
+    for one, other in zip(estimates[:5], expected[:5], strict=True):
+        np.testing.assert_array_equal(one.positions, other.positions)
+    # The state was lost: what follows is as from a network that starts there.
+    afresh = Decoder(checkpoint, output_rate=0)
+    images = []
+    plain_step = afresh._step
+    afresh._step = lambda image: images.append(image) or plain_step(image)
+    for chunk in chunks:
+        afresh.decode(chunk)
+    afresh.reset()
+    for image, estimate in zip(images[5:], estimates[5:], strict=True):
+        np.testing.assert_array_equal(plain_step(image), estimate.positions)
+    assert [record.getMessage() for record in caplog.records] == [
+        'the network left cuda for the CPU and starts afresh: CUDA out of memory.'
+    ]
+
+
+def test_an_error_on_the_cpu_is_no_lost_gpu():
+    checkpoint = make_checkpoint()
+    decoder = Decoder(checkpoint, output_rate=0)
+    decoder._engine = LostGpu(checkpoint, steps=0)
+    decoder._engine.device = torch.device('cpu')
+    with pytest.raises(torch.OutOfMemoryError):
+        decoder.decode(cut(make_emg(50), [])[0])
+
+
+def test_timing_takes_turns():
+    order = []
+    calls = [lambda: order.append('a'), lambda: order.append('b')]
+    times = interleaved(calls, 4)
+    assert times.shape == (2, 4)
+    assert (times >= 0).all()
+    timed = order[4:]
+    assert timed == ['a', 'b'] * 4
+    assert all(one != other for one, other in pairwise(timed))
+
+
+def test_direct_is_not_slower_than_eager():
+    """Guards the reason for which it is there, generously: the machine may stall."""
+    settings = PRESETS['paper']
+    model = build(settings.model, (12, 50), gain=1.0)
+    pixels = np.zeros((12, 50), dtype=np.float32)
+    steps = [stepping(make_engine(name, model), pixels) for name in ('eager', 'direct')]
+    plain, direct = interleaved(steps, 15).min(axis=1)
+    assert direct < 1.5 * plain
