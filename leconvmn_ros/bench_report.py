@@ -46,16 +46,22 @@ def read_result(path: Path) -> dict[str, Any]:
 
 def stage_table(result: Mapping[str, Any]) -> Table:
     """Lay out the stages: times in us, memory, and the share of the machine's best."""
-    table = Table(title=Text(_title(result)), title_justify='left', box=SIMPLE)
+    table = Table(
+        title=Text(_title(result)),
+        title_justify='left',
+        box=SIMPLE,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column('stage (us a call)', no_wrap=True)
-    for title in ('median', 'p99', 'most', 'jitter', 'KiB', '% best', 'x eager'):
+    for title in ('median', 'p99', 'most', 'jitter', 'CPU', 'KiB', '% best', 'x eager'):
         table.add_column(title, justify='right', no_wrap=True)
     for name, row in result['stages'].items():
         best = max(row['share_of_copying'], row.get('share_of_multiplying', 0))
         table.add_row(
             Text(name),
-            *(_us(row[f'{key}_us']) for key in ('median', 'p99', 'most', 'jitter')),
-            f'{row["bytes_for_a_time"] / 1024:.1f}',
+            *(_us(row[f'{key}_us']) for key in ('median', 'p99', 'most', 'jitter', 'cpu')),
+            f'{row["bytes_for_a_time"] / 1024:.0f}',
             _percent(best),
             f'{row["of_first"]:.2f}' if 'of_first' in row else '',
         )
@@ -96,17 +102,17 @@ def _live(live: Mapping[str, Any]) -> list[str]:
 
 
 def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Table:
-    """Lay out two results side by side: medians and least times, and their ratios."""
+    """Lay out two results side by side: medians and processor times, and their ratios."""
     title = f'A: {_title(first)}\nB: {_title(second)}'
     table = Table(title=Text(title), title_justify='left', box=SIMPLE)
     table.add_column('stage (us a call)', no_wrap=True)
-    for title in ('median A', 'median B', 'B/A', 'least A', 'least B', 'B/A'):
+    for title in ('median A', 'median B', 'B/A', 'CPU A', 'CPU B', 'B/A'):
         table.add_column(title, justify='right')
     for name, row in first['stages'].items():
         if (other := second['stages'].get(name)) is None:
             continue
         cells = []
-        for key in ('median_us', 'least_us'):
+        for key in ('median_us', 'cpu_us'):
             cells += [_us(row[key]), _us(other[key]), f'{other[key] / row[key]:.2f}']
         table.add_row(Text(name), *cells)
     table.add_section()

@@ -150,12 +150,17 @@ def stepping(engine: Engine, pixels: NDArray[np.float32]) -> Callable[[], None]:
     return step
 
 
-def interleaved(calls: Sequence[Callable[[], object]], repetitions: int) -> NDArray[np.float64]:
+def interleaved(
+    calls: Sequence[Callable[[], object]],
+    repetitions: int,
+    clock: Callable[[], float] = perf_counter,
+) -> NDArray[np.float64]:
     """Time functions in turn, so that what disturbs the machine disturbs all of them alike.
 
     Args:
         calls: what to time; each is called twice before that.
         repetitions: times for each.
+        clock: what tells the time (s).
 
     Returns:
         Times (s), shape (calls, repetitions).
@@ -166,7 +171,7 @@ def interleaved(calls: Sequence[Callable[[], object]], repetitions: int) -> NDAr
     times = np.empty((len(calls), repetitions))
     for repetition in range(repetitions):
         for row, call in zip(times, calls, strict=True):
-            started = perf_counter()
+            started = clock()
             call()
-            row[repetition] = perf_counter() - started
+            row[repetition] = clock() - started
     return times

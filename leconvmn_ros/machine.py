@@ -33,9 +33,11 @@ _INSTRUCTIONS = (
     *('asimd', 'asimddp', 'i8mm', 'bf16', 'sve'),
 )
 _LIBRARIES = ('torch', 'numpy', 'onnxruntime', 'rclpy')
-_SIDE = 1024  # of the matrices that are multiplied
-_COPIED = 64 * 2**20  # bytes, more than the caches hold
-_REPETITIONS = 8
+# Short enough to end, now and then, before a busy machine turns to somebody else.
+_SIDE = 512  # of the matrices that are multiplied
+_PLANES = 128  # of the convolution
+_COPIED = 64 * 2**20  # bytes read and written, more than the caches hold
+_REPETITIONS = 30
 
 
 def describe_machine() -> dict[str, Any]:
@@ -81,9 +83,9 @@ def ceilings() -> dict[str, float]:
         and as many written, beyond the caches.
     """
     a = torch.rand(_SIDE, _SIDE)
-    image = torch.rand(1, 256, 32, 32).to(memory_format=torch.channels_last)
-    weight = torch.rand(256, 256, 3, 3).to(memory_format=torch.channels_last)
-    to, source = np.empty((2, _COPIED // 8))
+    image = torch.rand(1, _PLANES, 32, 32).to(memory_format=torch.channels_last)
+    weight = torch.rand(_PLANES, _PLANES, 3, 3).to(memory_format=torch.channels_last)
+    to, source = np.empty((2, _COPIED // 16))
     source[:] = 1.0
     product, convolution = _SIDE**3, 30 * 30 * weight.numel()
     calls: list[tuple[str, int, Callable[[], object]]] = [

@@ -167,17 +167,21 @@ def measure(stage: Stage, repetitions: int) -> dict[str, Any]:
         started = perf_counter()
         stage.call()
         times[number] = perf_counter() - started
-    share = (process_time() - cpu) / (perf_counter() - wall)
-    return _row(times) | {'cores': share} | _allocations(stage.call)
+    cpu, wall = process_time() - cpu, perf_counter() - wall
+    use = {'cpu_us': 1e6 * cpu / repetitions, 'cores': cpu / wall}
+    return _row(times) | use | _allocations(stage.call)
 
 
 def measure_in_turn(stages: Mapping[str, Stage], repetitions: int) -> dict[str, dict[str, Any]]:
     """Time stages that are to be compared: in turn, so that disturbances meet all alike."""
-    times = interleaved([stage.call for stage in stages.values()], repetitions)
-    rows = {
-        name: _row(row) | _allocations(stage.call)
-        for (name, stage), row in zip(stages.items(), times, strict=True)
-    }
+    calls = [stage.call for stage in stages.values()]
+    times = interleaved(calls, repetitions)
+    # What a call costs whatever else runs here: on a busy machine the better measure.
+    cpu = interleaved(calls, repetitions, process_time)
+    rows: dict[str, dict[str, Any]] = {}
+    for (name, stage), row, own in zip(stages.items(), times, cpu, strict=True):
+        use = {'cpu_us': 1e6 * float(np.median(own)), 'cores': float(own.sum() / row.sum())}
+        rows[name] = _row(row) | use | _allocations(stage.call)
     fastest = next(iter(rows.values()))['least_us']
     for row in rows.values():
         row['of_first'] = row['least_us'] / fastest

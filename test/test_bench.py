@@ -119,7 +119,7 @@ def test_a_checkpoint_and_ros_and_a_comparison(tmp_path, capsys):
     assert bench('--seconds', 0, '--json', paths[1]) == 0
     first, second = (json.loads(path.read_text()) for path in paths)
     assert (first['settings']['network'], first['settings']['channels']) == ('trained', 3)
-    assert {'message off the wire', 'message to samples', 'publish'} <= set(first['stages'])
+    assert {'message in', 'message to samples', 'publish'} <= set(first['stages'])
     capsys.readouterr()
     assert main(['bench', '--compare', *map(str, paths)]) == 0
     shown = capsys.readouterr().out

@@ -12,11 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import gc
 from itertools import pairwise
 import logging
 import time
+import tracemalloc
 
-from builders import cut, make_checkpoint, make_emg, one_stack
+from builders import CHANNELS, cut, make_checkpoint, make_emg, one_stack
 from leconvmn_ros.decoder import Decoder, warm_up_with_threads
 from leconvmn_ros.engines import (
     CHOICES,
@@ -35,6 +37,7 @@ from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.models import build_model
 from leconvmn_ros.presets import PRESETS
 from leconvmn_ros.ridge import RidgeConfig
+from leconvmn_ros.stage_times import chunks_for_ever
 import numpy as np
 import pytest
 import torch
@@ -218,6 +221,24 @@ def test_decoder_with_each_choice(choice):
     exact = choice in {'auto', *EXACT}
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 if exact else 0.1)
     assert np.ptp(expected, axis=0).max() > 0.01
+
+
+def test_a_stream_leaves_nothing_behind():
+    """However long it is: what a decoder holds after a minute is what it held after a second."""
+    decoder = Decoder(make_checkpoint(), engine='direct')
+    emg = chunks_for_ever(make_emg(7), 100.0)
+    for _ in range(300):
+        decoder.decode(next(emg))
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(1500):
+        decoder.decode(next(emg))
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    # The newest chunks and counts are other objects than those before tracing began.
+    assert grown < 20_000 < 1500 * 7 * CHANNELS * 4
 
 
 def test_unknown_engine_is_refused():

@@ -50,7 +50,7 @@ def message_stages(channels: int, sampling_rate: float, chunk: int) -> Iterator[
     try:
         publisher = node.create_publisher(JointState, 'joint_states', RELIABLE)
         yield {
-            'message off the wire': Stage(
+            'message in': Stage(
                 lambda: deserialize_message(serialized, EmgArray), 2 * samples.nbytes
             ),
             'message to samples': Stage(lambda: chunk_from_message(message), samples.nbytes),
