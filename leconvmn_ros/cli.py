@@ -34,6 +34,7 @@ COMMANDS = {
     'train': 'train a decoder on bags',
     'evaluate': 'decode bags without ROS and score what training held out',
     'benchmark': 'compare models over subjects, with a report',
+    'hand': 'check the profile of a robot hand, or list them',
 }
 
 
@@ -59,7 +60,7 @@ def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
     parser = argparse.ArgumentParser(
         prog='leconvmn_ros',
         description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
-        epilog='The nodes are programs of their own: replay, decoder, evaluator.',
+        epilog='The nodes are programs of their own: replay, decoder, evaluator, retarget.',
     )
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     chosen = None
