@@ -35,8 +35,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     model_validator,
+    Tag,
     ValidationError,
 )
 
@@ -94,6 +96,17 @@ class Scale(_Part):
         if self.lower == self.upper:
             raise ValueError(f'lower and upper are both {self.lower:g}; they must differ')
         return self
+
+
+def _unit_kind(value: Any) -> str:
+    return 'scale' if isinstance(value, dict | Scale) else 'name'
+
+
+# With a discriminator, so that an error is of the one that was meant.
+Unit = Annotated[
+    Annotated[Literal['rad', 'deg'], Tag('name')] | Annotated[Scale, Tag('scale')],
+    Discriminator(_unit_kind),
+]
 
 
 class RobotJoint(_Part):
@@ -174,7 +187,7 @@ class CommandOutput(_Part):
         f'in the order of the joints, such as {FLOAT64_ARRAY}',
     )
     rate: float = Field(strict=True, ge=1, le=1000, description='commands per second (Hz)')
-    unit: Literal['rad', 'deg'] | Scale = 'rad'
+    unit: Unit = 'rad'
     field: str | None = Field(
         default=None, pattern=r'^[a-z][a-z0-9_]*$', description='the array; by default data'
     )
@@ -249,7 +262,7 @@ class HandProfile(_Part):
                 f'that are not coupled themselves: {", ".join(leaders) or "there is none"}'
             )
         for pose in (self.rest_pose, self.pose(0.0), self.pose(1.0)):
-            joint.check_within('where the coupling takes it', pose[joint.name])
+            joint.check_within(f'where {coupling.joint} takes it', pose[joint.name])
 
     @cached_property
     def rest_pose(self) -> dict[str, float]:
