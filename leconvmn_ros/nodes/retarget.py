@@ -199,7 +199,9 @@ class RetargetNode(Node):
             response.success = True
         except ConfigurationError as error:
             response.message = str(error)
-        (self.get_logger().info if response.success else self.get_logger().error)(response.message)
+            self.get_logger().error(response.message)
+        else:
+            self.get_logger().info(response.message)
         return response
 
     async def _measure(self, name: str) -> str:
