@@ -41,7 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         for name in shipped_profiles():
             profile = load_profile(name)
             table.add_row(
-                name, Text(profile.hand), str(len(profile.joints)), Text(profile.command.type)
+                name,
+                Text(profile.hand),
+                str(len(profile.joints)),
+                Text(_short(profile.command.type)),
             )
         console.print(table)
         return 0
@@ -50,6 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     for line in _facts(profile):
         console.print(line, markup=False, highlight=False)
     return 0
+
+
+def _short(message_type: str) -> str:
+    return message_type.rpartition('/')[2]
 
 
 def _joint_table(profile: HandProfile) -> Table:
