@@ -37,6 +37,7 @@ COMMANDS = {
     'export': 'write a decoder as ONNX',
     'benchmark': 'compare models over subjects, with a report',
     'urdf': 'write the human hand as URDF',
+    'hand': 'check the profile of a robot hand, or list them',
 }
 
 
@@ -62,7 +63,7 @@ def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
     parser = argparse.ArgumentParser(
         prog='leconvmn_ros',
         description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
-        epilog='The nodes are programs of their own: replay, decoder, evaluator.',
+        epilog='The nodes are programs of their own: replay, decoder, evaluator, retarget.',
     )
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     chosen = None

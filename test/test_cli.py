@@ -668,6 +668,7 @@ def test_help_tells_every_argument(capsys, monkeypatch, command):
         'evaluate': {'--json', '--plot', '--estimates', '--part', '--output-rate', '--device'},
         'benchmark': {'--output', '--presets', '--against', '--seeds', '--workers', '--ray'},
         'urdf': {'--side', '--ghost', '--output'},
+        'hand': set(),
     }[command]
     assert expected <= told.keys()
     # Each of them says something, and no default is 'None'.

@@ -126,7 +126,7 @@ def test_share_folder_has_the_files_of_the_tree(folder):
 def test_every_module_is_installed():
     installed = relative_files(Path(str(files('leconvmn_ros'))))
     wanted = {path for path in relative_files(ROOT / 'leconvmn_ros') if path.parts[0] != 'msg'}
-    assert {path for path in wanted if path.suffix in {'.py', '.typed'}} <= installed
+    assert {path for path in wanted if path.suffix in {'.py', '.typed', '.yaml'}} <= installed
 
 
 def test_versions_agree():

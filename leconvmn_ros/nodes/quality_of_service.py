@@ -54,6 +54,23 @@ RELIABLE = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
+# Poses of a hand that is to be followed now: only the newest count, and best effort takes them
+# from either kind of writer.
+POSE_INPUT = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=10,
+    reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)
+
+# A command to a motor is out of date with the next one.
+COMMAND = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+)
+
 # A label or a note that something is over holds until the next one: who comes late gets the last.
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,

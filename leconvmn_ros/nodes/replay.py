@@ -18,9 +18,7 @@ Publishes `replay_done` (latched) when the bag is over; the service `~/pause` ho
 """
 
 from collections.abc import Collection
-from importlib import import_module
 from pathlib import Path
-import re
 from threading import Event, Thread
 import time
 from typing import Any
@@ -29,6 +27,7 @@ from leconvmn_ros.bag_reader import BagMessage, open_bag, OpenBag
 from leconvmn_ros.bag_types import EMG_TYPE, LABEL_TYPE
 from leconvmn_ros.emg_message import stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
+from leconvmn_ros.nodes.message_types import find_message_class
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,
     LATCHED,
@@ -166,7 +165,7 @@ class ReplayNode(Node):
             if name in NEVER_PLAYED | left_out:
                 self.get_logger().info(f'{topic} is left out')
                 continue
-            message_class = _message_class(type_name)
+            message_class = find_message_class(type_name)
             if message_class is None:
                 self.get_logger().warning(
                     f'{topic} is left out: its type {type_name} is not installed'
@@ -295,21 +294,6 @@ class ReplayNode(Node):
         self._stopping.set()
         self._playback.stop()
         self._thread.join(timeout=5)
-
-
-def _message_class(type_name: str) -> Any:
-    """Find an installed message class, None if there is none.
-
-    The name comes from the bag, so it is checked before anything is imported.
-    """
-    parts = re.fullmatch(r'([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)', type_name)
-    if parts is None:
-        return None
-    try:
-        found = getattr(import_module(f'{parts[1]}.msg'), parts[2], None)
-    except ImportError:
-        return None
-    return found if hasattr(found, 'get_fields_and_field_types') else None
 
 
 def _set_time(stamp: Any, time_ns: int) -> None:

@@ -1,0 +1,100 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The message that a robot hand takes, filled with a command."""
+
+from collections.abc import Callable, Sequence
+import re
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.hand_profile import HandProfile, JOINT_STATE, JOINT_TRAJECTORY
+from leconvmn_ros.nodes.message_types import find_message_class
+from rclpy.duration import Duration
+
+# Values in the unit of the hand, and the time now, to a message.
+FillMessage = Callable[[Sequence[float], Time], Any]
+
+
+def command_message(profile: HandProfile) -> tuple[Any, FillMessage]:
+    """Return the class of the command's message and what fills one.
+
+    Raises:
+        ConfigurationError: the message type is not installed, or has no such fields.
+    """
+    name = profile.command.type
+    kind = find_message_class(name)
+    if kind is None:
+        package = name.partition('/')[0]
+        raise ConfigurationError(
+            f'{profile.hand} takes {name}, which is not installed here: install the ROS 2 package '
+            f'{package} or source the workspace that has it'
+        )
+    fillers = {JOINT_STATE: _joint_state, JOINT_TRAJECTORY: _joint_trajectory}
+    fill = fillers.get(name, _array)(profile, kind)
+    try:
+        fill(profile.in_unit(list(profile.rest_pose.values())), Time())
+    except (AssertionError, AttributeError, OverflowError) as error:
+        raise ConfigurationError(f'{profile.hand}: {name} cannot be filled: {error}') from error
+    return kind, fill
+
+
+def _joint_state(profile: HandProfile, kind: Any) -> FillMessage:
+    names = [joint.name for joint in profile.joints]
+
+    def fill(values: Sequence[float], now: Time) -> Any:
+        message = kind(name=names, position=values)
+        message.header.stamp = now
+        return message
+
+    return fill
+
+
+def _joint_trajectory(profile: HandProfile, kind: Any) -> FillMessage:
+    from trajectory_msgs.msg import JointTrajectoryPoint  # noqa: PLC0415 - where it is needed
+
+    names = [joint.name for joint in profile.joints]
+    command = profile.command
+    seconds = 2 * command.period if command.arrival is None else command.arrival
+    arrival = Duration(seconds=seconds).to_msg()
+
+    def fill(values: Sequence[float], _: Time) -> Any:
+        # Without a stamp: at once, whatever the clock of the hand's computer is.
+        point = JointTrajectoryPoint(positions=values, time_from_start=arrival)
+        return kind(joint_names=names, points=[point])
+
+    return fill
+
+
+def _array(profile: HandProfile, kind: Any) -> FillMessage:
+    field = profile.command.field or 'data'
+    types = kind.get_fields_and_field_types()
+    numbers = re.search(r'^(?:sequence<)?(float|double|u?int)\d*[\[>,]', types.get(field, ''))
+    if numbers is None:
+        have = ', '.join(f'{name} ({what})' for name, what in types.items())
+        raise ConfigurationError(
+            f'{profile.hand}: {field} of {profile.command.type} is no array of numbers; it has '
+            f'{have}'
+        )
+    whole = numbers[1].endswith('int')
+    constants = profile.command.constants
+
+    def fill(values: Sequence[float], _: Time) -> Any:
+        # Checked, or rclpy publishes 0 for what has the wrong type.
+        message = kind(check_fields=True, **constants)
+        setattr(message, field, [round(value) for value in values] if whole else list(values))
+        return message
+
+    return fill

@@ -1,0 +1,89 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Reads a YAML file that anybody may have written: plain data, of bounded size and depth."""
+
+from pathlib import Path
+from typing import Any
+
+from leconvmn_ros.errors import ConfigurationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+
+LARGEST_FILE = 2**16  # bytes
+# Lists and mappings within one another. The reader recurses, and Python allows a thousand calls.
+DEEPEST = 16
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one document of plain YAML 1.2 (lists, mappings, scalars).
+
+    Raises:
+        ConfigurationError: the file cannot be read, is too large or too deep, uses aliases or
+            tags, or is no YAML.
+    """
+    try:
+        with path.open('rb') as file:
+            content = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = getattr(error, 'strerror', None) or error
+        raise ConfigurationError(f'cannot read {path}: {reason}') from error
+    if len(content) > LARGEST_FILE:
+        raise ConfigurationError(f'{path} is too large: at most {LARGEST_FILE} bytes are allowed')
+    try:
+        return parse_yaml(content.decode('utf-8'))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f'{path} is no UTF-8 text: {error}') from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f'{path}: {error}') from error
+
+
+def parse_yaml(text: str) -> Any:
+    """Do what `read_yaml` does, with a text.
+
+    Raises:
+        ConfigurationError: see there.
+    """
+    try:
+        _check_structure(text)
+        return _reader().load(text)
+    except (YAMLError, ValueError) as error:
+        # A number of thousands of digits or the 31st of February is a ValueError.
+        raise ConfigurationError(f'no YAML: {_in_one_line(error)}') from error
+
+
+def _reader() -> YAML:
+    # 'safe' makes nothing but plain data; pure Python, not the C library, which may be missing.
+    return YAML(typ='safe', pure=True)
+
+
+def _check_structure(text: str) -> None:
+    """Refuse aliases, which may stand for one another, and what nests too deeply."""
+    depth = 0
+    for event in _reader().parse(text):
+        line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent):
+            raise ConfigurationError(
+                f'line {line}: *{event.anchor} is an alias; aliases are not allowed'
+            )
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ConfigurationError(
+                f'line {line}: more than {DEEPEST} lists and mappings within one another'
+            )
+
+
+def _in_one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())[:300]
