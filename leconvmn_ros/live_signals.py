@@ -144,7 +144,7 @@ class AngleTrace:
         after = np.clip(after, None, len(stamps) - 1)
         step = np.maximum(stamps[after] - stamps[before], 1)
         share = ((times_ns - stamps[before]) / step)[:, None]
-        angles = (1 - share) * values[before] + share * values[after]
+        angles: NDArray[np.float64] = (1 - share) * values[before] + share * values[after]
         angles[~inside | (step > LONGEST_LINE_NS)] = np.nan
         return angles
 

@@ -22,32 +22,46 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from importlib import import_module
 import io
+from math import pi
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.hand_urdf import hand_urdf, Side
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
+from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.live_signals import ANGLE_PERIOD_NS, BINS, LATE, LiveSignals, LiveStatus, WINDOW
-from leconvmn_ros.plots import ESTIMATE_COLOUR, TRUTH_COLOUR
+from leconvmn_ros.plots import ESTIMATE_COLOUR
 from leconvmn_ros.recording import NANOSECONDS
 from leconvmn_ros.urdf_frames import Frame, read_frames, Shape, wxyz
 import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 # Plots change more slowly than the hand: one of so many frames draws them.
 FRAMES_PER_PLOT = 3
 # A joint that turned by less is not drawn again (rad): nobody would see it.
 LEAST_TURN = 2e-3
-REFERENCE = {'translucent, in the same place': 'over', 'beside it': 'beside', 'hidden': 'hidden'}
-ESTIMATE_SKIN, REFERENCE_SKIN = (222, 110, 84), (150, 156, 164)
-REFERENCE_OPACITY = 0.35
-APART = 0.13  # between the two hands (m)
-PANEL_WIDTH = 300  # pixels
-EMG_COLOUR = '#3d6b99'
+BESIDE, OVER, HIDDEN = 'beside the estimate', 'over the estimate', 'hidden'
+ESTIMATE_SKIN, REFERENCE_SKIN = (214, 88, 66), (128, 132, 138)
+OVER_OPACITY = 0.4
 ANGLE_POINTS = round(WINDOW * NANOSECONDS / ANGLE_PERIOD_NS)
-CAMERA, CAMERA_TARGET = (0.35, 0.0, 0.16), (0.0, 0.0, 0.1)
-HEIGHT = 0.0
-UPRIGHT = (0.7071, 0.0, -0.7071, 0.0)
+# The first joint of a finger, and the next.
+JOINT_COLOURS = (ESTIMATE_COLOUR, '#2a78b8')
+EMG_COLOUR = '#4a5a6a'
+MEASURED_COLOUR = '#b4b4b4'
+ANGLE_RANGE = (-20.0, 110.0)  # degrees
+EMG_HEIGHT = 500  # pixels
+PANEL_WIDTH = 310  # pixels
+TEXT = 'font-size:.8125em;line-height:1.5;margin:.3em 1em'
+
+# A hand stands with its fingers up and its palm to the viewer, but turned so far that bending is
+# seen from the side (rad).
+ASIDE = {'right': 0.75, 'left': -0.75}
+# Distance between the middles of two hands that are side by side (m).
+APART = 0.15
+FLOOR = 0.035  # the wrist stands above it (m)
+GRID = (225, 225, 225)
+CAMERA, CAMERA_TARGET = (0.36, 0.0, 0.17), (0.0, 0.01, 0.09)
 
 
 class LiveView:
@@ -79,6 +93,7 @@ class LiveView:
         if not self._server.get_clients():
             return
         with self._server.atomic():
+            self._place_hands(measured=bool(signals.reference.latest))
             self._estimate.show(signals.estimate.latest)
             self._reference.show(signals.reference.latest)
         if self._frame % FRAMES_PER_PLOT == 0:
@@ -88,31 +103,33 @@ class LiveView:
         self._frame += 1
 
     def _lay_out(self, side: Side) -> None:
-        server = self._server
-        server.gui.configure_theme(show_logo=False, show_share_button=False)
-        scene = server.scene
-        scene.configure_environment_map('studio', environment_intensity=0.6)
+        gui, scene = self._server.gui, self._server.scene
+        gui.configure_theme(show_logo=False, show_share_button=False)
+        gui.set_panel_label('leconvmn_ros')
+        scene.configure_environment_map('studio', environment_intensity=0.1)
         scene.add_grid(
-            '/floor', width=0.8, height=0.8, cell_size=0.05, section_size=0.2, position=(0, 0, 0)
+            '/floor', width=1.0, height=1.0, cell_size=0.05, cell_color=GRID, section_color=GRID
         )
-        server.initial_camera.position = CAMERA
-        server.initial_camera.look_at = CAMERA_TARGET
+        self._server.initial_camera.position = CAMERA
+        self._server.initial_camera.look_at = CAMERA_TARGET
         frames = read_frames(hand_urdf(side))
-        self._estimate = _Hand(scene, 'estimate', frames, ESTIMATE_SKIN)
-        self._reference = _Hand(scene, 'reference', frames, REFERENCE_SKIN, REFERENCE_OPACITY)
-        self._angles = _AnglePlots(server.gui)
-        self._status = server.gui.add_html('')
-        choice = server.gui.add_dropdown('Reference', tuple(REFERENCE))
-        choice.on_update(lambda _: self._place(REFERENCE[choice.value]))
-        self._emg = _EmgPlot(server.gui)
-        self._place(REFERENCE[choice.value])
+        pose = wxyz(Rotation.from_euler('z', ASIDE[side]) * Rotation.from_euler('y', -pi / 2))
+        self._estimate = _Hand(scene, 'estimated', frames, pose, ESTIMATE_SKIN)
+        self._reference = _Hand(scene, 'measured', frames, pose, REFERENCE_SKIN)
+        self._angles = _AnglePlots(gui)
+        self._status = gui.add_html('')
+        self._choice = gui.add_dropdown('Measured hand', (BESIDE, OVER, HIDDEN))
+        self._emg = _EmgPlot(gui)
+        gui.main_panel.dock_right()
+        gui.main_panel.set_width(PANEL_WIDTH)
 
-    def _place(self, reference: str) -> None:
-        """Put the two hands over each other or beside each other, or hide the reference."""
-        self._reference.root.visible = reference != 'hidden'
-        aside = APART / 2 if reference == 'beside' else 0.0
-        for hand, y in ((self._estimate, -aside), (self._reference, aside)):
-            hand.root.position = (0.0, y, HEIGHT)
+    def _place_hands(self, *, measured: bool) -> None:
+        """Put the hands where the user wants them; the measured one only if there is one."""
+        choice = self._choice.value if measured else HIDDEN
+        aside = APART / 2 if choice == BESIDE else 0.0
+        self._estimate.place(-aside)
+        self._reference.place(aside, opacity=OVER_OPACITY if choice == OVER else None)
+        self._reference.root.visible = choice != HIDDEN
 
 
 class _Hand:
@@ -123,22 +140,36 @@ class _Hand:
         scene: Any,
         name: str,
         frames: list[Frame],
+        pose: NDArray[np.float64],
         colour: tuple[int, int, int],
-        opacity: float | None = None,
     ) -> None:
-        self.root = scene.add_frame(f'/{name}', show_axes=False, wxyz=UPRIGHT)
+        self.root = scene.add_frame(f'/{name}', show_axes=False, wxyz=pose)
+        self._shapes: list[Any] = []
         self._moving: list[tuple[Frame, Any]] = []
         self._shown: dict[str, float] = {}
-        look = {'color': colour, 'opacity': opacity, 'cast_shadow': opacity is None}
+        self._placed: tuple[float, float | None] | None = None
         for frame in frames:
             path = f'/{name}/{frame.path}'
             handle = scene.add_frame(
                 path, show_axes=False, position=frame.position, wxyz=wxyz(frame.rotation)
             )
             for number, shape in enumerate(frame.shapes):
-                _add_shape(scene, f'{path}/shape_{number}', shape, look)
+                self._shapes.append(_add_shape(scene, f'{path}/shape_{number}', shape, colour))
             if frame.joint:
                 self._moving.append((frame, handle))
+        self._label = scene.add_label(
+            f'/{name}/label', name, position=(-0.035, 0.0, 0.0), anchor='top-center'
+        )
+
+    def place(self, aside: float, opacity: float | None = None) -> None:
+        """Move the hand (m to the right) and make it translucent or not."""
+        if (aside, opacity) == self._placed:
+            return
+        self._placed = aside, opacity
+        self.root.position = (0.0, aside, FLOOR)
+        for shape in self._shapes:
+            shape.opacity = opacity
+            shape.cast_shadow = opacity is None
 
     def show(self, angles: Mapping[str, float]) -> None:
         """Turn the joints that are given (rad)."""
@@ -153,103 +184,109 @@ class _Hand:
         self._shown |= moved
 
 
-def _add_shape(scene: Any, path: str, shape: Shape, look: Mapping[str, Any]) -> None:
-    pose = {'position': shape.position, 'wxyz': wxyz(shape.rotation)}
+def _add_shape(scene: Any, path: str, shape: Shape, colour: tuple[int, int, int]) -> Any:
+    look = {'position': shape.position, 'wxyz': wxyz(shape.rotation), 'color': colour}
     if shape.kind == 'box':
-        scene.add_box(path, dimensions=shape.size, **pose, **look)
-    elif shape.kind == 'cylinder':
+        return scene.add_box(path, dimensions=shape.size, **look)
+    if shape.kind == 'cylinder':
         radius, height = shape.size
-        scene.add_cylinder(path, radius=radius, height=height, **pose, **look)
-    else:
-        scene.add_icosphere(path, radius=shape.size[0], **pose, **look)
+        return scene.add_cylinder(path, radius=radius, height=height, **look)
+    return scene.add_icosphere(path, radius=shape.size[0], **look)
 
 
 class _AnglePlots:
-    """One small plot for each joint, estimate over reference, in degrees."""
+    """A plot for each finger: its two joints, estimate over reference, in degrees."""
 
     def __init__(self, gui: Any) -> None:
         panel = gui.add_panel()
         self._seconds = np.arange(-ANGLE_POINTS + 1, 1) * ANGLE_PERIOD_NS / NANOSECONDS
-        nothing = np.full(ANGLE_POINTS, np.nan)
-        self._plots = []
+        self._plots: list[tuple[list[int], Any]] = []
         with panel.add_tab('Joint angles (degrees)'):
-            for joint in JOINTS:
-                self._plots.append(
-                    gui.add_uplot(
-                        (self._seconds, nothing, nothing),
-                        (
-                            {'label': 's'},
-                            _line('measured', TRUTH_COLOUR, 1.5),
-                            _line('estimated', ESTIMATE_COLOUR, 1.5),
-                        ),
-                        title=joint.name,
-                        height=82,
-                        legend={'show': False},
-                        scales={
-                            'x': {'time': False, 'range': (-WINDOW, 0.0)},
-                            'y': {'range': (-15.0, 105.0)},
-                        },
-                        axes=({'show': False}, {'size': 30, 'space': 20}),
-                        padding=(4, 6, 4, 0),
-                    )
-                )
+            gui.add_html(_legend())
+            for finger in dict.fromkeys(name.partition('_')[0] for name in JOINT_NAMES):
+                joints = [
+                    number
+                    for number, name in enumerate(JOINT_NAMES)
+                    if name.partition('_')[0] == finger
+                ]
+                self._plots.append((joints, self._add_plot(gui, finger, joints)))
         panel.dock_left()
         panel.set_width(PANEL_WIDTH)
+
+    def _add_plot(self, gui: Any, finger: str, joints: list[int]) -> Any:
+        names = [JOINT_NAMES[joint] for joint in joints]
+        lines = [
+            *(_line(f'{name} measured', MEASURED_COLOUR, 2) for name in names),
+            *map(_line, names, JOINT_COLOURS, (1.5,) * len(names)),
+        ]
+        nothing = np.full(ANGLE_POINTS, np.nan)
+        return gui.add_uplot(
+            (self._seconds, *(nothing for _ in lines)),
+            ({'label': 's'}, *lines),
+            title=finger,
+            height=98,
+            legend={'show': False},
+            scales={
+                'x': {'time': False, 'range': (-WINDOW, 0.0)},
+                'y': {'range': ANGLE_RANGE},
+            },
+            axes=({'show': False}, {'size': 38, 'space': 22, 'ticks': {'show': False}}),
+            padding=(2, 8, 6, 0),
+        )
 
     def show(self, signals: LiveSignals) -> None:
         """Draw the last seconds."""
         times = signals.angle_times()
         estimate = np.degrees(signals.estimate.trace(times))
         reference = np.degrees(signals.reference.trace(times))
-        for number, plot in enumerate(self._plots):
-            plot.data = (self._seconds, reference[:, number], estimate[:, number])
+        for joints, plot in self._plots:
+            plot.data = (self._seconds, *reference[:, joints].T, *estimate[:, joints].T)
 
 
 class _EmgPlot:
-    """All channels under each other in one plot."""
+    """All channels below each other in one plot, made anew when their number changes."""
 
     def __init__(self, gui: Any) -> None:
         self._gui = gui
-        self._panel = gui.add_panel()
-        self._tab = self._panel.add_tab('EMG')
+        self._title = gui.add_html('')
         self._seconds = (np.arange(2 * BINS) / 2 - BINS) * (WINDOW / BINS)
         self._plot: Any = None
         self._channels = 0
-        self._panel.dock_right()
-        gui.main_panel.dock_above(self._panel)
-        gui.main_panel.set_width(PANEL_WIDTH)
 
     def show(self, signals: LiveSignals) -> None:
         """Draw the last seconds."""
         trace = signals.emg.trace()
-        channels = trace.shape[1]
-        if not channels:
-            return
-        data = (self._seconds, *_lanes(trace))
-        if channels == self._channels:
-            self._plot.data = data
+        peak = float(np.nanmax(np.abs(trace))) if np.isfinite(trace).any() else 0.0
+        data = (self._seconds, *_lanes(trace, peak))
+        self._title.content = _heading(f'EMG by channel, peak {1e6 * peak:.0f} \u00b5V')
+        if trace.shape[1] == self._channels:
+            if self._plot is not None:
+                self._plot.data = data
             return
         if self._plot is not None:
             self._plot.remove()
-        self._channels = channels
-        with self._tab:
-            self._plot = self._gui.add_uplot(
-                data,
-                ({'label': 's'}, *(_line(str(c + 1), EMG_COLOUR, 1) for c in range(channels))),
-                height=420,
-                legend={'show': False},
-                scales={
-                    'x': {'time': False, 'range': (-WINDOW, 0.0)},
-                    'y': {'range': (0.3, channels + 0.7), 'dir': -1},
-                },
-                axes=({'size': 28}, {'size': 30, 'space': 20}),
-                padding=(4, 6, 0, 0),
-            )
+        self._channels = trace.shape[1]
+        self._plot = self._add_plot(data)
+
+    def _add_plot(self, data: tuple[Any, ...]) -> Any:
+        lines = (_line(f'channel {number}', EMG_COLOUR, 1) for number in range(1, len(data)))
+        return self._gui.add_uplot(
+            data,
+            ({'label': 's'}, *lines),
+            height=EMG_HEIGHT,
+            legend={'show': False},
+            scales={
+                'x': {'time': False, 'range': (-WINDOW, 0.0)},
+                'y': {'range': (0.2, len(data) - 0.2), 'dir': -1},
+            },
+            axes=({'size': 30}, {'size': 34, 'space': 20, 'ticks': {'show': False}}),
+            padding=(2, 8, 0, 0),
+        )
 
 
-def _lanes(trace: Any) -> list[Any]:
-    peak = np.nanmax(np.abs(trace)) if np.isfinite(trace).any() else 1.0
-    lanes = np.arange(1, trace.shape[1] + 1) - 0.7 * trace / (peak or 1.0)
+def _lanes(trace: NDArray[np.float32], peak: float) -> list[NDArray[np.float64]]:
+    """Move each channel to its own number on the axis, which counts downwards."""
+    lanes = np.arange(1, trace.shape[1] + 1) - 0.8 * trace / (peak or 1.0)
     return list(lanes.T.astype(np.float64))
 
 
@@ -267,10 +304,23 @@ def _status_table(status: LiveStatus) -> str:
         'samples lost': f'{status.lost}',
     }
     cells = ''.join(
-        f'<tr><td style="opacity:.65;padding-right:1em">{name}</td><td>{value}</td></tr>'
+        f'<tr><td style="opacity:.65;padding-right:1.2em">{name}</td><td>{value}</td></tr>'
         for name, value in rows.items()
     )
-    return f'<table style="font-size:.875em;line-height:1.5;margin:.4em 1em">{cells}</table>'
+    return f'<table style="{TEXT}">{cells}</table>'
+
+
+def _heading(text: str) -> str:
+    return f'<div style="{TEXT};opacity:.65">{text}</div>'
+
+
+def _legend() -> str:
+    names = ('measured', 'first joint (MCP)', 'next (PIP, IP)')
+    marks = (
+        f'<span style="color:{colour};white-space:nowrap">\u25ac {name}</span> '
+        for name, colour in zip(names, (MEASURED_COLOUR, *JOINT_COLOURS), strict=True)
+    )
+    return f'<div style="{TEXT}">{"".join(marks)}</div>'
 
 
 def _import_viser() -> ModuleType:

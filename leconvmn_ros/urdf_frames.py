@@ -103,8 +103,8 @@ def read_frames(urdf: str) -> list[Frame]:
     still = np.zeros(3)
     frames = [Frame(root, still, Rotation.identity(), '', still, 0.0, shapes[root])]
     for parent in frames:  # grows
-        for joint in children.get(parent.path.rpartition('/')[2], ()):
-            frames.append(_frame(parent.path, joint, shapes))
+        joints = children.get(parent.path.rpartition('/')[2], ())
+        frames.extend(_frame(parent.path, joint, shapes) for joint in joints)
     return frames
 
 

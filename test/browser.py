@@ -17,6 +17,7 @@
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 import json
 from pathlib import Path
 import shutil
@@ -68,9 +69,7 @@ class Page:
     def call(self, method: str, **parameters: Any) -> Any:
         """Call a method of the protocol and return its result."""
         self._number += 1
-        self._socket.send(
-            json.dumps({'id': self._number, 'method': method, 'params': parameters})
-        )
+        self._socket.send(json.dumps({'id': self._number, 'method': method, 'params': parameters}))
         while True:
             message = json.loads(self._socket.recv(PATIENCE))
             if message.get('id') == self._number:
@@ -132,11 +131,11 @@ class Browser:
 
     def new_page(self) -> Page:
         """Open an empty page."""
-        from urllib.request import Request, urlopen
-
-        request = Request(f'http://127.0.0.1:{self._port}/json/new?about:blank', method='PUT')
-        with urlopen(request, timeout=PATIENCE) as answer:
-            return Page(json.load(answer)['webSocketDebuggerUrl'])
+        connection = HTTPConnection('127.0.0.1', self._port, timeout=PATIENCE)
+        connection.request('PUT', '/json/new?about:blank')
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return Page(answer['webSocketDebuggerUrl'])
 
 
 @contextmanager
