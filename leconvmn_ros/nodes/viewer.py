@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The viewer node: a page in the browser that shows the hand, EMG, angles and how the decoder does.
+"""The viewer node: a page in the browser that shows hand, EMG, angles and how the decoder does.
 
 Subscribes `emg`, `joint_states` (estimate) and `joint_states_reference`, and never holds their
 writers back. It draws at a rate of its own whatever came in, and nothing while no page is open.
