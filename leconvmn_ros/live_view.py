@@ -18,7 +18,7 @@ By viser: an installation of 50 MB (rerun: 650 MB), a page of 0.8 MB that loads 
 elsewhere, frames that turn in the browser, plots, and no state that grows while nobody looks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 import io
@@ -106,7 +106,7 @@ class LiveView:
         gui, scene = self._server.gui, self._server.scene
         gui.configure_theme(show_logo=False, show_share_button=False)
         gui.set_panel_label('leconvmn_ros')
-        scene.configure_environment_map('studio', environment_intensity=0.1)
+        scene.configure_environment_map('studio', environment_intensity=0.2)
         scene.add_grid(
             '/floor', width=1.0, height=1.0, cell_size=0.05, cell_color=GRID, section_color=GRID
         )
@@ -144,7 +144,7 @@ class _Hand:
         colour: tuple[int, int, int],
     ) -> None:
         self.root = scene.add_frame(f'/{name}', show_axes=False, wxyz=pose)
-        self._shapes: list[Any] = []
+        self._links: list[Any] = []
         self._moving: list[tuple[Frame, Any]] = []
         self._shown: dict[str, float] = {}
         self._placed: tuple[float, float | None] | None = None
@@ -153,8 +153,11 @@ class _Hand:
             handle = scene.add_frame(
                 path, show_axes=False, position=frame.position, wxyz=wxyz(frame.rotation)
             )
-            for number, shape in enumerate(frame.shapes):
-                self._shapes.append(_add_shape(scene, f'{path}/shape_{number}', shape, colour))
+            if frame.shapes:
+                mesh = _mesh(frame.shapes)
+                self._links.append(
+                    scene.add_mesh_simple(f'{path}/mesh', mesh.vertices, mesh.faces, color=colour)
+                )
             if frame.joint:
                 self._moving.append((frame, handle))
         self._label = scene.add_label(
@@ -167,9 +170,9 @@ class _Hand:
             return
         self._placed = aside, opacity
         self.root.position = (0.0, aside, FLOOR)
-        for shape in self._shapes:
-            shape.opacity = opacity
-            shape.cast_shadow = opacity is None
+        for link in self._links:
+            link.opacity = opacity
+            link.cast_shadow = opacity is None
 
     def show(self, angles: Mapping[str, float]) -> None:
         """Turn the joints that are given (rad)."""
@@ -184,14 +187,20 @@ class _Hand:
         self._shown |= moved
 
 
-def _add_shape(scene: Any, path: str, shape: Shape, colour: tuple[int, int, int]) -> Any:
-    look = {'position': shape.position, 'wxyz': wxyz(shape.rotation), 'color': colour}
-    if shape.kind == 'box':
-        return scene.add_box(path, dimensions=shape.size, **look)
-    if shape.kind == 'cylinder':
-        radius, height = shape.size
-        return scene.add_cylinder(path, radius=radius, height=height, **look)
-    return scene.add_icosphere(path, radius=shape.size[0], **look)
+def _mesh(shapes: Sequence[Shape]) -> Any:
+    """Join the shapes of a link: a browser draws one mesh sooner than many."""
+    trimesh = import_module('trimesh')  # comes with viser
+    make = {
+        'box': trimesh.creation.box,
+        'cylinder': lambda size: trimesh.creation.cylinder(*size, sections=24),
+        'sphere': lambda size: trimesh.creation.icosphere(2, *size),
+    }
+    parts = []
+    for shape in shapes:
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = shape.rotation.as_matrix(), shape.position
+        parts.append(make[shape.kind](shape.size).apply_transform(pose))
+    return trimesh.util.concatenate(parts)
 
 
 class _AnglePlots:
@@ -256,12 +265,13 @@ class _EmgPlot:
     def show(self, signals: LiveSignals) -> None:
         """Draw the last seconds."""
         trace = signals.emg.trace()
+        if not trace.shape[1]:
+            return
         peak = float(np.nanmax(np.abs(trace))) if np.isfinite(trace).any() else 0.0
         data = (self._seconds, *_lanes(trace, peak))
         self._title.content = _heading(f'EMG by channel, peak {1e6 * peak:.0f} \u00b5V')
         if trace.shape[1] == self._channels:
-            if self._plot is not None:
-                self._plot.data = data
+            self._plot.data = data
             return
         if self._plot is not None:
             self._plot.remove()
@@ -296,11 +306,14 @@ def _line(label: str, colour: str, width: float) -> dict[str, Any]:
 
 def _status_table(status: LiveStatus) -> str:
     latency = '-' if status.latency is None else f'{1e3 * status.latency:.1f} ms'
+    emg = (
+        f'{status.channels} channels, {status.emg_rate:.0f} Hz' if status.channels else 'none yet'
+    )
     rows = {
         'estimates': f'{status.estimate_rate:.0f} per second',
         'latency': latency,
         f'later than {1e3 * LATE:.0f} ms': f'{status.late}',
-        'EMG': f'{status.channels} channels, {status.emg_rate:.0f} Hz',
+        'EMG': emg,
         'samples lost': f'{status.lost}',
     }
     cells = ''.join(
