@@ -34,6 +34,7 @@ COMMANDS = {
     'train': 'train a decoder on bags',
     'evaluate': 'decode bags without ROS and score what training held out',
     'benchmark': 'compare models over subjects, with a report',
+    'urdf': 'write the human hand as URDF',
 }
 
 

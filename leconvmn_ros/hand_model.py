@@ -30,6 +30,10 @@ sizes: nothing here but the ten joints is measured or estimated on the wearer.
 
 from typing import NamedTuple
 
+from leconvmn_ros.joints import JOINTS
+
+Vector = tuple[float, float, float]
+
 # Bend of the distal joint (DIP) over that of the proximal one (PIP).
 DIP_OVER_PIP = 2 / 3
 
@@ -59,16 +63,40 @@ class Finger(NamedTuple):
     """
 
     name: str
-    base: tuple[float, float, float]
-    turn: tuple[float, float, float]
+    base: Vector
+    turn: Vector
     metacarpal: Phalanx
     fan: float
     phalanges: tuple[Phalanx, ...]
 
     @property
-    def length(self) -> float:
-        """From the knuckle to the surface of the tip, straight (m)."""
-        return sum(phalanx.length for phalanx in self.phalanges)
+    def tip(self) -> Phalanx:
+        """The last phalanx."""
+        return self.phalanges[-1]
+
+
+class FingerJoint(NamedTuple):
+    """A joint that bends.
+
+    Attributes:
+        name: as in joints.py, or one more for a joint that only follows.
+        lower: extension limit (rad).
+        upper: flexion limit (rad).
+        follows: the joint whose angle times DIP_OVER_PIP is the angle of this one, if any.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    follows: str | None = None
+
+
+class Flesh(NamedTuple):
+    """A rounded piece of the palm, in the frame of the palm of a right hand (m)."""
+
+    start: Vector
+    end: Vector
+    breadth: float
 
 
 # The palm's frame, as in REP 103: x from the wrist along the middle finger, z out of the back of
@@ -78,7 +106,7 @@ FINGERS = (
     Finger(
         'thumb',
         base=(0.016, 0.020, -0.010),
-        turn=(-60.0, 22.0, 38.0),
+        turn=(-70.0, 28.0, 34.0),
         metacarpal=Phalanx(0.0462, 0.026),
         fan=-4.0,
         phalanges=(Phalanx(0.0316, 0.021), Phalanx(0.0217 + 0.0057, 0.020)),
@@ -132,3 +160,33 @@ FINGERS = (
         ),
     ),
 )
+
+PALM = (
+    # The wrist.
+    Flesh((-0.004, 0.014, -0.003), (0.030, 0.011, -0.003), 0.028),
+    Flesh((-0.006, 0.000, -0.002), (0.036, 0.000, -0.003), 0.030),
+    Flesh((-0.004, -0.014, -0.003), (0.030, -0.015, -0.003), 0.028),
+    # Between the metacarpals, and the webs of the fingers.
+    Flesh((0.034, 0.007, -0.004), (0.094, 0.010, -0.005), 0.023),
+    Flesh((0.036, -0.004, -0.004), (0.092, -0.009, -0.005), 0.023),
+    Flesh((0.034, -0.014, -0.004), (0.082, -0.027, -0.008), 0.023),
+    Flesh((0.094, 0.010, -0.005), (0.103, 0.0115, -0.005), 0.013),
+    Flesh((0.092, -0.009, -0.005), (0.101, -0.0105, -0.005), 0.013),
+    Flesh((0.082, -0.027, -0.007), (0.090, -0.029, -0.008), 0.012),
+    # The balls of the little finger and of the thumb.
+    Flesh((0.016, -0.017, -0.008), (0.064, -0.031, -0.010), 0.025),
+    Flesh((0.018, 0.012, -0.010), (0.046, 0.034, -0.021), 0.029),
+    # The web of the thumb.
+    Flesh((0.042, 0.034, -0.018), (0.066, 0.017, -0.004), 0.020),
+    Flesh((0.050, 0.040, -0.022), (0.080, 0.019, -0.004), 0.014),
+)
+
+
+def finger_joints(finger: Finger) -> list[FingerJoint]:
+    """Return the joints of a finger from the knuckle on: those of joints.py and what follows."""
+    joints = [FingerJoint(*joint) for joint in JOINTS if joint.name.startswith(finger.name)]
+    if len(joints) < len(finger.phalanges):
+        pip = joints[-1]
+        limits = (DIP_OVER_PIP * pip.lower, DIP_OVER_PIP * pip.upper)
+        joints.append(FingerJoint(f'{finger.name}_dip', *limits, follows=pip.name))
+    return joints

@@ -14,39 +14,44 @@
 
 """Writes the hand of hand_model.py as URDF.
 
-Its joints are called as in joints.py, so `robot_state_publisher` takes `joint_states` as it is.
-What the decoder does not estimate stands still (wrist, metacarpals, spread of the fingers) or
-follows (the last joint of each finger, as a `mimic`). The limits are those of joints.py; neither
-robot_state_publisher nor RViz holds a joint within them, so a hand whose wearer bends further, or
-an estimate that is off, is shown as it is. There are no masses and no collision shapes: this hand
+Its joints are called as in joints.py, so robot_state_publisher takes `joint_states` as it is. What
+the decoder does not estimate stands still (wrist, metacarpals, spread of the fingers) or follows
+(the last joint of each finger, by `mimic`). The limits are those of joints.py. Neither
+robot_state_publisher nor RViz holds a joint within them, so a wearer who bends further, or an
+estimate that is off, is shown as it is. There are neither masses nor collision shapes: this hand
 is to be looked at.
 """
 
-from math import pi, radians
+from math import atan2, hypot, radians
 from typing import get_args, Literal
 from xml.etree import ElementTree as ET
 
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.hand_model import DIP_OVER_PIP, Finger, FINGERS, Phalanx
-from leconvmn_ros.joints import Joint, JOINTS
+from leconvmn_ros.hand_model import (
+    DIP_OVER_PIP,
+    Finger,
+    finger_joints,
+    FingerJoint,
+    FINGERS,
+    PALM,
+    Vector,
+)
 
 Side = Literal['left', 'right']
-Vector = tuple[float, float, float]
 Colour = tuple[float, float, float, float]
 
 # Red, green, blue, opacity: as in the plots, estimated is red and measured is grey.
-ESTIMATE = (0.85, 0.33, 0.25, 1.0)
-GHOST = (0.6, 0.6, 0.6, 0.4)
+ESTIMATE: Colour = (0.82, 0.29, 0.36, 1.0)
+GHOST: Colour = (0.6, 0.6, 0.6, 0.4)
 
 ROOT = 'palm'
-STILL = (0.0, 0.0, 0.0)
-ALONG_X = (0.0, pi / 2, 0.0)  # a cylinder of URDF stands along z
+STILL: Vector = (0.0, 0.0, 0.0)
 # URDF asks for both; nothing here uses them (N m, rad/s).
 EFFORT, VELOCITY = 1.0, 20.0
 
 
 def hand_urdf(side: Side, colour: Colour = ESTIMATE) -> str:
-    """Return the URDF of a hand; the root link is the palm, with its frame in the wrist.
+    """Return the URDF of a hand, whose root is the palm, with its frame in the wrist.
 
     Args:
         side: 'left' or 'right'.
@@ -59,105 +64,94 @@ def hand_urdf(side: Side, colour: Colour = ESTIMATE) -> str:
         raise ConfigurationError(f'side is {side!r}; allowed are {" and ".join(get_args(Side))}')
     if len(colour) != len(ESTIMATE) or not all(0 <= part <= 1 for part in colour):
         raise ConfigurationError(f'colour is {colour!r}; allowed are four numbers from 0 to 1')
+    mirror = -1 if side == 'left' else 1  # y of the table times this
     robot = ET.Element('robot', name=f'{side}_hand')
     material = ET.SubElement(robot, 'material', name='skin')
     ET.SubElement(material, 'color', rgba=_numbers(colour))
     palm = ET.SubElement(robot, 'link', name=ROOT)
-    _capsule(palm, Phalanx(0.034, 0.040), STILL)
+    for (x0, y0, z0), (x1, y1, z1), breadth in PALM:
+        _add_capsule(palm, (x0, mirror * y0, z0), (x1, mirror * y1, z1), breadth)
     for finger in FINGERS:
-        _add_finger(robot, finger, mirrored=side == 'left')
+        _add_finger(robot, finger, mirror)
     ET.indent(robot)
-    return ET.tostring(robot, encoding='unicode', xml_declaration=True) + '\n'
+    # No encoding is named: lxml takes no text that names one.
+    return f'<?xml version="1.0"?>\n{ET.tostring(robot, encoding="unicode")}\n'
 
 
-def finger_joints(finger: Finger) -> list[tuple[Joint, str | None]]:
-    """Return the joints of a finger from the knuckle on, each with the name of the one it follows.
-
-    The names and limits are those of joints.py; the last joint of a finger is not among them.
-    """
-    own: list[tuple[Joint, str | None]] = [
-        (joint, None) for joint in JOINTS if joint.name.startswith(f'{finger.name}_')
-    ]
-    if len(own) < len(finger.phalanges):
-        leader = own[-1][0]
-        limits = (DIP_OVER_PIP * leader.lower, DIP_OVER_PIP * leader.upper)
-        own.append((Joint(f'{finger.name}_dip', *limits), leader.name))
-    return own
-
-
-def _add_finger(robot: ET.Element, finger: Finger, *, mirrored: bool) -> None:
-    """Add the links and joints of one ray to the palm."""
-    link = ET.SubElement(robot, 'link', name=f'{finger.name}_metacarpal')
-    _capsule(link, finger.metacarpal, STILL)
-    base, turn, fan = finger.base, finger.turn, finger.fan
-    if mirrored:  # at the plane y = 0
-        base, turn, fan = (base[0], -base[1], base[2]), (-turn[0], turn[1], -turn[2]), -fan
-    roll, pitch, yaw = map(radians, turn)
-    joint = _joint(robot, f'{finger.name}_cmc', 'fixed', ROOT, link.get('name', ''))
-    _origin(joint, base, (roll, pitch, yaw))
-    at, bent = (finger.metacarpal.length, 0.0, 0.0), (0.0, 0.0, radians(fan))
-    for (hinge, leader), phalanx in zip(finger_joints(finger), finger.phalanges, strict=True):
-        parent = link.get('name', '')
-        link = ET.SubElement(robot, 'link', name=f'{hinge.name}_link')
-        joint = _joint(robot, hinge.name, 'revolute', parent, link.get('name', ''))
-        _origin(joint, at, bent)
-        _bending(joint, hinge, leader)
-        last = phalanx is finger.phalanges[-1]
-        _capsule(link, phalanx, STILL, ends_at_surface=last)
-        at, bent = (phalanx.length, 0.0, 0.0), STILL
-    tip = ET.SubElement(robot, 'link', name=f'{finger.name}_tip')
-    joint = _joint(
-        robot, f'{tip.get("name")}_joint', 'fixed', link.get('name', ''), tip.get('name', '')
-    )
-    _origin(joint, at, STILL)
+def _add_finger(robot: ET.Element, finger: Finger, mirror: int) -> None:
+    """Add a ray of the hand to the palm; its links carry the names of the joints before them."""
+    (x, y, z), (roll, pitch, yaw) = finger.base, map(radians, finger.turn)
+    joint = _add_joint(robot, f'{finger.name}_cmc', 'fixed', ROOT)
+    _add_origin(joint, (x, mirror * y, z), (mirror * roll, pitch, mirror * yaw))
+    end = _add_bone(robot, joint, finger.metacarpal.length, finger.metacarpal.breadth)
+    turn = (0.0, 0.0, mirror * radians(finger.fan))
+    for hinge, phalanx in zip(finger_joints(finger), finger.phalanges, strict=True):
+        joint = _add_joint(robot, hinge.name, 'revolute', _child(joint))
+        _add_origin(joint, end, turn)
+        _add_hinge(joint, hinge)
+        end = _add_bone(robot, joint, phalanx.length, phalanx.breadth, tip=phalanx is finger.tip)
+        turn = STILL
+    # A frame without a body.
+    joint = _add_joint(robot, f'{finger.name}_tip', 'fixed', _child(joint))
+    _add_origin(joint, end, turn)
+    ET.SubElement(robot, 'link', name=_child(joint))
 
 
-def _joint(robot: ET.Element, name: str, kind: str, parent: str, child: str) -> ET.Element:
+def _add_joint(robot: ET.Element, name: str, kind: str, parent: str) -> ET.Element:
     joint = ET.SubElement(robot, 'joint', name=name, type=kind)
     ET.SubElement(joint, 'parent', link=parent)
-    ET.SubElement(joint, 'child', link=child)
+    ET.SubElement(joint, 'child', link=f'{name}_link')
     return joint
 
 
-def _bending(joint: ET.Element, hinge: Joint, leader: str | None) -> None:
-    """Make a joint turn about y, which carries the x of a finger towards the palm, -z."""
+def _child(joint: ET.Element) -> str:
+    return f'{joint.get("name")}_link'
+
+
+def _add_hinge(joint: ET.Element, hinge: FingerJoint) -> None:
+    """Let a joint turn about y, which carries the finger's x towards the palm, -z."""
     ET.SubElement(joint, 'axis', xyz=_numbers((0.0, 1.0, 0.0)))
-    ET.SubElement(
-        joint,
-        'limit',
-        lower=_number(hinge.lower),
-        upper=_number(hinge.upper),
-        effort=_number(EFFORT),
-        velocity=_number(VELOCITY),
-    )
-    if leader:
-        ET.SubElement(joint, 'mimic', joint=leader, multiplier=_number(DIP_OVER_PIP))
+    limits = {'lower': hinge.lower, 'upper': hinge.upper, 'effort': EFFORT, 'velocity': VELOCITY}
+    ET.SubElement(joint, 'limit', {name: _number(value) for name, value in limits.items()})
+    if hinge.follows:
+        ET.SubElement(joint, 'mimic', joint=hinge.follows, multiplier=_number(DIP_OVER_PIP))
 
 
-def _capsule(
-    link: ET.Element, bone: Phalanx, start: Vector, *, ends_at_surface: bool = False
-) -> None:
-    """Add a cylinder along x with a ball at either end, from `start` on."""
-    radius = bone.breadth / 2
-    length = bone.length - radius if ends_at_surface else bone.length
-    x, y, z = start
-    cylinder = _visual(link, (x + length / 2, y, z), ALONG_X)
-    ET.SubElement(cylinder, 'cylinder', radius=_number(radius), length=_number(length))
-    for end in (x, x + length):
-        ball = _visual(link, (end, y, z), STILL)
-        ET.SubElement(ball, 'sphere', radius=_number(radius))
+def _add_bone(
+    robot: ET.Element, joint: ET.Element, length: float, breadth: float, *, tip: bool = False
+) -> Vector:
+    """Add the link behind a joint, which lies along its x; return where it ends.
+
+    At the tip of a finger its surface ends there, elsewhere the centre of the next joint's ball.
+    """
+    link = ET.SubElement(robot, 'link', name=_child(joint))
+    _add_capsule(link, STILL, (length - breadth / 2 if tip else length, 0.0, 0.0), breadth)
+    return length, 0.0, 0.0
 
 
-def _visual(link: ET.Element, xyz: Vector, rpy: Vector) -> ET.Element:
+def _add_capsule(link: ET.Element, start: Vector, end: Vector, breadth: float) -> None:
+    """Add a cylinder from `start` to `end` with a ball around either."""
+    x, y, z = (last - first for first, last in zip(start, end, strict=True))
+    middle = (start[0] + x / 2, start[1] + y / 2, start[2] + z / 2)
+    # URDF's cylinders stand along z.
+    cylinder = _add_visual(link, middle, (0.0, atan2(hypot(x, y), z), atan2(y, x)))
+    radius, length = _number(breadth / 2), _number(hypot(x, y, z))
+    ET.SubElement(cylinder, 'cylinder', radius=radius, length=length)
+    for centre in (start, end):
+        ET.SubElement(_add_visual(link, centre, STILL), 'sphere', radius=radius)
+
+
+def _add_visual(link: ET.Element, xyz: Vector, rpy: Vector) -> ET.Element:
+    """Add something to see; return where its shape belongs."""
     visual = ET.SubElement(link, 'visual')
-    _origin(visual, xyz, rpy)
+    _add_origin(visual, xyz, rpy)
     geometry = ET.SubElement(visual, 'geometry')
     ET.SubElement(visual, 'material', name='skin')
     return geometry
 
 
-def _origin(of: ET.Element, xyz: Vector, rpy: Vector) -> None:
-    ET.SubElement(of, 'origin', xyz=_numbers(xyz), rpy=_numbers(rpy))
+def _add_origin(parent: ET.Element, xyz: Vector, rpy: Vector) -> None:
+    ET.SubElement(parent, 'origin', xyz=_numbers(xyz), rpy=_numbers(rpy))
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -165,5 +159,5 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 
 def _number(value: float) -> str:
-    # Nanometres; + 0.0 turns -0.0 into 0.0.
+    # To the nanometre; adding 0 turns -0.0 into 0.
     return f'{round(value, 9) + 0.0:.12g}'

@@ -151,7 +151,7 @@ def test_every_library_is_pinned():
 
 @pytest.mark.parametrize('distribution', ROS_DISTRIBUTIONS)
 def test_every_ros_package_is_pinned(distribution):
-    not_on_pypi = {'launch', 'launch_ros'}
+    not_on_pypi = {'launch', 'launch_ros', 'robot_state_publisher', 'rviz2', 'tf2_ros'}
     with_others = {'rosidl_default_runtime'}
     needed = {
         dependency.text

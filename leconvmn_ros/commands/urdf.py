@@ -1,0 +1,46 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Write the human hand as URDF, for robot_state_publisher, RViz and everything else that reads it.
+
+The names of its joints are those of the angles that the decoder publishes.
+"""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf, Side
+from leconvmn_ros.reports import write_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('--side', choices=get_args(Side), default='right', help='which hand')
+    parser.add_argument(
+        '--ghost', action='store_true', help='in translucent grey, as for the measured angles'
+    )
+    parser.add_argument(
+        '--output', type=Path, metavar='FILE', help='where to; without it, to standard output'
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the file, or print it."""
+    text = hand_urdf(arguments.side, GHOST if arguments.ghost else ESTIMATE)
+    if arguments.output:
+        write_text(arguments.output, text)
+    else:
+        print(text, end='')
+    return 0
