@@ -35,8 +35,6 @@ BIN_NS = NANOSECONDS // 50
 BINS = round(WINDOW * NANOSECONDS / BIN_NS)
 # Angles change slowly: more points would not be seen.
 ANGLE_PERIOD_NS = NANOSECONDS // 30
-# Where angles are further apart than this, their line is cut.
-LONGEST_LINE_NS = NANOSECONDS // 4
 # Rates and latency are of this last time (s).
 RECENT = 2.0
 # Users notice a prosthesis that answers later than this (s): Farrell & Weir, IEEE Trans. Neural
@@ -133,20 +131,13 @@ class AngleTrace:
             self._points.popleft()
 
     def trace(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the angles at these times (rad), shape (times, 10), NaN where none came."""
+        """Return the angles at these times (rad), shape (times, 10), NaN before and after."""
         if not self._points:
             return np.full((len(times_ns), len(JOINT_NAMES)), np.nan)
         stamps = np.array([stamp for stamp, _ in self._points])
         values = np.array([row for _, row in self._points])
-        after = np.searchsorted(stamps, times_ns)
-        before = np.clip(after - 1, 0, None)
-        inside = (after > 0) & (after < len(stamps))
-        after = np.clip(after, None, len(stamps) - 1)
-        step = np.maximum(stamps[after] - stamps[before], 1)
-        share = ((times_ns - stamps[before]) / step)[:, None]
-        angles: NDArray[np.float64] = (1 - share) * values[before] + share * values[after]
-        angles[~inside | (step > LONGEST_LINE_NS)] = np.nan
-        return angles
+        lines = [np.interp(times_ns, stamps, line, np.nan, np.nan) for line in values.T]
+        return np.stack(lines, axis=1)
 
 
 class LiveStatus(NamedTuple):

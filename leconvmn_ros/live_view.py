@@ -78,7 +78,7 @@ class LiveView:
         Raises:
             ConfigurationError: viser is not installed, or there is no such address.
         """
-        viser = _import_viser()
+        viser = import_viser()
         self._server = _serve(viser, host, port)
         self.url = f'http://{host}:{self._server.get_port()}'
         self._frame = 0
@@ -236,7 +236,7 @@ class _AnglePlots:
             height=98,
             legend={'show': False},
             scales={
-                'x': {'time': False, 'range': (-WINDOW, 0.0)},
+                'x': {'time': False},
                 'y': {'range': ANGLE_RANGE},
             },
             axes=({'show': False}, {'size': 38, 'space': 22, 'ticks': {'show': False}}),
@@ -258,7 +258,7 @@ class _EmgPlot:
     def __init__(self, gui: Any) -> None:
         self._gui = gui
         self._title = gui.add_html('')
-        self._seconds = (np.arange(2 * BINS) / 2 - BINS) * (WINDOW / BINS)
+        self._seconds = np.arange(-2 * BINS + 1, 1) * (WINDOW / (2 * BINS))
         self._plot: Any = None
         self._channels = 0
 
@@ -286,7 +286,7 @@ class _EmgPlot:
             height=EMG_HEIGHT,
             legend={'show': False},
             scales={
-                'x': {'time': False, 'range': (-WINDOW, 0.0)},
+                'x': {'time': False},
                 'y': {'range': (0.2, len(data) - 0.2), 'dir': -1},
             },
             axes=({'size': 30}, {'size': 34, 'space': 20, 'ticks': {'show': False}}),
@@ -336,7 +336,12 @@ def _legend() -> str:
     return f'<div style="{TEXT}">{"".join(marks)}</div>'
 
 
-def _import_viser() -> ModuleType:
+def import_viser() -> ModuleType:
+    """Import the library, which is an extra.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
     try:
         return import_module('viser')
     except ImportError as error:
