@@ -16,6 +16,7 @@
 
 By viser: an installation of 50 MB (rerun: 650 MB), a page of 0.8 MB that loads nothing from
 elsewhere, frames that turn in the browser, plots, and no state that grows while nobody looks.
+The page has no password: who reaches its address sees the signals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from contextlib import redirect_stdout
 from importlib import import_module
 import io
 from math import pi
+import socket
 from types import ModuleType
 from typing import Any
 
@@ -351,6 +353,13 @@ def import_viser() -> ModuleType:
 
 
 def _serve(viser: ModuleType, host: str, port: int) -> Any:
-    # viser prints a box; a node has a log of its own.
-    with redirect_stdout(io.StringIO()):
-        return viser.ViserServer(host=host, port=port, verbose=False)
+    try:
+        # viser would look for a free port for ever.
+        socket.create_server((host, 0)).close()
+    except OSError as error:
+        raise ConfigurationError(f'cannot serve at host {host!r}: {error.strerror}') from error
+    with redirect_stdout(io.StringIO()):  # viser prints a box; a node has a log of its own
+        server = viser.ViserServer(host=host, port=port, verbose=False)
+    # A page may ask for a public address in the network: nobody's EMG leaves by that way.
+    server.request_share_url = lambda: None
+    return server
