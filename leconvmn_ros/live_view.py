@@ -108,7 +108,10 @@ class LiveView:
         gui, scene = self._server.gui, self._server.scene
         gui.configure_theme(show_logo=False, show_share_button=False)
         gui.set_panel_label('leconvmn_ros')
-        scene.configure_environment_map('studio', environment_intensity=0.2)
+        # Neither shadows nor a picture of the surroundings: they cost more than all the rest.
+        scene.configure_environment_map(None)
+        scene.configure_default_lights(cast_shadow=False)
+        scene.add_light_hemisphere('/sky', intensity=2.0)
         scene.add_grid(
             '/floor', width=1.0, height=1.0, cell_size=0.05, cell_color=GRID, section_color=GRID
         )
@@ -174,7 +177,6 @@ class _Hand:
         self.root.position = (0.0, aside, FLOOR)
         for link in self._links:
             link.opacity = opacity
-            link.cast_shadow = opacity is None
 
     def show(self, angles: Mapping[str, float]) -> None:
         """Turn the joints that are given (rad)."""

@@ -26,7 +26,6 @@ from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from matplotlib.image import imread
-from node_harness import wait_until
 import numpy as np
 import pytest
 from rclpy.qos import ReliabilityPolicy
@@ -42,7 +41,8 @@ needs_browser = pytest.mark.skipif(
 RATE, CHUNK, CHANNELS = 200.0, 4, 3
 OPEN, FIST = np.zeros(10), np.array([0.9 * joint.upper for joint in JOINTS])
 # Panels are so wide; the hand is drawn between them (pixels).
-PANEL, WIDTH, HEIGHT = 320, 1100, 600
+PANEL, WIDTH, HEIGHT = 320, 960, 420
+LEAST_HAND = 2000
 
 
 class Source:
@@ -99,31 +99,31 @@ def browser(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # the picture is computed without a graphics card
 def test_the_hand_is_drawn_and_moves_and_the_page_may_be_closed(ros, start, browser):
-    node = start('viewer', parameters={'port': 8300, 'frame_rate': 10.0})
+    # Few pictures a second: each takes half a second of a processor here.
+    node = start('viewer', parameters={'port': 8300, 'frame_rate': 2.0})
     url = url_of(node)
     source = Source(ros)
 
-    def settled(page, estimate, reference):
-        """Return the two hands once they stand still in these poses."""
+    def settled(page, estimate, reference, seen):
+        """Return both hands when they look as they should and stand still."""
         before = None
-        for _ in range(40):
+        for _ in range(60):
             source.send(estimate, reference)
             now = hands(page)
-            if before and all(
-                a.any() and (a == b).all() for a, b in zip(now, before, strict=True)
-            ):
+            if before and seen(*now) and all(map(np.array_equal, now, before)):
                 return now
             before = now
-        raise AssertionError('the hands are not drawn, or do not come to rest')
+        raise AssertionError('the hands do not come to rest as they should')
 
     page = browser.new_page()
     page.open(url, WIDTH, HEIGHT)
     page.wait_for("document.querySelectorAll('canvas').length > 1")
-    estimate, reference = settled(page, OPEN, OPEN)
-    assert min(estimate.sum(), reference.sum()) > 3000
-
-    closed, still = settled(page, FIST, OPEN)
-    assert (closed != estimate).sum() > 1000
+    estimate, reference = settled(
+        page, OPEN, OPEN, lambda red, grey: min(red.sum(), grey.sum()) > LEAST_HAND
+    )
+    closed, still = settled(
+        page, FIST, OPEN, lambda red, _: (red != estimate).sum() > LEAST_HAND / 4
+    )
     assert (still == reference).all()  # each hand has its own topic
     page.wait_for("document.body.innerText.includes('3 channels')")
     page.wait_for("document.querySelectorAll('.uplot').length == 6")
@@ -133,9 +133,11 @@ def test_the_hand_is_drawn_and_moves_and_the_page_may_be_closed(ros, start, brow
     source.send(OPEN, FIST, 1)
     again = browser.new_page()
     again.open(url, WIDTH, HEIGHT)
-    opened, made_fist = settled(again, OPEN, FIST)
-    assert (opened == estimate).mean() > 0.999
-    assert (made_fist != reference).sum() > 1000
+    opened, _ = settled(
+        again, OPEN, FIST, lambda _, grey: (grey != reference).sum() > LEAST_HAND / 4
+    )
+    assert (opened == estimate).all()
+    assert (opened != closed).any()
     assert errors + again.errors == []
     for request in requests + again.requests:
         own = (url, url.replace('http', 'ws'), 'data:', f'blob:{url}')
@@ -150,9 +152,8 @@ def test_it_never_holds_a_writer_back(ros, start):
     node = start('viewer', parameters={'port': 8310})
     url_of(node)
     for topic in ('/emg', '/joint_states', '/joint_states_reference'):
-        found = lambda topic=topic: ros.node.get_subscriptions_info_by_topic(topic)
-        assert ros.spin_until(found)
-        (info,) = found()
+        assert ros.spin_until(lambda: ros.node.get_subscriptions_info_by_topic(topic))  # noqa: B023
+        (info,) = ros.node.get_subscriptions_info_by_topic(topic)
         assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
 
 
