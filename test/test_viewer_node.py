@@ -82,6 +82,11 @@ def url_of(node):
 
 def hands(page):
     """Return where the red and the grey hand are drawn."""
+    # A note that there is no graphics card lies over them.
+    page.evaluate(
+        "document.querySelectorAll('.mantine-Notification-closeButton').forEach("
+        'button => button.click())'
+    )
     picture = imread(BytesIO(page.screenshot()))[:, PANEL:-PANEL, :3]
     red, green, blue = np.moveaxis(picture, 2, 0)
     dark = green < 0.75
