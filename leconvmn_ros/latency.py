@@ -17,6 +17,7 @@
 from collections import deque
 from typing import NamedTuple
 
+from leconvmn_ros.intake import RESTART_AFTER_NS
 from leconvmn_ros.recording import EmgChunk
 
 # EMG messages kept to find the one that completed an estimate; estimates come at most this many
@@ -58,6 +59,8 @@ class Latency:
     def add_emg(self, chunk: EmgChunk, published_ns: int) -> list[int]:
         """Note EMG, and return the latencies (ns) of estimates that came before it."""
         message = _EmgMessage(chunk.stamp_ns, chunk.end_ns, published_ns)
+        if self._emg and self._emg[-1].end_ns - message.end_ns > RESTART_AFTER_NS:
+            self._emg.clear()  # a bag that loops: its stamps come again
         self._emg.append(message)
         matched = [arrival for arrival in self._waiting if message.completed(arrival)]
         for arrival in matched:

@@ -224,8 +224,9 @@ def test_emg_of_the_next_lap_did_not_complete_an_estimate_of_this_one(recording,
 
 def test_memory_for_latencies_is_bounded(recording, estimates):
     session = Session(None)
-    for _ in range(2 * EMG_MEMORY // len(recording.chunks) + 1):
-        hear_emg(session, recording)
+    for number in range(2 * EMG_MEMORY):
+        later = recording.chunks[0]._replace(stamp_ns=START_NS + number * PERIOD_NS)
+        session.add_emg(later, later.stamp_ns)
     for number in range(3 * ESTIMATE_MEMORY):
         session.add_estimate(2**60 + number, JOINTS, estimates.positions[0], 2**61)
     assert len(session._latency._emg) == EMG_MEMORY
