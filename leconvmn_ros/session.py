@@ -14,40 +14,17 @@
 
 """What the live evaluator has heard so far, and the report it makes of it."""
 
-from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison
+from leconvmn_ros.latency import Latency
 from leconvmn_ros.protocol import HoldOut
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 from leconvmn_ros.sample_count import SampleCount
 import numpy as np
 from numpy.typing import NDArray
-
-# EMG messages kept to find the one that completed an estimate; estimates come at most this many
-# messages later.
-EMG_MEMORY = 2000
-# Estimates kept that came before their EMG: the two take different ways.
-ESTIMATE_MEMORY = 100
-
-
-class _Arrival(NamedTuple):
-    stamp_ns: int
-    received_ns: int
-
-
-class _EmgMessage(NamedTuple):
-    first_ns: int
-    end_ns: int
-    published_ns: int
-
-    def completed(self, estimate: _Arrival) -> bool:
-        return (
-            self.first_ns <= estimate.stamp_ns < self.end_ns
-            and self.published_ns <= estimate.received_ns
-        )
 
 
 class _Track:
@@ -81,9 +58,7 @@ class _Track:
 class Session:
     """Collects what comes in during one evaluation, and scores it at any time.
 
-    Times called `published_ns` and `received_ns` are of the system clock as the middleware reports
-    them, so they can be compared between processes of one machine, whatever the stamps in the
-    messages say.
+    Times called `published_ns` and `received_ns` are those of `Latency`.
     """
 
     def __init__(self, hold_out: HoldOut | None, *, reference_lag: float = 0.0) -> None:
@@ -98,8 +73,7 @@ class Session:
         self._estimates, self._reference = _Track(), _Track()
         self._labels: dict[int, tuple[int, int]] = {}
         self._span_ns: tuple[int, int] | None = None
-        self._emg: deque[_EmgMessage] = deque(maxlen=EMG_MEMORY)
-        self._waiting: deque[_Arrival] = deque(maxlen=ESTIMATE_MEMORY)
+        self._latency = Latency()
         self._samples = SampleCount()
         self._latencies_ns: list[int] = []
         self.emg_messages = 0
@@ -114,11 +88,7 @@ class Session:
         """Note the arrival of EMG; the samples themselves are not kept."""
         self.emg_messages += 1
         self._samples.add(chunk)
-        message = _EmgMessage(chunk.stamp_ns, chunk.end_ns, published_ns)
-        self._emg.append(message)
-        for arrival in [arrival for arrival in self._waiting if message.completed(arrival)]:
-            self._waiting.remove(arrival)
-            self._latencies_ns.append(arrival.received_ns - published_ns)
+        self._latencies_ns += self._latency.add_emg(chunk, published_ns)
         first, last = self._span_ns or (chunk.stamp_ns, chunk.end_ns)
         self._span_ns = min(first, chunk.stamp_ns), max(last, chunk.end_ns)
 
@@ -127,14 +97,7 @@ class Session:
     ) -> None:
         """Note an estimate; one without the names of the first is refused."""
         if self._add(self._estimates, stamp_ns, names, positions):
-            arrival = _Arrival(stamp_ns, received_ns)
-            # The newest first: in a loop the stamps come again.
-            newest_first = reversed(self._emg)
-            message = next((m for m in newest_first if m.completed(arrival)), None)
-            if message is None:
-                self._waiting.append(arrival)
-            else:
-                self._latencies_ns.append(received_ns - message.published_ns)
+            self._latencies_ns += self._latency.add_estimate(stamp_ns, received_ns)
 
     def add_reference(
         self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
@@ -176,7 +139,7 @@ class Session:
             'emg_messages': self.emg_messages,
             'lost_emg_samples': self.lost_samples,
             'refused_messages': self.refused,
-            'latency_ms': self._latency(),
+            'latency_ms': self._latency_ms(),
         }
         try:
             return report | as_json(self.compare().score())
@@ -212,7 +175,7 @@ class Session:
             return 0
         return int(np.sum(np.maximum(np.round(gaps / np.median(gaps)) - 1, 0)))
 
-    def _latency(self) -> dict[str, float] | None:
+    def _latency_ms(self) -> dict[str, float] | None:
         """Time from publishing the EMG that completed an estimate to receiving that estimate."""
         if not self._latencies_ns:
             return None

@@ -21,9 +21,10 @@ from builders import HOLD_OUT, JOINTS, make_checkpoint, make_recording, PERIOD_N
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import as_json, compare, decode_recording
+from leconvmn_ros.latency import EMG_MEMORY, ESTIMATE_MEMORY
 from leconvmn_ros.protocol import BlockHoldOut
 from leconvmn_ros.recording import JointTrack
-from leconvmn_ros.session import EMG_MEMORY, ESTIMATE_MEMORY, Session
+from leconvmn_ros.session import Session
 import numpy as np
 import pytest
 
@@ -223,12 +224,13 @@ def test_emg_of_the_next_lap_did_not_complete_an_estimate_of_this_one(recording,
 
 def test_memory_for_latencies_is_bounded(recording, estimates):
     session = Session(None)
-    for _ in range(2 * EMG_MEMORY // len(recording.chunks) + 1):
-        hear_emg(session, recording)
+    for number in range(2 * EMG_MEMORY):
+        later = recording.chunks[0]._replace(stamp_ns=START_NS + number * PERIOD_NS)
+        session.add_emg(later, later.stamp_ns)
     for number in range(3 * ESTIMATE_MEMORY):
         session.add_estimate(2**60 + number, JOINTS, estimates.positions[0], 2**61)
-    assert len(session._emg) == EMG_MEMORY
-    assert len(session._waiting) == ESTIMATE_MEMORY
+    assert len(session._latency._emg) == EMG_MEMORY
+    assert len(session._latency._waiting) == ESTIMATE_MEMORY
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,14 @@ Without RECORDING a synthetic subject is made, for which there is a trained deco
 .mat file or a bag, that is used, and a decoder is trained.
 Replay, decoder and evaluator run as processes of their own; what the training held out is scored.
 The recording is played faster than it was made; nothing is lost, since the readers hold the replay
-back.
+back. With --view it is played as fast as it was made, and a page in the browser shows it.
 """
 
 import argparse
 import hashlib
 import json
 from pathlib import Path
+import re
 import time
 from typing import Any
 
@@ -32,6 +33,7 @@ from leconvmn_ros.bags import open_bag, read_bag, write_bag
 from leconvmn_ros.checkpoint import check_place, load_checkpoint
 from leconvmn_ros.commands.arguments import number
 from leconvmn_ros.errors import CheckpointError, ConfigurationError
+from leconvmn_ros.live_view import import_viser
 from leconvmn_ros.ninapro import read_ninapro
 from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
 from leconvmn_ros.presets import PRESETS, TrainingSettings
@@ -45,6 +47,7 @@ from rich.console import Console
 
 # Trained on the synthetic subject; resource/demo_checkpoint.md tells how.
 DEMO_CHECKPOINT = Path(__file__).parent.with_name('demo_checkpoint')
+DEFAULT_RATE = 8.0
 # Importing torch and loading a network takes seconds, on a slow machine many (s).
 LONGEST_START = 120.0
 # Processes are looked at this often (s).
@@ -65,24 +68,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--rate',
         type=number(float, 0, 1000),
-        default=8.0,
         metavar='X',
-        help='speed of the replay, up to 1000; 1 = real time, 0 = no limit',
+        help='speed of the replay, up to 1000; 1 = real time, 0 = no limit; '
+        f'default {DEFAULT_RATE:g}, 1 with --view',
+    )
+    parser.add_argument(
+        '--view', action='store_true', help='show hand, EMG and angles live in the browser'
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the recording, train unless that was done, replay and score."""
+    if arguments.view:
+        import_viser()  # now, not after the training
+    rate = arguments.rate
+    if rate is None:
+        rate = 1.0 if arguments.view else DEFAULT_RATE
     folder: Path = arguments.output
     bag = _prepare_bag(arguments.recording, folder)
     checkpoint = _prepare_checkpoint(folder, bag, arguments.preset)
     results = folder / 'results'
-    report = _replay(bag, checkpoint, results, arguments.rate)
+    report = _replay(bag, checkpoint, results, rate, view=arguments.view)
     Console().print(
         score_table_text(report, f'{bag.name}: {report["count"]} held-out estimates over ROS 2')
     )
     latency = report['latency_ms']
-    if latency and arguments.rate == 1:
+    if latency and rate == 1:
         print(f'latency {latency["median"]:.1f} ms (p99 {latency["p99"]:.1f} ms)')
     print(f'plot: {results / "estimates.png"}')
     print(f'scores: {results / "scores.json"}')
@@ -151,9 +162,13 @@ def _trained_on(folder: Path, bag: Path, settings: TrainingSettings) -> bool:
     )
 
 
-def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str, Any]:
-    """Run the three nodes until the evaluator is done, and return its report."""
+def _replay(
+    bag: Path, checkpoint: Path, results: Path, rate: float, *, view: bool
+) -> dict[str, Any]:
+    """Run the nodes until the evaluator is done, and return its report."""
     with node_processes(results) as launcher, progress_bar('replay over ROS 2') as progress:
+        if view:
+            _start_viewer(launcher)
         launcher.start('decoder', {'checkpoint': checkpoint, 'lossless': True})
         evaluator = launcher.start(
             'evaluator', {'checkpoint': checkpoint, 'output': results, 'lossless': True}
@@ -164,7 +179,7 @@ def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str
                 'bag': bag,
                 'rate': float(rate),
                 'lossless': True,
-                'subscribers': 2,
+                'subscribers': 3 if view else 2,
                 'subscriber_timeout': LONGEST_START,
             },
         )
@@ -182,9 +197,21 @@ def _replay(bag: Path, checkpoint: Path, results: Path, rate: float) -> dict[str
     return report
 
 
+def _start_viewer(launcher: Launcher) -> None:
+    """Start the viewer and say where its page is."""
+    viewer = launcher.start('viewer', {})
+    started = time.monotonic()
+    while not (url := re.search(r'live view: (\S+)', _log_text(viewer))):
+        _check(launcher)
+        if time.monotonic() - started > LONGEST_START:
+            raise ConfigurationError(f'the viewer does not start, see {viewer.log}')
+        time.sleep(POLL_PERIOD)
+    CONSOLE.print(f'live view, until the replay ends: {url[1]}')
+
+
 def _check(launcher: Launcher) -> None:
     if failed := launcher.failed():
-        lines = failed.log.read_text(encoding='utf-8', errors='replace').splitlines()[-5:]
+        lines = _log_text(failed).splitlines()[-5:]
         raise ConfigurationError(
             f'{failed.name} ended with code {failed.process.returncode}, see {failed.log}:\n'
             + '\n'.join(lines)
@@ -193,9 +220,9 @@ def _check(launcher: Launcher) -> None:
 
 def _last_remark(node: NodeProcess) -> str:
     """Return the score in the newest live report of the evaluator, empty if there is none yet."""
-    reports = [
-        line
-        for line in node.log.read_text(encoding='utf-8', errors='replace').splitlines()
-        if 'CC ' in line
-    ]
+    reports = [line for line in _log_text(node).splitlines() if 'CC ' in line]
     return reports[-1].partition(': ')[2].rpartition(', NRMSE')[0] if reports else ''
+
+
+def _log_text(node: NodeProcess) -> str:
+    return node.log.read_text(encoding='utf-8', errors='replace')

@@ -45,6 +45,9 @@ EMG_INPUT = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
+# For a reader that only looks on: best effort, so that it can never hold a writer back.
+ONLOOKER = EMG_INPUT
+
 # Joint states, as robot_state_publisher and joint_state_broadcaster have them, and what a replay
 # publishes: reliable, so that readers of either kind match.
 RELIABLE = QoSProfile(

@@ -1,0 +1,106 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The viewer node: a page in the browser that shows hand, EMG, angles and how the decoder does.
+
+Subscribes `emg`, `joint_states` (estimate) and `joint_states_reference`, and never holds their
+writers back. It draws at a rate of its own whatever came in, and nothing while no page is open.
+"""
+
+from leconvmn_ros.emg_message import chunk_from_message, stamp_to_ns
+from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.live_signals import LiveSignals
+from leconvmn_ros.live_view import LiveView
+from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.nodes.quality_of_service import ONLOOKER, overridable
+from leconvmn_ros.nodes.running import declare, every, run_node
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+
+
+class ViewerNode(Node):
+    """Wires `LiveSignals` and `LiveView` to topics and parameters."""
+
+    def __init__(self) -> None:
+        """Declare the parameters, serve the page and subscribe.
+
+        Raises:
+            ConfigurationError: a parameter is not allowed, or viser is not installed.
+        """
+        super().__init__('viewer')
+        self.done = Future()
+        declare(
+            self,
+            'host',
+            '127.0.0.1',
+            'address to serve at; 0.0.0.0 shows the page, and all signals, to the whole network',
+        )
+        declare(
+            self,
+            'port',
+            8080,
+            'port to serve at, or the next free one',
+            allowed=(1024, 65535),
+        )
+        declare(self, 'side', 'right', "which hand to show: 'right' or 'left'")
+        declare(self, 'frame_rate', 25.0, 'pictures per second (Hz)', allowed=(1.0, 60.0))
+        self._signals = LiveSignals()
+        self._view = LiveView(
+            self.get_parameter('host').value,
+            self.get_parameter('port').value,
+            self.get_parameter('side').value,
+        )
+        self.get_logger().info(f'live view: {self._view.url}')
+        self._subscribe()
+        every(1 / self.get_parameter('frame_rate').value, self, self._draw)
+
+    def _subscribe(self) -> None:
+        for kind, topic, callback in (
+            (EmgArray, 'emg', self._on_emg),
+            (JointState, 'joint_states', self._on_estimate),
+            (JointState, 'joint_states_reference', self._on_reference),
+        ):
+            self.create_subscription(kind, topic, callback, **overridable(ONLOOKER))
+
+    def _on_emg(self, message: EmgArray, info: dict[str, int]) -> None:
+        try:
+            self._signals.add_emg(chunk_from_message(message), info['source_timestamp'])
+        except MalformedMessageError:
+            self._signals.refused += 1
+
+    def _on_estimate(self, message: JointState, info: dict[str, int]) -> None:
+        self._signals.add_estimate(
+            stamp_to_ns(message.header.stamp),
+            message.name,
+            message.position,
+            info['received_timestamp'],
+        )
+
+    def _on_reference(self, message: JointState) -> None:
+        self._signals.reference.add(
+            stamp_to_ns(message.header.stamp), message.name, message.position
+        )
+
+    def _draw(self) -> None:
+        self._view.draw(self._signals)
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._view.close()
+
+
+def main() -> None:
+    """Run the node: `ros2 run leconvmn_ros viewer`, then open the address that it prints."""
+    run_node(ViewerNode)
