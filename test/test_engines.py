@@ -49,6 +49,8 @@ MODELS = {
     'one layer': one_stack(planes=()),
     'ring': one_stack(planes=(4, 3), electrodes='ring', head='all'),
     'all': one_stack(planes=(4, 3), electrodes='all', head='last'),
+    'columns': one_stack(planes=(4, 3), electrodes='ring', time='all', head='all'),
+    'image': one_stack(planes=(4, 3), electrodes='all', time='all', head='mean'),
     'stacks': LeConvMnConfig(
         stacks=(
             StackConfig(planes=(3,), electrodes='all', head='mean'),
@@ -65,6 +67,8 @@ def build(config, image_size=(4, 6), gain=3.0):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(gain)  # so that gates open and close
+        # Parts that do not count alike.
+        model.shares.copy_(torch.arange(1.0, len(model.shares) + 1) / model.shares.numel())
     return model
 
 
