@@ -38,6 +38,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 help:
 	@echo 'make demo    synthetic subject, replay, decoder and evaluator over ROS 2; ends with scores and a plot'
+	@echo '             (VIEW=1: in real time, shown in the browser)'
 	@echo 'make test    the tests (TESTS=test/test_metrics.py for some of them)'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make setup   only what the above do first: everything into $(VENV)'
@@ -45,7 +46,7 @@ help:
 	@echo 'With DISTRO=kilted: on ROS 2 Kilted instead of Jazzy, in .venv-kilted'
 
 demo: setup
-	$(IN_VENV) leconvmn_ros demo
+	$(IN_VENV) leconvmn_ros demo $(if $(VIEW),--view)
 
 test: setup
 	$(IN_VENV) pytest -n 2 $(PYTEST_ARGS) $(TESTS)
