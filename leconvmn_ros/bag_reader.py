@@ -132,7 +132,11 @@ class OpenBag:
             storages = storage.storages if isinstance(storage, DirectoryReader) else [storage]
             streams = [
                 part.messages(
-                    [entry for entry in part.connections if topics is None or entry.topic in topics],
+                    [
+                        known
+                        for known in part.connections
+                        if topics is None or known.topic in topics
+                    ],
                     start_ns,
                 )
                 for part in storages

@@ -27,7 +27,7 @@ from pathlib import Path
 import shutil
 import sys
 import tempfile
-from typing import Any, ClassVar
+from typing import Any
 
 from leconvmn_ros.errors import RecordingError
 from lz4.frame import LZ4FrameDecompressor
@@ -78,7 +78,7 @@ class _BoundedMcapReader(McapReader):
 
 
 class _BoundedDirectoryReader(DirectoryReader):
-    STORAGE_PLUGINS: ClassVar[Mapping[str, Any]] = {
+    STORAGE_PLUGINS: Mapping[str, Any] = {
         'mcap': _BoundedMcapReader,
         'sqlite3': Sqlite3Reader,
     }
@@ -87,7 +87,7 @@ class _BoundedDirectoryReader(DirectoryReader):
 class BoundedReader(Reader):
     """Reads bag folders and single files as `rosbags.rosbag2.Reader` does."""
 
-    STORAGE_PLUGINS: ClassVar[Mapping[str, Any]] = {
+    STORAGE_PLUGINS: Mapping[str, Any] = {
         'dir': _BoundedDirectoryReader,
         '.mcap': _BoundedMcapReader,
         '.db3': Sqlite3Reader,

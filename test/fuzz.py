@@ -41,7 +41,7 @@ def main() -> int:
         with TemporaryDirectory() as folder:
             run_case(make_target(targets[0], Path(folder)), arguments.seed, arguments.case)
         return 0
-    print(f'{"target":12} {"cases":>9} {"accepted":>9} {"refused":>9} {"findings":>9}  memory, time')
+    print('target           cases  accepted   refused  findings  memory, time')
     found = 0
     for name in targets:
         started = time.monotonic()

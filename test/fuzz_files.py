@@ -22,7 +22,7 @@ import struct
 from typing import Any
 import zlib
 
-from builders import CHANNELS, evenly_cut, make_checkpoint, make_emg
+from builders import evenly_cut, make_checkpoint, make_emg
 from fuzz_mutations import damaged, damaged_text, damaged_tree, pick
 from leconvmn_ros.bag_reader import open_bag
 from leconvmn_ros.bag_types import typestore

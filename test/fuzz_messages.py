@@ -15,22 +15,23 @@
 """Fuzz targets: EMG messages, into the intake alone and through the whole decoder."""
 
 from array import array
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from builders import CHANNELS, make_checkpoint, RATE
-from fuzz_mutations import NOT_FINITE, odd_number, ODD_INTEGERS, pick
+from fuzz_mutations import NOT_FINITE, ODD_INTEGERS, odd_number, pick
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.emg_message import chunk_from_message
 from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.intake import Intake, Piece
+from leconvmn_ros.intake import Intake, IntakeCounts, Piece
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.random import Generator
 
 LIMITS = (-0.5, 0.75)
+COUNTERS = tuple(field.name for field in fields(IntakeCounts))
 REFUSALS = ('wrong_channels', 'wrong_rate', 'not_finite')
 
 
@@ -61,9 +62,7 @@ class Source:
             nanoseconds = 2**32 - 1
         return SimpleNamespace(
             header=SimpleNamespace(
-                stamp=SimpleNamespace(
-                    sec=(seconds + 2**31) % 2**32 - 2**31, nanosec=nanoseconds
-                )
+                stamp=SimpleNamespace(sec=(seconds + 2**31) % 2**32 - 2**31, nanosec=nanoseconds)
             ),
             sampling_rate=rate,
             first_sample=first % 2**64,
@@ -96,7 +95,7 @@ class Source:
 class IntakeTarget:
     """Several messages to a new Intake."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, _folder: Path) -> None:
         """Nothing to prepare."""
 
     def __call__(self, random: Generator) -> None:
@@ -107,12 +106,11 @@ class IntakeTarget:
                 chunk = chunk_from_message(source.message())
             except MalformedMessageError:
                 continue
-            before = asdict(intake.counts)
+            before = _counts(intake)
             pieces = list(intake.accept(chunk))
-            after = asdict(intake.counts)
             _check_pieces(pieces)
-            news = {name: after[name] - before[name] for name in after}
-            _check_counts(chunk, pieces, news)
+            news = zip(COUNTERS, before, _counts(intake), strict=True)
+            _check_counts(chunk, pieces, {name: now - then for name, then, now in news})
             taken += sum(len(piece.samples) for piece in pieces)
         counts = intake.counts
         assert taken == counts.samples + counts.bridged_samples
@@ -121,7 +119,7 @@ class IntakeTarget:
 class DecoderTarget:
     """Several messages to a decoder that has just been reset."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, _folder: Path) -> None:
         """Make a decoder whose angles move far, so that the limits are met."""
         checkpoint = make_checkpoint(gain=1e4, limits=LIMITS)
         self._decoder = Decoder(checkpoint, output_rate=0)
@@ -146,6 +144,10 @@ class DecoderTarget:
                 )
                 assert last_ns is None or estimate.stamp_ns > last_ns, 'the stamp went back'
                 last_ns = estimate.stamp_ns
+
+
+def _counts(intake: Intake) -> list[int]:
+    return [getattr(intake.counts, name) for name in COUNTERS]
 
 
 def _check_pieces(pieces: list[Piece]) -> None:

@@ -30,7 +30,10 @@ ODD_INTEGERS = (
 )
 ODD_NUMBERS = (0.0, -0.0, 0.5, 1e-320, 1e-30, 1e-9, 1e9, 1e30, 1e308, -1.0, -1e308)
 NOT_FINITE = (float('nan'), float('inf'), float('-inf'))
-ODD_TEXTS = ('', ' ', '\0', '..', '/', '../../etc', 'nan', 'a' * 300, '\u202e', '💪', '1e999', '-0')
+ODD_TEXTS = (
+    *('', ' ', '\0', 'a\nb', '\u202e', '💪', 'a' * 300),
+    *('..', '/', '../../etc', 'nan', '1e999', '-0'),
+)
 _TOKEN = re.compile(r'[A-Za-z_./]+|-?\d+(?:\.\d+)?')
 
 

@@ -21,6 +21,7 @@ success and the errors of errors.py; all else is a finding.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+import ctypes
 from dataclasses import dataclass, field
 import faulthandler
 from importlib import import_module
@@ -197,6 +198,8 @@ class _Child:
 def _work(name: str, seed: int, first: int, count: int, folder: Path) -> None:
     """Run cases: what a child does."""
     faulthandler.enable()
+    # Not without the parent, which ends what hangs: prctl(PR_SET_PDEATHSIG).
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     state = np.memmap(folder / 'state', np.int64, 'r+', shape=4)
     with TemporaryDirectory() as own, (folder / 'findings').open('a') as findings:
         target = make_target(name, Path(own))

@@ -45,7 +45,7 @@ import torch
 class SettingsTarget:
     """Training settings, parameters of the nodes, and options of the commands."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, _folder: Path) -> None:
         """Take the presets as seeds."""
         self._presets = [preset.model_dump(mode='json') for preset in PRESETS.values()]
         self._checkpoint = make_checkpoint()
@@ -92,7 +92,7 @@ class SettingsTarget:
 class TrainingTarget:
     """A recording with odd angles, labels, stamps or EMG, to score, to train and to fine-tune."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, _folder: Path) -> None:
         """Train a small decoder to go on from."""
         self._recording = make_recording(repetitions=4, repetition_length=60)
         self._settings = TrainingSettings(
