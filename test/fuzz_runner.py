@@ -44,13 +44,13 @@ from numpy.random import Generator
 
 # Module and class of each target.
 TARGETS = {
-    'intake': ('fuzz_messages', 'IntakeTarget'),
-    'decoder': ('fuzz_messages', 'DecoderTarget'),
-    'bags': ('fuzz_files', 'BagTarget'),
-    'checkpoints': ('fuzz_files', 'CheckpointTarget'),
-    'mat': ('fuzz_files', 'MatTarget'),
-    'settings': ('fuzz_settings', 'SettingsTarget'),
-    'training': ('fuzz_settings', 'TrainingTarget'),
+    'intake': 'fuzz_messages:IntakeTarget',
+    'decoder': 'fuzz_messages:DecoderTarget',
+    'bags': 'fuzz_files:BagTarget',
+    'checkpoints': 'fuzz_files:CheckpointTarget',
+    'mat': 'fuzz_files:MatTarget',
+    'settings': 'fuzz_settings:SettingsTarget',
+    'training': 'fuzz_settings:TrainingTarget',
 }
 # What a case may take beyond what a process has when it is ready (bytes).
 MEMORY_LIMIT = 2**29
@@ -87,8 +87,8 @@ class Findings:
 
 
 def make_target(name: str, folder: Path) -> Callable[[Generator], None]:
-    """Make a target; the folder is its to write in."""
-    module, kind = TARGETS[name]
+    """Make a target, by its name or as module:class; the folder is its to write in."""
+    module, _, kind = TARGETS.get(name, name).partition(':')
     target: Callable[[Generator], None] = getattr(import_module(module), kind)(folder)
     return target
 
