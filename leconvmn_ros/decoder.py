@@ -22,8 +22,10 @@ from leconvmn_ros.checkpoint import Checkpoint
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.intake import Intake, IntakeCounts
+from leconvmn_ros.output_limits import OutputLimits
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.signal_path import Image, LongExposure, SignalPath
+from leconvmn_ros.signal_quality import SignalQuality
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -61,6 +63,8 @@ class Decoder:
         *,
         output_rate: float = DEFAULT_OUTPUT_RATE,
         device: str = 'cpu',
+        greatest_age: float = 0,
+        speed_limit: float = 0,
     ) -> None:
         """Prepare to decode.
 
@@ -69,6 +73,8 @@ class Decoder:
             output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one
                 per image.
             device: 'auto', 'cpu' or 'cuda', see `find_device`.
+            greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
+            speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
 
         Raises:
             ConfigurationError: the rate or the device is not possible.
@@ -79,8 +85,13 @@ class Decoder:
         self.channels = path.channels
         self.sampling_rate = path.sampling_rate
         self.joint_names = tuple(joint.name for joint in joints)
-        self._intake = Intake(path.channels, path.sampling_rate)
+        self._intake = Intake(path.channels, path.sampling_rate, greatest_age=greatest_age)
         self._signal_path = SignalPath(path, checkpoint.description.statistics)
+        self.quality = SignalQuality(
+            path,
+            self.counts,
+            can_mask=path.standardise and checkpoint.description.statistics is not None,
+        )
         self._images = LongExposure(
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
         )
@@ -90,6 +101,7 @@ class Decoder:
         self._scale = np.array([joint.scale for joint in joints])
         self._lower = np.array([joint.lower for joint in joints])
         self._upper = np.array([joint.upper for joint in joints])
+        self._output = OutputLimits(speed_limit, 1 / self.output_rate, self.counts)
         self.reset()
 
     @property
@@ -98,20 +110,36 @@ class Decoder:
         return self._streams * self.sampling_rate / self._images.length
 
     @property
+    def device(self) -> str:
+        """What the network runs on."""
+        return str(self._device)
+
+    @property
     def counts(self) -> IntakeCounts:
         """What came in so far and what was wrong with it."""
         return self._intake.counts
 
-    def decode(self, chunk: EmgChunk) -> list[Estimate]:
+    @property
+    def not_finite_values(self) -> NDArray[np.int64]:
+        """Values that were NaN or infinite so far, shape (channels,)."""
+        return self._intake.not_finite_values
+
+    def decode(self, chunk: EmgChunk, now_ns: int | None = None) -> list[Estimate]:
         """Take the next chunk and return the estimates it completes, in time order.
 
         Faults of the input are counted in `counts` and never raise.
+
+        Args:
+            chunk: the samples.
+            now_ns: time at which they arrived, by the clock of their stamps (ns); without it their
+                age is not judged.
         """
         estimates = []
-        for piece in self._intake.accept(chunk):
+        for piece in self._intake.accept(chunk, now_ns):
             if piece.restart:
                 self._forget()
             features = self._signal_path.push(piece.samples)
+            enough_channels = self.quality.mask(piece.samples, features)
             for image in self._images.push(features):
                 stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
                 positions = self._step(image)
@@ -119,17 +147,36 @@ class Decoder:
                     # It would stay in the state for ever.
                     self._states[image.stream] = self._model.initial_state()
                     self.counts.failed_estimates += 1
-                    continue
-                estimates.append(Estimate(stamp_ns, positions))
+                elif not enough_channels[image.last]:
+                    self.counts.withheld_estimates += 1
+                else:
+                    estimates += self._limited(stamp_ns, positions)
         return estimates
+
+    def rest(self, stamp_ns: int) -> list[Estimate]:
+        """Return the rest pose at a time, for as long as no EMG comes; see `decode`.
+
+        It is the mean of the training angles: a posture of this hand by this measurement, while
+        angles of 0 may be none.
+        """
+        return self._limited(stamp_ns, self._mean.clip(self._lower, self._upper))
+
+    def _limited(self, stamp_ns: int, positions: NDArray[np.float64]) -> list[Estimate]:
+        limited = self._output.limited(stamp_ns, positions)
+        return [] if limited is None else [Estimate(stamp_ns, limited)]
 
     def reset(self) -> None:
         """Expect a new source: forget all samples and all recurrent state, keep the counts."""
         self._intake.reset()
+        self.quality.reset()
+        self._output.reset()
         self._forget()
 
     def _forget(self) -> None:
+        """Start afresh: no sample so far leads to the next one."""
         self._signal_path.reset()
+        self.quality.interrupt()
+        self._output.restart()
         self._images.reset()
         self._states = [self._model.initial_state() for _ in range(self._streams)]
 

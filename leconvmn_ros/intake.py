@@ -16,19 +16,44 @@
 
 The rules, one per fault:
 
-===========================  ====================================================================
-fault                        response
-===========================  ====================================================================
-other channel count or rate  the chunk is refused
-NaN or infinite sample       the chunk is refused
-samples missing, short gap   bridged: the newest samples are repeated backwards: the RMS stays
-samples missing, long gap    the decoder starts afresh
-samples repeated or late     those already decoded (or bridged) are dropped
-counter or time fell back    the source started again, or a bag loops: the decoder starts afresh
-===========================  ====================================================================
+=================================  ==============================================================
+fault                              response
+=================================  ==============================================================
+other channel count or rate        the chunk is refused
+NaN or infinite sample             the chunk is refused
+older than `greatest_age`          the chunk is refused; off by default, as stamps and arrival
+                                   must be of one clock for that
+samples missing, short gap         bridged: the newest samples are repeated backwards: the RMS
+                                   stays
+samples missing, long gap          the decoder starts afresh
+samples repeated or late           those already decoded (or bridged) are dropped
+counter or time fell back          the source started again, or a bag loops: the decoder starts
+                                   afresh
+counter goes on, time jumps        the clock was set, or the counter stood still while the source
+                                   did: the decoder starts afresh
+=================================  ==============================================================
 
 A refused chunk leaves a hole in the counter, so its samples are counted and treated as missing
-when the next one comes.
+when the next one comes. The same rules hold for a source that was silent for a while: if the
+counter says that nothing is missing (a replay that was paused), decoding goes on as if nothing had
+been; if little is, it is bridged; else the decoder starts afresh.
+
+What else can be wrong, and where it is told:
+
+=================================  ==============================================================
+fault                              response
+=================================  ==============================================================
+channel flat or saturated          masked, see `signal_quality.py`; no estimates while more than
+                                   half of the channels are
+mains hum                          counted and told, see `signal_quality.py`
+estimate not finite                dropped, and its stream starts afresh, see `decoder.py`
+estimate no later than the last    dropped, see `output_limits.py`
+reader takes nothing for seconds   the estimate is dropped, see `nodes/decoder.py`
+message contradicts itself         refused, see `emg_message.py`
+no EMG for `input_timeout`         no estimates or the rest pose, see `nodes/decoder.py`
+several publishers, QoS that does  told, see `nodes/input_events.py`
+not match, deadline missed
+=================================  ==============================================================
 """
 
 from collections import deque
@@ -45,6 +70,8 @@ RATE_TOLERANCE = 0.01
 # A chunk whose end lies further back than this, by counter or by clock, is of a new start; by less
 # it is late.
 RESTART_AFTER_NS = NANOSECONDS
+# Counters that tell of no fault.
+NO_FAULTS = frozenset({'messages', 'samples', 'limited_estimates'})
 
 
 class Piece(NamedTuple):
@@ -63,44 +90,65 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True)
 class IntakeCounts:
-    """What came in and what became of it. Samples are counted per channel."""
+    """What came in and what became of it, from message to estimate. Samples are per channel."""
 
     messages: int = 0
     samples: int = 0
     wrong_channels: int = 0
     wrong_rate: int = 0
     not_finite: int = 0
+    over_age: int = 0
     malformed: int = 0
     lost_samples: int = 0
     bridged_samples: int = 0
     late_samples: int = 0
+    clock_jumps: int = 0
     restarts: int = 0
+    flat_channels: int = 0
+    saturated_channels: int = 0
+    humming_channels: int = 0
     failed_estimates: int = 0
+    withheld_estimates: int = 0
+    stamps_back: int = 0
+    undelivered_estimates: int = 0
+    limited_estimates: int = 0
 
     def faults(self) -> dict[str, int]:
         """Return the counters that tell of a fault and are not 0."""
         return {
-            name: count
-            for name, count in asdict(self).items()
-            if count and name not in {'messages', 'samples'}
+            name: count for name, count in asdict(self).items() if count and name not in NO_FAULTS
         }
 
 
 class Intake:
-    """Turns chunks as they arrive into gapless pieces of finite samples."""
+    """Turns chunks as they arrive into gapless pieces of finite samples.
 
-    def __init__(self, channels: int, sampling_rate: float, longest_bridge: float = 0.1) -> None:
+    Attributes:
+        counts: what came in and what was wrong with it.
+        not_finite_values: NaN and infinite values so far, shape (channels,).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        sampling_rate: float,
+        longest_bridge: float = 0.1,
+        greatest_age: float = 0,
+    ) -> None:
         """Prepare for a source.
 
         Args:
             channels: channels that every chunk must have.
             sampling_rate: rate that every chunk must have, within 1 % (Hz).
             longest_bridge: longest gap that is bridged (s); 0 bridges none.
+            greatest_age: age beyond which a chunk is refused (s); 0 refuses none.
         """
         self.counts = IntakeCounts()
+        self.not_finite_values = np.zeros(channels, dtype=np.int64)
         self._channels = channels
         self._rate = sampling_rate
         self._bridge_length = round(longest_bridge * sampling_rate)
+        self._greatest_age_ns = greatest_age * NANOSECONDS
         self._recent: deque[NDArray[np.float32]] = deque()
         self.reset()
 
@@ -111,15 +159,22 @@ class Intake:
         self._next_sample: int | None = None
         self._end_ns = 0
 
-    def accept(self, chunk: EmgChunk) -> Iterator[Piece]:
-        """Check one chunk; yield nothing, the chunk, or a bridge and the chunk."""
+    def accept(self, chunk: EmgChunk, now_ns: int | None = None) -> Iterator[Piece]:
+        """Check one chunk; yield nothing, the chunk, or a bridge and the chunk.
+
+        Args:
+            chunk: the chunk.
+            now_ns: when it arrived, by the clock of its stamp (ns); None = age is not judged.
+        """
         self.counts.messages += 1
-        if self._refused(chunk):
+        if self._refused(chunk, now_ns):
             return
         if self._next_sample is None:
             yield self._take(chunk, restart=True)
             return
         missing = chunk.first_sample - self._next_sample
+        jumped = self._clock_jumped(chunk, missing)
+        self.counts.clock_jumps += jumped
         if self._fell_back(chunk, missing):
             self.counts.restarts += 1
             yield self._take(chunk, restart=True)
@@ -129,22 +184,35 @@ class Intake:
             if len(chunk.samples) == 0:
                 return
         self.counts.lost_samples += max(missing, 0)
-        if missing > 0 and (bridge := self._bridge(chunk, missing)) is not None:
-            yield bridge
-            missing = 0
-        self.counts.restarts += missing > 0
-        yield self._take(chunk, restart=missing > 0)
+        restart = jumped
+        if missing > 0:
+            bridge = None if jumped else self._bridge(chunk, missing)
+            if bridge is not None:
+                yield bridge
+            restart = bridge is None
+        self.counts.restarts += restart
+        yield self._take(chunk, restart=restart)
 
-    def _refused(self, chunk: EmgChunk) -> bool:
+    def _refused(self, chunk: EmgChunk, now_ns: int | None) -> bool:
         if chunk.samples.shape[1] != self._channels:
             self.counts.wrong_channels += 1
         elif not abs(chunk.sampling_rate - self._rate) <= RATE_TOLERANCE * self._rate:
             self.counts.wrong_rate += 1
         elif not np.isfinite(chunk.samples).all():
             self.counts.not_finite += 1
+            self.not_finite_values += np.sum(~np.isfinite(chunk.samples), axis=0)
+        elif now_ns is not None and 0 < self._greatest_age_ns < now_ns - chunk.end_ns:
+            self.counts.over_age += 1
         else:
             return False
         return True
+
+    def _clock_jumped(self, chunk: EmgChunk, missing: int) -> bool:
+        """Tell stamps that leave the counter: it goes on (with a short gap at most), they jump."""
+        due_ns = self._end_ns + self._duration_ns(missing + 1)
+        return (
+            0 <= missing <= self._bridge_length and abs(chunk.stamp_ns - due_ns) > RESTART_AFTER_NS
+        )
 
     def _fell_back(self, chunk: EmgChunk, missing: int) -> bool:
         """Tell a new start (of the counter) or a looping bag (its time) from a late message."""

@@ -271,7 +271,7 @@ def test_signals_end_an_idle_and_a_busy_node(ros, start, checkpoint):
         publisher.publish(message)
     for nodes in (busy, idle):
         for node, number in zip(nodes, signals, strict=True):
-            assert node.end(number) < 3
+            node.end(number)
             assert 'Traceback' not in node.text
 
 
@@ -279,7 +279,7 @@ def test_two_signals_in_a_row_are_one(start, checkpoint):
     node = start('decoder', '-r', '__node:=twice', parameters={'checkpoint': checkpoint})
     node.wait_for_text('Hz out')
     node.process.send_signal(signal.SIGINT)
-    assert node.end(signal.SIGINT) < 3
+    node.end(signal.SIGINT)
     assert 'Traceback' not in node.text
 
 

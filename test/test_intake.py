@@ -111,6 +111,7 @@ def test_chunk_with_a_sample_that_is_not_finite_is_refused(value):
     pieces = feed(intake, chunk_of(0, 20), bad)
     assert len(pieces) == 1
     assert intake.counts == IntakeCounts(messages=2, samples=20, not_finite=1)
+    assert intake.not_finite_values.tolist() == [0, 1]
 
 
 def test_samples_of_a_refused_chunk_are_missing_when_the_next_one_comes():
@@ -305,7 +306,46 @@ def test_clock_that_falls_back_starts_afresh():
     later = chunk_of(20, 20)
     pieces = feed(intake, chunk_of(0, 20), later._replace(stamp_ns=later.stamp_ns - 2 * 10**9))
     assert pieces[1].restart
-    assert intake.counts.faults() == {'restarts': 1}
+    assert intake.counts.faults() == {'restarts': 1, 'clock_jumps': 1}
+
+
+@pytest.mark.parametrize('gap', [0, 5])
+def test_clock_that_jumps_ahead_of_the_counter_starts_afresh(gap):
+    intake = make_intake()
+    later = chunk_of(20 + gap, 20, start_ns=START_NS + 10**9 + MILLISECOND)
+    pieces = feed(
+        intake, chunk_of(0, 20), later, chunk_of(40 + gap, 20, start_ns=START_NS + 10**9)
+    )
+    assert [piece.restart for piece in pieces] == [True, True, False]
+    lost = {'lost_samples': gap} if gap else {}
+    assert intake.counts.faults() == {'restarts': 1, 'clock_jumps': 1, **lost}
+
+
+def test_clock_that_is_set_by_less_than_a_second_changes_nothing():
+    intake = make_intake()
+    chunks = [chunk_of(20 * k, 20, start_ns=START_NS + k * 9 * 10**8) for k in range(4)]
+    assert [piece.restart for piece in feed(intake, *chunks)] == [True, False, False, False]
+    assert intake.counts.faults() == {}
+
+
+# ---- age
+
+
+def test_chunk_that_is_too_old_is_refused_and_its_samples_are_missing():
+    intake = make_intake(greatest_age=0.05)
+    ages = [0.0, 0.05, 0.051, -3.0]
+    pieces = []
+    for k, age in enumerate(ages):
+        chunk = chunk_of(20 * k, 20)
+        pieces += intake.accept(chunk, chunk.end_ns + round(age * 1e9))
+    assert [values(piece)[0] for piece in pieces] == [0, 20, 39, 60]
+    assert intake.counts.faults() == {'over_age': 1, 'lost_samples': 20, 'bridged_samples': 20}
+
+
+def test_age_is_not_judged_without_a_limit_or_without_a_clock():
+    old = chunk_of(0, 20)
+    assert list(make_intake().accept(old, old.end_ns + 10**12))
+    assert list(make_intake(greatest_age=0.05).accept(old))
 
 
 def test_counter_that_falls_far_back_starts_afresh_whatever_the_clock_says():

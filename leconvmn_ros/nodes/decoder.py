@@ -15,19 +15,34 @@
 """The decoder node: EmgArray in, JointState out.
 
 Subscribes `emg`, publishes `joint_states`: the ten joints by name, positions in radians, stamped
-with the acquisition time of the last EMG sample used. A lifecycle node: configure loads and warms
-the model, activate listens and publishes. With `autostart` (the default) it does both by itself.
+with the acquisition time of the last EMG sample used; and `/diagnostics` once a second. A
+lifecycle node: configure loads and warms the model, activate listens and publishes. With
+`autostart` (the default) it does both by itself.
+
+Without usable EMG for `input_timeout` the input is stale: no estimates come out, as none go in, or
+the rest pose does, at the rate of the estimates, with stamps that go on as those of the source
+would have. When EMG comes again, the rules of `intake.py` decide by the sample counter whether
+decoding goes on, bridges a gap or starts afresh.
 """
 
-from pathlib import Path
 import time
-from typing import Any
+from typing import NamedTuple
 
-from leconvmn_ros.checkpoint import load_checkpoint
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, Estimate, warm_up_with_threads
+from leconvmn_ros.decoder import Decoder, Estimate
+from leconvmn_ros.decoder_health import DecoderHealth
 from leconvmn_ros.emg_message import chunk_from_message
 from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.nodes.decoder_parameters import (
+    declare_parameters,
+    load_decoder,
+    NAMES,
+    read_stale_rule,
+    StaleRule,
+)
+from leconvmn_ros.nodes.decoder_reports import DecoderReports
+from leconvmn_ros.nodes.diagnostics import PERIOD
+from leconvmn_ros.nodes.input_events import InputEvents
 from leconvmn_ros.nodes.lifecycle import explained, refuse_illegal_requests
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,
@@ -36,14 +51,15 @@ from leconvmn_ros.nodes.quality_of_service import (
     publish_patiently,
     RELIABLE,
 )
-from leconvmn_ros.nodes.running import declare, every, run_node
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.nodes.running import ASKED_TO_END, declare, every, run_node
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.stale_input import StaleInput
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.parameter import Parameter
-from rclpy.subscription import Subscription
 from rclpy.task import Future
+from rclpy.timer import Timer
 from sensor_msgs.msg import JointState
 
 # The seconds of a ROS stamp end in 2038; an hour before, so that no estimate is stamped later.
@@ -52,18 +68,21 @@ LATEST_STAMP_NS = (2**31 - 3600) * NANOSECONDS
 # A reader with keep-all that has hung must not hang the decoder (s).
 LONGEST_WAIT = 5.0
 
-# Name, default, description and range of what on_configure reads.
-_PARAMETERS: tuple[tuple[str, Any, str, tuple[Any, Any] | None], ...] = (
-    ('checkpoint', '', 'folder of a trained decoder (checkpoint.json, weights.safetensors)', None),
-    ('device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda', None),
-    (
-        'output_rate',
-        DEFAULT_OUTPUT_RATE,
-        'estimates per second (Hz), 0 = one per image',
-        (0.0, 1000.0),
-    ),
-    ('threads', 0, 'CPU threads of the network, 0 = as few as keep up', (0, 256)),
-)
+
+class _Configured(NamedTuple):
+    """What configure makes and cleanup drops."""
+
+    decoder: Decoder
+    health: DecoderHealth
+    stale_rule: StaleRule
+    publisher: LifecyclePublisher
+
+
+class _Listening(NamedTuple):
+    """What activate makes and deactivate drops."""
+
+    events: InputEvents
+    watch: Timer | None
 
 
 class DecoderNode(LifecycleNode):
@@ -77,17 +96,16 @@ class DecoderNode(LifecycleNode):
         """
         super().__init__('decoder')
         self.done = Future()
-        for name, default, description, allowed in _PARAMETERS:
-            declare(self, name, default, description, allowed=allowed, read_only=False)
+        declare_parameters(self)
         declare(self, 'autostart', True, 'configure and activate without a lifecycle manager')
         declare_lossless(self)
         self.add_on_set_parameters_callback(self._may_set)
         refuse_illegal_requests(self)
-        self._decoder: Decoder | None = None
-        self._publisher: LifecyclePublisher | None = None
-        self._subscription: Subscription | None = None
-        self._reported: dict[str, int] = {}
-        every(1.0, self, self._report_faults)
+        self._configured: _Configured | None = None
+        self._listening: _Listening | None = None
+        self._stale = StaleInput(0)
+        self._reports = DecoderReports(self)
+        every(PERIOD, self, self._report)
         if self.get_parameter('autostart').value:
             self._start()
 
@@ -97,55 +115,104 @@ class DecoderNode(LifecycleNode):
                 raise ConfigurationError('the decoder cannot start, see the error above')
 
     def _may_set(self, parameters: list[Parameter]) -> SetParametersResult:
-        names = {name for name, *_ in _PARAMETERS} & {parameter.name for parameter in parameters}
-        if self._decoder is None or not names:
+        names = NAMES & {parameter.name for parameter in parameters}
+        if self._configured is None or not names:
             return SetParametersResult(successful=True)
         return SetParametersResult(
             successful=False,
             reason=f'{", ".join(sorted(names))}: the decoder is configured, clean it up first',
         )
 
+    # ---- the way of a sample
+
+    def _on_emg(self, message: EmgArray) -> None:
+        if self._configured is None:
+            return
+        decoder = self._configured.decoder
+        started, known = time.monotonic(), decoder.counts.samples
+        chunk = _chunk_from(message)
+        if chunk is None:
+            decoder.counts.malformed += 1
+            return
+        estimates = decoder.decode(chunk, self._now_ns())
+        ages = [self._publish(estimate, self._configured) for estimate in estimates]
+        if decoder.counts.samples > known:
+            self._heard(chunk)
+        self._configured.health.note(time.monotonic() - started, ages)
+
+    def _publish(self, estimate: Estimate, configured: _Configured) -> float:
+        """Publish an estimate and return its age (s)."""
+        message = JointState()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(
+            estimate.stamp_ns, NANOSECONDS
+        )
+        message.name = list(configured.decoder.joint_names)
+        message.position = estimate.positions.tolist()
+        deadline = time.monotonic() + LONGEST_WAIT
+        if not publish_patiently(
+            configured.publisher,
+            message,
+            lambda: ASKED_TO_END.is_set() or time.monotonic() > deadline,
+        ):
+            configured.decoder.counts.undelivered_estimates += 1
+        return (self._now_ns() - estimate.stamp_ns) / NANOSECONDS
+
+    def _now_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+    # ---- when no EMG comes
+
+    def _heard(self, chunk: EmgChunk) -> None:
+        silence = self._stale.heard(time.monotonic(), chunk.end_ns)
+        if silence is not None:
+            self.get_logger().info(
+                f'EMG comes again after {silence:.1f} s', throttle_duration_sec=1.0
+            )
+
+    def _watch_input(self) -> None:
+        if self._configured is None:
+            return
+        now, rule = time.monotonic(), self._configured.stale_rule
+        if self._stale.became_stale(now):
+            what = 'the rest pose' if rule.rest else 'nothing'
+            self.get_logger().warning(
+                f'no EMG for {rule.timeout:g} s: publishing {what} until it comes again',
+                throttle_duration_sec=1.0,
+            )
+        if self._stale.stale and rule.rest:
+            for estimate in self._configured.decoder.rest(self._stale.source_time_ns(now)):
+                self._publish(estimate, self._configured)
+
+    # ---- life cycle
+
     @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint, warm the network, make the publisher."""
-        self._decoder = self._load_decoder()
-        self._publisher = self.create_lifecycle_publisher(
+        rule = read_stale_rule(self)
+        decoder, model = load_decoder(self)
+        publisher = self.create_lifecycle_publisher(
             JointState, 'joint_states', **overridable(RELIABLE, self)
         )
+        self._configured = _Configured(decoder, DecoderHealth(decoder, model), rule, publisher)
         return super().on_configure(state)
-
-    def _load_decoder(self) -> Decoder:
-        folder = self.get_parameter('checkpoint').value
-        if not folder:
-            raise ConfigurationError(
-                'parameter checkpoint is empty; give the folder of a trained decoder'
-            )
-        decoder = Decoder(
-            load_checkpoint(Path(folder)),
-            output_rate=self.get_parameter('output_rate').value,
-            device=self.get_parameter('device').value,
-        )
-        step = warm_up_with_threads(decoder, self.get_parameter('threads').value)
-        self.get_logger().info(
-            f'{folder}: {decoder.channels} channels at {decoder.sampling_rate:g} Hz in, '
-            f'{len(decoder.joint_names)} joints at {decoder.output_rate:g} Hz out; '
-            f'a step takes {1e3 * step:.1f} ms of {1e3 / decoder.output_rate:.1f} ms'
-        )
-        return decoder
 
     @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start afresh and listen to the EMG."""
-        if self._decoder is not None:
-            self._decoder.reset()
-        self._subscription = self.create_subscription(
-            EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT, self)
-        )
+        if self._configured is not None:
+            decoder, _, rule, _ = self._configured
+            decoder.reset()
+            self._stale = StaleInput(rule.timeout)
+            period = 1 / decoder.output_rate if rule.rest else rule.timeout / 4
+            self._listening = _Listening(
+                InputEvents(self, EmgArray, 'emg', self._on_emg, EMG_INPUT),
+                every(period, self, self._watch_input) if rule.timeout else None,
+            )
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening."""
-        self._unsubscribe()
+        self._stop_listening()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -166,65 +233,36 @@ class DecoderNode(LifecycleNode):
 
     def close(self) -> None:
         """Drop everything."""
-        self._report_faults()
         self._release()
+        self._reports.close()
 
-    def _on_emg(self, message: EmgArray) -> None:
-        if self._decoder is None:
+    def _stop_listening(self) -> None:
+        if self._listening is None:
             return
-        try:
-            chunk = chunk_from_message(message)
-        except MalformedMessageError:
-            self._decoder.counts.malformed += 1
-            return
-        if chunk.stamp_ns > LATEST_STAMP_NS:
-            self._decoder.counts.malformed += 1
-            return
-        for estimate in self._decoder.decode(chunk):
-            self._publish(estimate)
-
-    def _publish(self, estimate: Estimate) -> None:
-        deadline = time.monotonic() + LONGEST_WAIT
-        if not publish_patiently(
-            self._publisher, self._joint_state(estimate), lambda: time.monotonic() > deadline
-        ):
-            self.get_logger().error(
-                f'a reader of joint_states takes nothing for {LONGEST_WAIT:g} s: '
-                'an estimate is dropped'
-            )
-
-    def _joint_state(self, estimate: Estimate) -> JointState:
-        message = JointState()
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(
-            estimate.stamp_ns, NANOSECONDS
-        )
-        message.name = list(self._decoder.joint_names) if self._decoder else []
-        message.position = estimate.positions.tolist()
-        return message
-
-    def _report_faults(self) -> None:
-        if self._decoder is None:
-            return
-        faults = self._decoder.counts.faults()
-        news = {name: count - self._reported.get(name, 0) for name, count in faults.items()}
-        if text := ', '.join(
-            f'{count} {name.replace("_", " ")}' for name, count in news.items() if count
-        ):
-            self.get_logger().warning(f'input faults since the last report: {text}')
-        self._reported = faults
-
-    def _unsubscribe(self) -> None:
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
+        self._report()
+        if self._listening.watch is not None:
+            self.destroy_timer(self._listening.watch)
+        self.destroy_subscription(self._listening.events.subscription)
+        self._listening = None
 
     def _release(self) -> None:
-        self._unsubscribe()
-        if self._publisher is not None:
-            self.destroy_lifecycle_publisher(self._publisher)
-            self._publisher = None
-        self._decoder = None
-        self._reported = {}
+        self._stop_listening()
+        if self._configured is not None:
+            self.destroy_lifecycle_publisher(self._configured.publisher)
+            self._configured = None
+
+    def _report(self) -> None:
+        if self._configured is not None:
+            events = self._listening.events if self._listening else None
+            self._reports.report(self._configured.health, events, self._stale)
+
+
+def _chunk_from(message: EmgArray) -> EmgChunk | None:
+    try:
+        chunk = chunk_from_message(message)
+    except MalformedMessageError:
+        return None
+    return chunk if chunk.stamp_ns <= LATEST_STAMP_NS else None
 
 
 def main() -> None:

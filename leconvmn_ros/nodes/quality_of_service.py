@@ -26,7 +26,13 @@ from leconvmn_ros.nodes.running import declare
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 # Sensor data (best effort, volatile), but deeper than the usual 5: a recurrent decoder cannot skip
@@ -64,6 +70,17 @@ LOSSLESS = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
+# Deadline and liveliness in nanoseconds, 0 = none: a reader that asks for one hears only those who
+# offer it, so by default none does.
+_OVERRIDABLE = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DEADLINE,
+    QoSPolicyKind.LIVELINESS,
+    QoSPolicyKind.LIVELINESS_LEASE_DURATION,
+)
+
 
 def declare_lossless(node: Node) -> None:
     """Declare the parameter that makes a node's topics lossless; both sides of a topic need it."""
@@ -78,7 +95,7 @@ def declare_lossless(node: Node) -> None:
 def overridable(profile: QoSProfile, node: Node | None = None) -> dict[str, Any]:
     """Return what create_publisher and create_subscription take for a profile.
 
-    Parameters can override history, depth and reliability. The profile is copied, because rclpy
+    Parameters can override _OVERRIDABLE. The profile is copied, because rclpy
     writes the overrides of one topic into it.
 
     Args:
@@ -88,7 +105,7 @@ def overridable(profile: QoSProfile, node: Node | None = None) -> dict[str, Any]
     lossless = node is not None and node.get_parameter('lossless').value
     return {
         'qos_profile': copy(LOSSLESS if lossless else profile),
-        'qos_overriding_options': QoSOverridingOptions.with_default_policies(),
+        'qos_overriding_options': QoSOverridingOptions(_OVERRIDABLE),
     }
 
 

@@ -28,9 +28,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+from rclpy.timer import Timer
 
 # A waiting executor does not see a signal until it has waited for so long (s).
 SIGNAL_LATENCY = 0.1
+
+# Set by SIGINT and SIGTERM; what waits for long looks at it.
+ASKED_TO_END = Event()
 
 Value = TypeVar('Value', bool, int, float, str)
 
@@ -57,7 +61,7 @@ def run_node(make_node: Callable[[], FinishingNode]) -> None:
 
 
 def _run(make_node: Callable[[], FinishingNode]) -> int:
-    asked_to_end = _signals_set_a_flag()
+    _signals_set_the_flag()
     node = None
     try:
         _start_ros()
@@ -65,7 +69,7 @@ def _run(make_node: Callable[[], FinishingNode]) -> int:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         # Not spin_until_future_complete: on Jazzy it keeps a callback for every message.
-        while not (asked_to_end.is_set() or node.done.done()):
+        while not (ASKED_TO_END.is_set() or node.done.done()):
             executor.spin_once(timeout_sec=SIGNAL_LATENCY)
         return int(node.done.result()) if node.done.done() else 0
     except LeconvmnError as error:
@@ -85,22 +89,20 @@ def _start_ros() -> None:
         raise ConfigurationError(f'ROS arguments: {str(error).splitlines()[0]}') from error
 
 
-def _signals_set_a_flag() -> Event:
-    """Let SIGINT and SIGTERM do nothing but set the flag returned.
+def _signals_set_the_flag() -> None:
+    """Let SIGINT and SIGTERM do nothing but set ASKED_TO_END.
 
     rclpy's own handlers shut the middleware down first and raise KeyboardInterrupt anywhere, so
     that what a node does at its end (publish, write its results) fails or is cut short; and an
     idle node can miss a SIGTERM.
     """
-    flag = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: flag.set())
-    return flag
+        signal.signal(number, lambda *_: ASKED_TO_END.set())
 
 
-def every(period: float, node: Node, callback: Callable[[], None]) -> None:
+def every(period: float, node: Node, callback: Callable[[], None]) -> Timer:
     """Call back every so many seconds of real time, also where use_sim_time is set."""
-    node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+    return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
 def declare(

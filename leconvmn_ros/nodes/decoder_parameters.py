@@ -1,0 +1,141 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The parameters of the decoder node, and the decoder that they describe."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from leconvmn_ros.checkpoint import load_checkpoint
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.nodes.running import declare
+from rclpy.node import Node
+
+STOP, REST = 'stop', 'rest'
+
+
+class _Parameter(NamedTuple):
+    name: str
+    default: Any
+    description: str
+    allowed: tuple[Any, Any] | None = None
+
+
+# What configure reads; while the node is configured they cannot be set.
+_PARAMETERS = (
+    _Parameter(
+        'checkpoint', '', 'folder of a trained decoder (checkpoint.json, weights.safetensors)'
+    ),
+    _Parameter('device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda'),
+    _Parameter(
+        'output_rate',
+        DEFAULT_OUTPUT_RATE,
+        'estimates per second (Hz), 0 = one per image',
+        (0.0, 1000.0),
+    ),
+    _Parameter('threads', 0, 'CPU threads of the network, 0 = as few as keep up', (0, 256)),
+    _Parameter(
+        'input_timeout',
+        0.2,
+        'without EMG for so long the input is stale (s), 0 = never; longer than between messages',
+        (0.0, 60.0),
+    ),
+    _Parameter(
+        'when_stale',
+        STOP,
+        f'{STOP} = publish nothing; {REST} = publish the mean angles of training',
+    ),
+    _Parameter(
+        'greatest_age',
+        0.0,
+        'refuse EMG whose stamp is older when it arrives (s), 0 = none; needs a source and a node '
+        'of one clock (with a replay: use_sim_time)',
+        (0.0, 3600.0),
+    ),
+    _Parameter(
+        'speed_limit',
+        0.0,
+        'greatest speed of an angle from estimate to estimate (rad/s), 0 = any',
+        (0.0, 1000.0),
+    ),
+)
+NAMES = frozenset(parameter.name for parameter in _PARAMETERS)
+
+
+def declare_parameters(node: Node) -> None:
+    """Declare what describes the decoder.
+
+    Raises:
+        ConfigurationError: a value given from outside is not allowed.
+    """
+    for name, default, description, allowed in _PARAMETERS:
+        declare(node, name, default, description, allowed=allowed, read_only=False)
+
+
+class StaleRule(NamedTuple):
+    """What to do when no EMG comes.
+
+    Attributes:
+        timeout: time after which the input is stale (s); 0 = never.
+        rest: whether to publish the rest pose then.
+    """
+
+    timeout: float
+    rest: bool
+
+
+def read_stale_rule(node: Node) -> StaleRule:
+    """Read what to do when no EMG comes.
+
+    Raises:
+        ConfigurationError: a value is not allowed.
+    """
+    when_stale = node.get_parameter('when_stale').value
+    if when_stale not in {STOP, REST}:
+        raise ConfigurationError(
+            f'parameter when_stale is {when_stale!r}; allowed are {STOP!r} and {REST!r}'
+        )
+    return StaleRule(node.get_parameter('input_timeout').value, when_stale == REST)
+
+
+def load_decoder(node: Node) -> tuple[Decoder, str]:
+    """Load and warm the decoder that the parameters describe.
+
+    Returns:
+        The decoder, and which one it is, in words.
+
+    Raises:
+        LeconvmnError: there is no such decoder.
+    """
+    folder = node.get_parameter('checkpoint').value
+    if not folder:
+        raise ConfigurationError(
+            'parameter checkpoint is empty; give the folder of a trained decoder'
+        )
+    checkpoint = load_checkpoint(Path(folder))
+    decoder = Decoder(
+        checkpoint,
+        **{
+            name: node.get_parameter(name).value
+            for name in ('output_rate', 'device', 'greatest_age', 'speed_limit')
+        },
+    )
+    step = warm_up_with_threads(decoder, node.get_parameter('threads').value)
+    node.get_logger().info(
+        f'{folder}: {decoder.channels} channels at {decoder.sampling_rate:g} Hz in, '
+        f'{len(decoder.joint_names)} joints at {decoder.output_rate:g} Hz out; '
+        f'a step takes {1e3 * step:.1f} ms of {1e3 / decoder.output_rate:.1f} ms'
+    )
+    return decoder, f'{checkpoint.description.model.kind}, {folder}'

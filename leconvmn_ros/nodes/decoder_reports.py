@@ -1,0 +1,93 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Tells how the decoder is, once a second: the log what is new, /diagnostics everything."""
+
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from leconvmn_ros.decoder_health import DecoderHealth, in_words, InputState
+from leconvmn_ros.nodes.diagnostics import diagnostic_array, TOPIC
+from leconvmn_ros.nodes.input_events import InputEvents
+from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.stale_input import StaleInput
+from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.node import Node
+
+
+class DecoderReports:
+    """Reports for a node as long as it lives."""
+
+    def __init__(self, node: Node) -> None:
+        """Make the publisher, and listen to the node's clock."""
+        self._node = node
+        self._publisher = node.create_publisher(DiagnosticArray, TOPIC, 1)
+        self._last = time.monotonic()
+        backwards = JumpThreshold(
+            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
+        )
+        self._jumps = node.get_clock().create_jump_callback(
+            backwards, post_callback=self._on_clock_going_back
+        )
+
+    def close(self) -> None:
+        """Let go of the clock."""
+        self._jumps.unregister()
+
+    def report(self, health: DecoderHealth, events: InputEvents | None, stale: StaleInput) -> None:
+        """Report what happened since the last time.
+
+        Args:
+            health: of the decoder.
+            events: of its subscription, None while it does not listen.
+            stale: whether EMG comes.
+        """
+        news = events.news() if events else []
+        if faults := in_words(health.news()):
+            news.append(f'input faults since the last report: {faults}')
+        for sentence in news:
+            self._node.get_logger().warning(sentence)
+        now = time.monotonic()
+        statuses = health.report(_input_state(events, stale, now), now - self._last)
+        self._last = now
+        self._publisher.publish(
+            diagnostic_array(
+                self._node.get_fully_qualified_name(),
+                self._node.get_clock().now().to_msg(),
+                statuses,
+            )
+        )
+
+    def _on_clock_going_back(self, jump: TimeJump) -> None:
+        self._node.get_logger().warning(
+            f'the clock went back by {-jump.delta.nanoseconds / NANOSECONDS:.3f} s, as with a bag '
+            'that loops: decoding starts afresh where the stamps of the EMG do the same',
+            throttle_duration_sec=1.0,
+        )
+
+
+def _input_state(events: InputEvents | None, stale: StaleInput, now: float) -> InputState:
+    if events is None:
+        return InputState(active=False)
+    return InputState(
+        active=True,
+        silent_for=stale.silent_for(now),
+        stale=stale.stale,
+        interruptions=stale.interruptions,
+        publishers=events.subscription.get_publisher_count(),
+        trouble=events.trouble,
+        lost_messages=events.lost_messages,
+        missed_deadlines=events.missed_deadlines,
+    )
