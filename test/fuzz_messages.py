@@ -136,7 +136,7 @@ class DecoderTarget:
             restarts = decoder.counts.restarts
             estimates = decoder.decode(chunk)
             if decoder.counts.restarts > restarts:
-                last_ns = None
+                last_ns = None  # the time of a new start is its own
             for estimate in estimates:
                 assert estimate.positions.shape == (len(decoder.joint_names),)
                 assert np.all(
