@@ -41,6 +41,7 @@ def main() -> int:
         with TemporaryDirectory() as folder:
             run_case(make_target(targets[0], Path(folder)), arguments.seed, arguments.case)
         return 0
+    print(f'seed {arguments.seed}')
     print('target           cases  accepted   refused  findings  memory, time')
     found = 0
     for name in targets:
