@@ -54,8 +54,12 @@ TARGETS = {
 }
 # What a case may take beyond what a process has when it is ready (bytes).
 MEMORY_LIMIT = 2**29
-# A case takes milliseconds; the machine may stall (s).
-TIME_LIMIT = 60.0
+# A case takes milliseconds (s of processor time: the machine may be busy, or stall).
+TIME_LIMIT = 30.0
+# What sleeps for ever uses no processor: so many times the limit, in real time, is a hang as well.
+PATIENCE = 20
+# Imports, on a busy machine (s).
+LONGEST_START = 600.0
 # Of each finding, so many cases are told.
 CASES_TOLD = 3
 _PACKAGE = 'leconvmn_ros'
@@ -106,7 +110,6 @@ def run(
     cases: int,
     seed: int,
     time_limit: float = TIME_LIMIT,
-    on_progress: Callable[[Findings], None] | None = None,
 ) -> Findings:
     """Run the cases 0 to `cases` - 1 in child processes; a new one follows one that died."""
     findings = Findings()
@@ -115,7 +118,7 @@ def run(
             first = findings.cases
             child = _Child(Path(folder), name, seed, first, cases - first)
             with child.running():
-                _watch(child, time_limit, findings, on_progress)
+                _watch(child, time_limit)
             findings.cases = first + child.done
             findings.refused += child.refused
             findings.memory = max(findings.memory, child.memory)
@@ -127,25 +130,20 @@ def run(
     return findings
 
 
-def _watch(
-    child: '_Child',
-    time_limit: float,
-    findings: Findings,
-    on_progress: Callable[[Findings], None] | None,
-) -> None:
+def _watch(child: '_Child', time_limit: float) -> None:
     """Wait for the end of a child; one that makes no progress is ended with its traceback."""
-    done, since = -1, time.monotonic()
+    done, since, used = -1, 0.0, 0.0
     while child.process.poll() is None:
         time.sleep(0.05)
+        passed, spent = time.monotonic() - since, child.processor_time - used
         if child.done != done:
-            done, since = child.done, time.monotonic()
-        # The first one waits for imports as well.
-        elif time.monotonic() - since > time_limit * (1 if child.ready else 5):
+            done, since, used = child.done, time.monotonic(), child.processor_time
+        elif passed > (PATIENCE * time_limit if child.ready else LONGEST_START) or (
+            child.ready and spent > time_limit
+        ):
             child.process.send_signal(signal.SIGABRT)
             child.process.wait()
             child.hung = True
-        if on_progress is not None:
-            on_progress(findings)
 
 
 class _Child:
@@ -176,6 +174,16 @@ class _Child:
     refused = property(lambda self: int(self._state[1]))
     memory = property(lambda self: int(self._state[2]))
     ready = property(lambda self: bool(self._state[3]))
+
+    @property
+    def processor_time(self) -> float:
+        """Time that it has used so far (s), 0 if it has ended."""
+        try:
+            status = Path(f'/proc/{self.process.pid}/stat').read_text()
+        except OSError:
+            return 0.0
+        user, system = status.rpartition(')')[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
 
     @property
     def died(self) -> str:

@@ -78,6 +78,11 @@ class Hanging(Target):
         if self.number % 8 == 0:
             time.sleep(1000)
 
+class Spinning(Target):
+    def fault(self):
+        while self.number % 8 == 0:
+            pass
+
 class Flooding(Target):
     def fault(self):
         bytearray(2**30)
@@ -118,6 +123,7 @@ def test_a_case_is_known_by_seed_and_number():
         ('Raising', 'KeyError at faulty_targets.py'),
         ('Crashing', 'crash (SIGABRT)'),
         ('Hanging', 'hang'),
+        ('Spinning', 'hang'),
         ('Flooding', 'MemoryError'),
         ('Masking', 'MemoryError'),
     ],
@@ -125,7 +131,7 @@ def test_a_case_is_known_by_seed_and_number():
 def test_the_runner_catches(tmp_path, monkeypatch, kind, place):
     (tmp_path / 'faulty_targets.py').write_text(FAULTY)
     monkeypatch.setenv('PYTHONPATH', f'{tmp_path}:{PACKAGE.parent}')
-    findings = run(f'faulty_targets:{kind}', cases=20, seed=0, time_limit=1.0)
+    findings = run(f'faulty_targets:{kind}', cases=20, seed=0, time_limit=0.3)
     assert findings.cases == 20
     assert findings.refused > 0
     if place is None:
