@@ -61,12 +61,19 @@ COLUMNS = (
 class Stream:
     """A source of EMG, its decoder, and what is known of both."""
 
-    def __init__(self, number: int, ros: Peer, start: Nodes, checkpoint: Path) -> None:
+    def __init__(
+        self, number: int, ros: Peer, start: Nodes, checkpoint: Path, greatest_age: float
+    ) -> None:
         self._name = f'soak{number}'
         self._node: RunningNode = start(
             'decoder',
             *('-r', f'__ns:=/{self._name}'),
-            parameters={'checkpoint': checkpoint, 'device': 'cpu', 'threads': 1},
+            parameters={
+                'checkpoint': checkpoint,
+                'device': 'cpu',
+                'threads': 1,
+                'greatest_age': greatest_age,
+            },
         )
         assert wait_until(lambda: 'Hz out' in self._node.text, 300), self._node.text
         self._states = ros.collect(f'/{self._name}/joint_states', JointState, RELIABLE)
@@ -148,7 +155,7 @@ class Stream:
 
 
 @contextmanager
-def streams(count: int, folder: Path) -> Iterator[tuple[Peer, list[Stream]]]:
+def streams(count: int, folder: Path, greatest_age: float) -> Iterator[tuple[Peer, list[Stream]]]:
     """Start decoders with a small network of 16 channels, and their sources."""
     model = LeConvMnConfig(stacks=(StackConfig(electrodes='all', head='all'),))
     checkpoint = folder / 'checkpoint'
@@ -161,12 +168,20 @@ def streams(count: int, folder: Path) -> Iterator[tuple[Peer, list[Stream]]]:
         column_period=0.02,
     ).save(checkpoint)
     with started_nodes(folder) as start, peer() as ros:
-        yield ros, [Stream(number, ros, start, checkpoint) for number in range(count)]
+        yield (
+            ros,
+            [Stream(number, ros, start, checkpoint, greatest_age) for number in range(count)],
+        )
 
 
-def soak(count: int, seconds: float, every: float) -> Iterator[dict[str, Any]]:
+def soak(
+    count: int, seconds: float, every: float, greatest_age: float
+) -> Iterator[dict[str, Any]]:
     """Run decoders for some time and yield rows now and then, one of each stream."""
-    with TemporaryDirectory() as folder, streams(count, Path(folder)) as (ros, all_streams):
+    with (
+        TemporaryDirectory() as folder,
+        streams(count, Path(folder), greatest_age) as (ros, all_streams),
+    ):
         diagnostics = ros.collect('/diagnostics', DiagnosticArray, RELIABLE)
         started = time.monotonic()
         next_row = min(every, seconds)
@@ -224,6 +239,9 @@ def main() -> int:
     parser.add_argument('--seconds', type=float, default=3600)
     parser.add_argument('--every', type=float, default=60, help='time between rows (s)')
     parser.add_argument('--decoders', default='1', help='how many at once, such as 1,2,4')
+    parser.add_argument(
+        '--greatest-age', type=float, default=0.0, help='parameter of the decoders (s)'
+    )
     parser.add_argument('--output', type=Path, default=Path('soak.csv'))
     arguments = parser.parse_args()
     good = True
@@ -232,7 +250,7 @@ def main() -> int:
         table.writeheader()
         for count in map(int, arguments.decoders.split(',')):
             rows = []
-            for row in soak(count, arguments.seconds, arguments.every):
+            for row in soak(count, arguments.seconds, arguments.every, arguments.greatest_age):
                 rows.append(row)
                 table.writerow(row)
                 file.flush()
