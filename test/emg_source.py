@@ -12,46 +12,64 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A source of EMG in a process of its own, to be killed, slowed or doubled by tests.
+"""A source of EMG in a process of its own, to be killed, slowed, doubled or cut off by tests.
 
 `python test/emg_source.py FIRST LAST PAUSE` publishes samples FIRST to LAST - 1 on /emg, in
 messages of CHUNK with PAUSE seconds between them, and ends when reliable readers have them.
+
+`python test/emg_source.py` publishes best effort until its standard input is closed, and prints
+what it has sent and what the decoder has counted, as JSON.
 """
 
+import json
+import select
 import sys
 import time
 
-from leconvmn_ros.emg_message import fill_message
+from diagnostic_msgs.msg import DiagnosticArray
+from emg_accounts import CHUNK, IMAGE, message_at, sample_of, totals_of
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from node_harness import LOSSLESS, peer
 from rclpy.duration import Duration
-from small_recordings import CHANNELS, RATE, sampled_subject
+from rclpy.qos import qos_profile_sensor_data, QoSProfile
+from sensor_msgs.msg import JointState
 
-CHUNK = 4
-START_NS = 1_700_000_000 * NANOSECONDS
-
-
-def message_at(sample, samples):
-    """Return the message that starts with this sample of an endless recording."""
-    stamp_ns = START_NS + round(sample / RATE * NANOSECONDS)
-    place = sample % len(samples)
-    chunk = EmgChunk(stamp_ns, RATE, sample, samples[place : place + CHUNK])
-    return fill_message(EmgArray(), chunk)
+PAUSE = 0.02  # s
 
 
-def main():
-    first, last, pause = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    samples = sampled_subject(10.0, channels=CHANNELS).emg
-    with peer() as ros:
-        publisher = ros.publisher('/emg', EmgArray, LOSSLESS)
-        print('sending', flush=True)
-        for sample in range(first, last, CHUNK):
-            publisher.publish(message_at(sample, samples))
-            time.sleep(pause)
-        publisher.wait_for_all_acked(Duration(seconds=60))
-        print('sent', flush=True)
+def send(ros, first, last, pause):
+    publisher = ros.publisher('/emg', EmgArray, LOSSLESS)
+    print('sending', flush=True)
+    for sample in range(first, last, CHUNK):
+        publisher.publish(message_at(sample))
+        time.sleep(pause)
+    publisher.wait_for_all_acked(Duration(seconds=60))
+
+
+def send_and_account(ros):
+    states = ros.collect('/joint_states', JointState, qos_profile_sensor_data)
+    reports = ros.collect('/diagnostics', DiagnosticArray, QoSProfile(depth=10))
+    publisher = ros.publisher('/emg', EmgArray, qos_profile_sensor_data)
+    sent, begin = 0, None
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        publisher.publish(message_at(sent))
+        sent += CHUNK
+        ros.spin(PAUSE)
+        if states and begin is None:
+            # The first message that came through began the image that ends with this estimate.
+            begin = sample_of(states[0].message) - IMAGE + 1
+            print('sending', flush=True)
+
+    def totals():
+        return totals_of(reports[-1].message)
+
+    ros.spin_until(lambda: totals()['samples'] + totals()['lost samples'] >= sent - begin, 10)
+    print(json.dumps({'sent': sent - begin, **totals()}), flush=True)
 
 
 if __name__ == '__main__':
-    main()
+    with peer() as made:
+        if len(sys.argv) > 1:
+            send(made, int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+        else:
+            send_and_account(made)
