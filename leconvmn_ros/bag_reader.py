@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, TYPE_CHECKING
 
+from leconvmn_ros.bounded_reader import BoundedReader, check_sizes, inflate
 from leconvmn_ros.errors import RecordingError
 from rosbags.interfaces import MessageDefinition
-from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.reader import DirectoryReader
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class OpenBag:
             path: bag folder, or one .mcap or .db3 file.
         """
         self.path = Path(path)
-        self._reader: Reader
+        self._reader: BoundedReader
 
     def __enter__(self) -> 'Self':
         """Open the bag and read its index.
@@ -101,7 +101,9 @@ class OpenBag:
         """
         _check_is_bag(self.path)
         with _readable(self.path):
-            self._reader = Reader(self.path)
+            if self.path.is_dir():
+                check_sizes(self.path)
+            self._reader = BoundedReader(self.path)
             self._reader.open()
         try:
             with _readable(self.path):
@@ -125,34 +127,24 @@ class OpenBag:
         """
         with _readable(self.path):
             storage = self._reader.storage
-            if (
-                isinstance(storage, DirectoryReader)
-                and storage.metadata.compression_mode == 'message'
-            ):
-                # Only the reader of the whole folder undoes this compression.
-                wanted = [
-                    entry
-                    for entry in self._reader.connections
-                    if topics is None or entry.topic in topics
-                ]
-                streams = [self._reader.messages(wanted, start_ns)] if wanted else []
-            else:
-                # Files of a split bag may overlap by what a recorder held in its cache: merged,
-                # not chained.
-                storages = storage.storages if isinstance(storage, DirectoryReader) else [storage]
-                streams = [
-                    part.messages(
-                        [
-                            entry
-                            for entry in part.connections
-                            if topics is None or entry.topic in topics
-                        ],
-                        start_ns,
-                    )
-                    for part in storages
-                ]
+            # Files of a split bag may overlap by what a recorder held in its cache: merged, not
+            # chained.
+            storages = storage.storages if isinstance(storage, DirectoryReader) else [storage]
+            streams = [
+                part.messages(
+                    [
+                        known
+                        for known in part.connections
+                        if topics is None or known.topic in topics
+                    ],
+                    start_ns,
+                )
+                for part in storages
+            ]
+            compressed = storage.metadata.compression_mode == 'message'
             for connection, log_ns, data in heapq.merge(*streams, key=itemgetter(1)):
-                yield BagMessage(connection.topic, connection.msgtype, log_ns, data)
+                content = inflate(data) if compressed else data
+                yield BagMessage(connection.topic, connection.msgtype, log_ns, content)
 
     def __exit__(
         self,

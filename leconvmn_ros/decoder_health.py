@@ -149,6 +149,9 @@ class DecoderHealth:
             'expected rate (Hz)': f'{self._decoder.sampling_rate:g}',
             'messages per second': f'{(counts.messages - self._last.messages) / period:.1f}',
             'time since the last EMG (s)': silent,
+            'messages, total': str(counts.messages),
+            # With the lost ones of the totals below, all that the source has sent since its start.
+            'samples, total': str(counts.samples),
             'times stale': str(state.interruptions),
             'publishers': str(state.publishers),
             'messages lost by the middleware': str(state.lost_messages),

@@ -200,10 +200,14 @@ class MatFile:
         try:
             if compressed:
                 beginning = zlib.decompressobj().decompress(beginning[_TAG_BYTES:], _PEEK_BYTES)
+            self._check_beginning(beginning)
             ((name, shape, kind),) = whosmat(BytesIO(self._header + beginning))
-            return str(name), tuple(int(length) for length in shape), str(kind)
         except Exception as error:  # scipy answers damage with whatever error it stumbles on
             raise self._damaged(f'a variable cannot be read: {error}') from error
+        # Names get into error messages.
+        if not str(name).isidentifier():
+            raise self._damaged(f'a variable is called {name!r}')
+        return str(name), tuple(int(length) for length in shape), str(kind)
 
     def _inflate(self, compressed: bytes, limit: int, name: str) -> bytes:
         inflater = zlib.decompressobj()
@@ -215,6 +219,20 @@ class MatFile:
             raise self._damaged(f'variable {name} does not end where its shape says')
         return content
 
+    def _check_beginning(self, matrix: bytes) -> None:
+        """Refuse dimensions or a name that scipy would make room for in vain."""
+        start = _TAG_BYTES + _FLAGS_BYTES
+        for part in ('dimensions', 'name'):
+            start = self._end_of_part(matrix, start)
+            if start > len(matrix):
+                raise self._damaged(f'the {part} of a variable end beyond {len(matrix)} bytes')
+            start += -start % 8
+
+    def _end_of_part(self, matrix: bytes, start: int) -> int:
+        kind, length = struct.unpack_from(self._order + 'II', matrix, start)
+        # A part of up to 4 bytes has its length in the upper half of the type, values behind.
+        return int(start + (_TAG_BYTES if kind >> 16 else _TAG_BYTES + length))
+
     def _check_parts(self, matrix: bytes, name: str) -> None:
         """Refuse what scipy would trust: it makes room for any length and crashes on odd types."""
         word = self._order + 'II'
@@ -225,11 +243,10 @@ class MatFile:
             raise RecordingError(f'{self.path}: variable {name} does not hold real numbers')
         start = _TAG_BYTES
         while start + _TAG_BYTES <= len(matrix):
-            kind, length = struct.unpack_from(word, matrix, start)
+            kind, _ = struct.unpack_from(word, matrix, start)
             if kind & 0xFFFF not in _NUMBER_TYPES:
                 raise self._damaged(f'variable {name} has a part of type {kind & 0xFFFF}')
-            # A part of up to 4 bytes has its length in the upper half of the type, values behind.
-            start += _TAG_BYTES if kind >> 16 else _TAG_BYTES + length
+            start = self._end_of_part(matrix, start)
             if start > len(matrix):
                 raise self._damaged(f'variable {name} ends too early')
             start += -start % 8

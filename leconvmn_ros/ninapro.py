@@ -68,7 +68,7 @@ def read_ninapro(path: str | Path, *, database: Database | None = None) -> Sampl
     return SampledSubject(
         name=f'{database}_{file.path.stem}',
         sampling_rate=layout.sampling_rate,
-        emg=(emg * layout.volts_per_source_unit).astype(np.float32),
+        emg=_in_volts(file, emg, layout.volts_per_source_unit),
         positions=np.radians(degrees.astype(np.float64)),
         movement=movement,
         repetition=_kept_during_rest(movement, repetition),
@@ -150,6 +150,19 @@ def _load_emg(file: MatFile, database: Database) -> NDArray[Any]:
             ' DB5 has whole counts from -128 to 127'
         )
     return emg
+
+
+def _in_volts(
+    file: MatFile, emg: NDArray[Any], volts_per_source_unit: float
+) -> NDArray[np.float32]:
+    with np.errstate(over='ignore'):
+        volts = (emg * volts_per_source_unit).astype(np.float32)
+    if place := first_non_finite(volts):
+        raise RecordingError(
+            f'{file.path}: emg is {emg[place]:g} in channel {place[1]} (counted from 0), first at'
+            f' sample {place[0]}; as 32-bit numbers at most 3.4e38 V are possible'
+        )
+    return volts
 
 
 def _load_finite(file: MatFile, name: str) -> NDArray[Any]:

@@ -503,6 +503,14 @@ def flipped(data, place, bits):
     return data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
 
 
+def test_a_strange_key_is_one_line(saved):
+    """Found by fuzzing: a key of two lines made an error of two lines."""
+    describe(saved, **{'a\nb': 1})
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(saved)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 flips = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -108,6 +108,13 @@ def test_loads_nothing_but_real_numbers(tmp_path, value):
         MatFile(tmp_path / 'a.mat').load('x')
 
 
+def with_name_length(length):
+    """Return an element whose name claims a length: found by fuzzing."""
+    element = matrix_element('name_of_it', (1, 1), b'12345678')
+    place = element.index(b'name_of_it') - 4
+    return element[:place] + struct.pack('<I', length) + element[place + 4 :]
+
+
 def hostile_elements():
     huge = (2**31 - 1, 2**31 - 1)
     zeros = bytes(300_000_000)
@@ -130,6 +137,9 @@ def hostile_elements():
         'empty element': struct.pack('<II', 14, 0),
         'half a tag': b'\x0e\0\0',
         'deflated nonsense': struct.pack('<II', 15, 8) + b'nonsense',
+        'name longer than the file': with_name_length(2**31),
+        'compressed name longer than the file': compressed(with_name_length(2**31)),
+        'name of two lines': matrix_element('x\ny', (1, 1), b'12345678'),
         'many elements': matrix_element('x', (1, 1), b'12345678') * 1001,
     }
 

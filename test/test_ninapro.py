@@ -173,6 +173,14 @@ def test_nan_is_named_with_variable_channel_and_first_sample(tmp_path, name, col
         read_ninapro(save(tmp_path / 'a.mat', variables))
 
 
+def test_emg_beyond_32_bits_is_one_clear_error(tmp_path):
+    """Found by fuzzing: finite as 64-bit numbers, it became infinite in the recording."""
+    variables = make_variables('DB1')
+    variables['emg'][7, 3] = 1e300
+    with pytest.raises(RecordingError, match=r'emg is 1e\+300 in channel 3 .* sample 7'):
+        read_ninapro(save(tmp_path / 'a.mat', variables))
+
+
 def test_broken_glove_sensor_that_is_not_used_does_not_matter(tmp_path):
     variables = make_variables()
     variables['glove'][:, 10] = np.nan

@@ -1,0 +1,160 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Readers of rosbags that make no room for what a damaged or hostile bag merely claims.
+
+rosbags reads a record into as much memory as its length field says, and inflates compressed data
+to whatever comes out of them. Here a read is no longer than the file, and inflating stops at a
+limit.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from io import BufferedReader
+import os
+from pathlib import Path
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+from leconvmn_ros.errors import RecordingError
+from lz4.frame import LZ4FrameDecompressor
+from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.reader import DirectoryReader
+from rosbags.rosbag2.storage_mcap import DECOMPRESSORS, McapReader
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+# Recorders make chunks of some megabytes at most; a message is part of a chunk.
+LARGEST_CHUNK = 2**29  # bytes
+# That of an hour in a hundred files takes some ten kilobytes.
+LARGEST_METADATA = 2**22  # bytes
+_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+_BLOCK = 2**20  # bytes
+
+
+class BoundedFile(BufferedReader):
+    """A file of which no read makes more room than the whole file needs."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        super().__init__(path.open('rb', buffering=0))
+        self._length = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return at most `size` bytes, less at the end of the file."""
+        return super().read(-1 if size is None else min(size, self._length))
+
+
+class _BoundedMcapReader(McapReader):
+    def open(self) -> None:
+        self.bio = BoundedFile(Path(str(self.path)))
+        try:
+            self._open()
+        except BaseException:
+            with suppress(Exception):
+                self.close()
+            raise
+
+
+class _BoundedDirectoryReader(DirectoryReader):
+    STORAGE_PLUGINS: Mapping[str, Any] = {
+        'mcap': _BoundedMcapReader,
+        'sqlite3': Sqlite3Reader,
+    }
+
+
+class BoundedReader(Reader):
+    """Reads bag folders and single files as `rosbags.rosbag2.Reader` does."""
+
+    STORAGE_PLUGINS: Mapping[str, Any] = {
+        'dir': _BoundedDirectoryReader,
+        '.mcap': _BoundedMcapReader,
+        '.db3': Sqlite3Reader,
+    }
+
+
+def inflate(data: bytes, limit: int = LARGEST_CHUNK) -> bytes:
+    """Undo zstd compression.
+
+    Raises:
+        RecordingError: more than `limit` bytes come out, or the data are damaged.
+    """
+    inflated = []
+    while data:
+        frame = zstd.ZstdDecompressor()
+        inflated.append(_bounded(frame, data, limit))
+        limit -= len(inflated[-1])
+        data = frame.unused_data
+    return b''.join(inflated)
+
+
+def _inflate_lz4(data: bytes, limit: int) -> bytes:
+    return _bounded(LZ4FrameDecompressor(), data, limit)
+
+
+def _bounded(inflater: Any, data: bytes, limit: int) -> bytes:
+    inflated = bytes(inflater.decompress(data, max_length=limit + 1))
+    if not inflater.eof or len(inflated) > limit:
+        raise RecordingError(f'compressed data are cut, or inflate to more than {limit} bytes')
+    return inflated
+
+
+# rosbags calls these with the size that the chunk claims.
+DECOMPRESSORS['zstd'] = lambda data, size: inflate(data, min(size, LARGEST_CHUNK))
+DECOMPRESSORS['lz4'] = lambda data, size: _inflate_lz4(data, min(size, LARGEST_CHUNK))
+
+
+def check_sizes(folder: Path) -> None:
+    """Check what rosbags reads or inflates as a whole when it opens the folder of a bag.
+
+    Raises:
+        RecordingError: the metadata are too long, or a compressed file inflates to more than half
+            of the room there is for temporary files.
+        OSError: a file cannot be read.
+    """
+    size = (folder / 'metadata.yaml').stat().st_size
+    if size > LARGEST_METADATA:
+        raise RecordingError(
+            f'{folder}: metadata.yaml has {size} bytes; at most {LARGEST_METADATA} are read'
+        )
+    room = shutil.disk_usage(tempfile.gettempdir()).free // 2
+    for path in folder.iterdir():
+        if path.is_file() and _starts_with(path, _ZSTD_MAGIC):
+            for length in _inflated(path):
+                room -= length
+                if room < 0:
+                    raise RecordingError(
+                        f'{path} inflates to more than half of the room for temporary files'
+                    )
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    with path.open('rb') as file:
+        return file.read(len(magic)) == magic
+
+
+def _inflated(path: Path) -> Iterator[int]:
+    with zstd.open(path, 'rb') as file:
+        while block := file.read(_BLOCK):
+            yield len(block)
