@@ -49,7 +49,7 @@ from small_recordings import sampled_subject
 RATE, CHANNELS = 2000.0, 16
 CHUNK = 40  # samples in a message: 20 ms
 IMAGE = 200  # samples in an image: 0.1 s
-LAST_WORDS = 4.0  # time for the last samples to come through, and for a report (s)
+LAST_WORDS = 120.0  # the last samples have so long to come through and to be reported (s)
 RELIABLE = QoSProfile(depth=1000)
 COLUMNS = (
     *('decoders', 'stream', 'second', 'memory_mb', 'processor_percent'),
@@ -79,7 +79,7 @@ class Stream:
         self._states = ros.collect(f'/{self._name}/joint_states', JointState, RELIABLE)
         self._publisher = ros.publisher(f'/{self._name}/emg', EmgArray, qos_profile_sensor_data)
         self._emg = sampled_subject(10.0, rate=RATE, channels=CHANNELS, seed=number).emg
-        self._start_ns = time.time_ns()
+        self._start_ns = 0
         self._sent_at: deque[tuple[int, float]] = deque()
         self._latencies: list[float] = []
         self._totals: dict[str, int] = {}
@@ -87,6 +87,10 @@ class Stream:
         self._estimates = self._last_index = 0
         self._processor = (time.monotonic(), 0.0)
         self.sent = 0
+
+    def begin(self) -> None:
+        """Let the first sample be of now."""
+        self._start_ns = time.time_ns()
 
     def publish(self) -> None:
         first, place = self.sent, self.sent % len(self._emg)
@@ -119,6 +123,12 @@ class Stream:
                         if key.endswith(', total')
                     }
 
+    @property
+    def unaccounted(self) -> int:
+        """Samples sent since the first one taken that are neither taken nor counted as lost."""
+        counted = self._totals.get('samples', 0) + self._totals.get('lost samples', 0)
+        return self.sent - (self._first_sample or 0) - counted
+
     def row(self) -> dict[str, Any]:
         """Return the figures since the last row."""
         status = Path(f'/proc/{self._node.process.pid}/status').read_text()
@@ -136,7 +146,7 @@ class Stream:
             'taken': taken,
             'lost': lost,
             'restarts': restarts,
-            'unaccounted': self.sent - started - taken - lost,
+            'unaccounted': self.unaccounted,
             'estimates': self._estimates,
             'missing_estimates': expected - self._estimates,
             'latency_median_ms': round(float(np.median(latencies)), 2),
@@ -183,6 +193,8 @@ def soak(
         streams(count, Path(folder), greatest_age) as (ros, all_streams),
     ):
         diagnostics = ros.collect('/diagnostics', DiagnosticArray, RELIABLE)
+        for stream in all_streams:
+            stream.begin()
         started = time.monotonic()
         next_row = min(every, seconds)
 
@@ -202,7 +214,11 @@ def soak(
                 yield from rows()
                 next_row += every
             ros.spin(CHUNK / RATE / 4)
-        ros.spin(LAST_WORDS)
+        deadline = time.monotonic() + LAST_WORDS
+        while any(stream.unaccounted for stream in all_streams) and time.monotonic() < deadline:
+            ros.spin(1.0)
+            for stream in all_streams:
+                stream.take(diagnostics)
         yield from rows()
 
 
@@ -240,7 +256,10 @@ def main() -> int:
     parser.add_argument('--every', type=float, default=60, help='time between rows (s)')
     parser.add_argument('--decoders', default='1', help='how many at once, such as 1,2,4')
     parser.add_argument(
-        '--greatest-age', type=float, default=0.0, help='parameter of the decoders (s)'
+        '--greatest-age',
+        type=float,
+        default=0.0,
+        help='parameter of the decoders (s); what is refused at the very end stays unaccounted',
     )
     parser.add_argument('--output', type=Path, default=Path('soak.csv'))
     arguments = parser.parse_args()

@@ -276,3 +276,17 @@ def test_a_reader_that_comes_too_late_is_not_waited_for_for_ever(start, bag):
     )
     assert node.wait() == 0
     assert 'fewer than 1 subscribers after 0.2 s' in node.text
+
+
+def test_a_message_that_is_damaged_ends_the_replay_with_a_reason(start, tmp_path):
+    """Found by fuzzing: the middleware refuses it, and the replay died of that."""
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(
+            '/hand', 'sensor_msgs/msg/JointState', typestore=get_typestore(Stores.ROS2_JAZZY)
+        )
+        for number in range(3):
+            writer.write(connection, 10**9 + number, b'\0\1\0\0' + b'\xff' * 40)
+    node = start('replay', parameters={'bag': tmp_path / 'bag'})
+    assert node.wait() == 1
+    assert 'a message on /hand is no sensor_msgs/msg/JointState' in node.text
+    assert 'Traceback' not in node.text

@@ -40,6 +40,7 @@ from leconvmn_ros.nodes.running import declare, run_node
 from leconvmn_ros.playback import Playback
 from leconvmn_ros.recording import NANOSECONDS
 from rclpy.duration import Duration
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message
@@ -271,7 +272,12 @@ class ReplayNode(Node):
     def _publish(self, message: BagMessage, shift_ns: int) -> bool:
         """Publish a message once there is room for it; False if stopped before."""
         publisher = self._players[message.topic]
-        content = deserialize_message(message.data, publisher.msg_type)
+        try:
+            content = deserialize_message(message.data, publisher.msg_type)
+        except rclpy_implementation.RMWError as error:
+            raise RecordingError(
+                f'{self._path}: a message on {message.topic} is no {message.type_name}'
+            ) from error
         if shift_ns and hasattr(content, 'header'):
             _set_time(content.header.stamp, stamp_to_ns(content.header.stamp) + shift_ns)
         return publish_patiently(publisher, content, self._stopping.is_set)
