@@ -29,9 +29,9 @@ def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -
     problem = error.errors(include_url=False)[0]
     message = problem['msg'].removeprefix('Value error, ')
     # A model that is wrong as a whole says itself which values do not fit.
-    # Keys of a file from a stranger; repr keeps the message one line.
-    keys = (key if (key := str(part)).isprintable() else repr(key)[:80] for part in problem['loc'])
-    place = name_of('.'.join(keys)) if problem['loc'] else ''
+    place = name_of('.'.join(map(str, problem['loc']))) if problem['loc'] else ''
     text = f'{place}: {message}, got {str(problem["input"])[:80]!r}' if place else message
     more = error.error_count() - 1
+    # A key or a value of a file from a stranger may hold anything; an error is one line.
+    text = ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
     return f'{text} (and {more} more)' if more else text

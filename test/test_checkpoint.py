@@ -503,9 +503,12 @@ def flipped(data, place, bits):
     return data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
 
 
-def test_a_strange_key_is_one_line(saved):
-    """Found by fuzzing: a key of two lines made an error of two lines."""
-    describe(saved, **{'a\nb': 1})
+@pytest.mark.parametrize(
+    'change', [{'a\nb': 1}, {'model': {'kind': 'a\nb'}}, {'package_version': ['a\nb']}]
+)
+def test_a_strange_key_or_value_is_one_line(saved, change):
+    """Found by fuzzing: a key, or a kind of model, of two lines made an error of two lines."""
+    describe(saved, **change)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(saved)
     assert len(str(caught.value).splitlines()) == 1
