@@ -33,7 +33,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.signals import SignalHandlerOptions
 
 # Discovery takes 20 to 90 ms, now and then some seconds; torch is imported in 2 to 10 s.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 LOSSLESS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(

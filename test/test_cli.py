@@ -187,7 +187,8 @@ def test_train_goes_on_from_a_decoder(capsys, folder, tmp_path):
     assert found.pop('fit') == fit | {'epochs': 3, 'learning_rate': 1e-3}
     assert found == settings
     for name, weight in known.weights.items():
-        torch.testing.assert_close(same.weights[name], weight, rtol=0, atol=1e-6)
+        if name != 'shares':  # the validation part says them anew
+            torch.testing.assert_close(same.weights[name], weight, rtol=0, atol=1e-6)
     assert any(not torch.equal(went_on.weights[name], w) for name, w in known.weights.items())
 
 
@@ -667,6 +668,8 @@ def test_help_tells_every_argument(capsys, monkeypatch, command):
         },
         'evaluate': {'--json', '--plot', '--estimates', '--part', '--output-rate', '--device'},
         'benchmark': {'--output', '--presets', '--against', '--seeds', '--workers', '--ray'},
+        'bench': {'--engine', '--output-rate', '--json', '--compare'},
+        'export': {'--output'},
         'urdf': {'--side', '--ghost', '--output'},
         'hand': set(),
     }[command]

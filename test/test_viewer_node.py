@@ -101,7 +101,7 @@ def browser(tmp_path):
 
 @needs_viser
 @needs_browser
-@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.timeout(300)  # the picture is computed without a graphics card
 def test_the_hand_is_drawn_and_moves_and_the_page_may_be_closed(ros, start, browser):
     # Few pictures a second: each takes half a second of a processor here.

@@ -46,6 +46,8 @@ def go_live(folder, bag, checkpoint, *, output_rate, rate, profiles):
                 'checkpoint': checkpoint,
                 'output_rate': output_rate,
                 'engine': 'eager',
+                # A machine that stalls is no source that fell silent.
+                'input_timeout': 0.0,
                 **profiles,
             },
         )
@@ -62,8 +64,8 @@ def go_live(folder, bag, checkpoint, *, output_rate, rate, profiles):
                 'subscriber_timeout': 60.0,
             },
         )
-        assert replay.wait(60) == 0, replay.text
-        assert evaluator.wait(60) == 0, evaluator.text
+        assert replay.wait() == 0, replay.text
+        assert evaluator.wait() == 0, evaluator.text
         decoder.end()
         for node in (decoder, evaluator, replay):
             assert 'WARN' not in node.text, node.text
@@ -118,9 +120,12 @@ def test_live_equals_offline(tmp_path, rate, profiles):
 @pytest.mark.parametrize(
     ('planes', 'output_rate'), [((16, 16), 50.0), ((64, 32), 10.0)], ids=['small', 'paper']
 )
-def test_db2_geometry_at_real_time(tmp_path, planes, output_rate):
+def test_db2_geometry(tmp_path, planes, output_rate):
+    # Held back where the machine is too busy: whether it keeps up is for `leconvmn_ros bench`.
     bag = small_bag(tmp_path, 5.5, rate=2000.0, channels=12)
     checkpoint = untrained_checkpoint(tmp_path, rate=2000.0, channels=12, planes=planes)
-    live = go_live(tmp_path, bag, checkpoint, output_rate=output_rate, rate=1.0, profiles={})
+    live = go_live(
+        tmp_path, bag, checkpoint, output_rate=output_rate, rate=1.0, profiles=HELD_BACK
+    )
     assert_nothing_lost(live.report)
     assert_equal(live, go_offline(bag, checkpoint, output_rate))

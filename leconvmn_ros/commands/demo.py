@@ -169,7 +169,11 @@ def _replay(
     with node_processes(results) as launcher, progress_bar('replay over ROS 2') as progress:
         if view:
             _start_viewer(launcher)
-        launcher.start('decoder', {'checkpoint': checkpoint, 'lossless': True})
+        launcher.start(
+            'decoder',
+            # A replay that is held back is no source that fell silent.
+            {'checkpoint': checkpoint, 'lossless': True, 'input_timeout': 0.0},
+        )
         evaluator = launcher.start(
             'evaluator', {'checkpoint': checkpoint, 'output': results, 'lossless': True}
         )
