@@ -166,12 +166,20 @@ class LiveStatus(NamedTuple):
 
 
 class LiveSignals:
-    """All that a live view shows."""
+    """All that a live view shows.
+
+    Attributes:
+        emg: the EMG of the last seconds.
+        estimate: the estimated angles.
+        reference: the measured angles.
+        messages: how many came so far: where it is the same, the signals are the same.
+        refused: messages that contradict themselves; the node counts them.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start with nothing; `clock` (s) tells what is recent."""
         self.emg, self.estimate, self.reference = EmgEnvelope(), AngleTrace(), AngleTrace()
-        self.refused = 0
+        self.messages = self.refused = 0
         self._clock = clock
         self._samples = SampleCount()
         self._sampling_rate = 0.0
@@ -184,6 +192,7 @@ class LiveSignals:
 
     def add_emg(self, chunk: EmgChunk, published_ns: int) -> None:
         """Take in EMG, published at this time of the system clock."""
+        self.messages += 1
         self.emg.add(chunk)
         self._samples.add(chunk)
         self._sampling_rate = chunk.sampling_rate
@@ -194,9 +203,17 @@ class LiveSignals:
         self, stamp_ns: int, names: Sequence[str], positions: Sequence[float], received_ns: int
     ) -> None:
         """Take in an estimate, received at this time of the system clock."""
+        self.messages += 1
         self.estimate.add(stamp_ns, names, positions)
         self._estimate_arrivals.append((self._clock(), 1))
         self._note_latencies(self._latency.add_estimate(stamp_ns, received_ns))
+
+    def add_reference(
+        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
+    ) -> None:
+        """Take in a measured state."""
+        self.messages += 1
+        self.reference.add(stamp_ns, names, positions)
 
     def _note_latencies(self, latencies_ns: Sequence[int]) -> None:
         self._late += sum(value > LATE * NANOSECONDS for value in latencies_ns)

@@ -83,7 +83,7 @@ class LiveView:
         viser = import_viser()
         self._server = _serve(viser, host, port)
         self.url = f'http://{host}:{self._server.get_port()}'
-        self._frame = 0
+        self._frame = self._plotted = 0
         self._lay_out(side)
 
     def close(self) -> None:
@@ -99,8 +99,10 @@ class LiveView:
             self._estimate.show(signals.estimate.latest)
             self._reference.show(signals.reference.latest)
         if self._frame % FRAMES_PER_PLOT == 0:
-            self._angles.show(signals)
-            self._emg.show(signals)
+            if signals.messages != self._plotted:  # else a silent page would be drawn again
+                self._plotted = signals.messages
+                self._angles.show(signals)
+                self._emg.show(signals)
             self._status.content = _status_table(signals.status())
         self._frame += 1
 

@@ -39,7 +39,7 @@ OPTIONS = (
     '--disable-sync',
     '--hide-scrollbars',
 )
-PATIENCE = 60.0  # s
+PATIENCE = 120.0  # s; the picture is computed without a graphics card
 
 
 def find_browser() -> str | None:

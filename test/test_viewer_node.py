@@ -102,18 +102,19 @@ def browser(tmp_path):
 @needs_viser
 @needs_browser
 @pytest.mark.browser
-@pytest.mark.timeout(300)  # the picture is computed without a graphics card
+@pytest.mark.timeout(600)  # the picture is computed without a graphics card
 def test_the_hand_is_drawn_and_moves_and_the_page_may_be_closed(ros, start, browser):
     # Few pictures a second: each takes half a second of a processor here.
-    node = start('viewer', parameters={'port': 8300, 'frame_rate': 2.0})
+    node = start('viewer', parameters={'port': 8300, 'frame_rate': 1.0})
     url = url_of(node)
     source = Source(ros)
 
     def settled(page, estimate, reference, seen):
         """Return both hands when they look as they should and stand still."""
         before = None
-        for _ in range(60):
-            source.send(estimate, reference)
+        for _ in range(40):
+            source.send(estimate, reference, 0.1)
+            ros.spin(1.5)  # for the node and the page to draw it
             now = hands(page)
             if before and seen(*now) and all(map(np.array_equal, now, before)):
                 return now
@@ -135,7 +136,7 @@ def test_the_hand_is_drawn_and_moves_and_the_page_may_be_closed(ros, start, brow
     requests, errors = list(page.requests), list(page.errors)
     page.close()
 
-    source.send(OPEN, FIST, 1)
+    source.send(OPEN, FIST)
     again = browser.new_page()
     again.open(url, WIDTH, HEIGHT)
     opened, _ = settled(

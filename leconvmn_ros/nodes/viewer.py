@@ -89,7 +89,7 @@ class ViewerNode(Node):
         )
 
     def _on_reference(self, message: JointState) -> None:
-        self._signals.reference.add(
+        self._signals.add_reference(
             stamp_to_ns(message.header.stamp), message.name, message.position
         )
 
