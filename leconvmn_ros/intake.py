@@ -51,6 +51,8 @@ estimate no later than the last    dropped, see `output_limits.py`
 reader takes nothing for seconds   the estimate is dropped, see `nodes/decoder.py`
 message contradicts itself         refused, see `emg_message.py`
 no EMG for `input_timeout`         no estimates or the rest pose, see `nodes/decoder.py`
+more EMG than can be decoded       what waited for `longest_wait` is dropped, see
+                                   `nodes/decoder.py`
 several publishers, QoS that does  told, see `nodes/input_events.py`
 not match, deadline missed
 =================================  ==============================================================
@@ -98,6 +100,7 @@ class IntakeCounts:
     wrong_rate: int = 0
     not_finite: int = 0
     over_age: int = 0
+    backlog: int = 0
     malformed: int = 0
     lost_samples: int = 0
     bridged_samples: int = 0

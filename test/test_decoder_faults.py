@@ -134,7 +134,8 @@ def run(ros, checkpoint) -> Iterator[Callable[..., Any]]:
 
     @contextmanager
     def made(*arguments: str, **parameters: object) -> Iterator[Rig]:
-        parameters = {'checkpoint': f"'{checkpoint}'", **parameters}
+        # A machine that stalls drops nothing, where that is not what is tested.
+        parameters = {'checkpoint': f"'{checkpoint}'", 'longest_wait': 0.0, **parameters}
         words = ['--ros-args', *arguments]
         for name, value in parameters.items():
             words += ['-p', f'{name}:={str(value).lower() if value in (True, False) else value}']
@@ -242,6 +243,47 @@ def test_without_a_timeout_nothing_is_stale(run):
         rig.spin(0.5)
         assert not rig.node._stale.stale
         assert rig.status('input').level != b'\x02'
+
+
+# ---- more than can be decoded
+
+
+def test_what_waited_too_long_is_dropped_and_counted_and_the_newest_decoded(run):
+    with run(longest_wait=0.3, **OFF) as rig:
+        publisher = rig.publisher()
+        for number in range(30):
+            publisher.publish(message_at(number * CHUNK))
+        time.sleep(0.6)  # the node is busy with something else
+        assert rig.spin_until(lambda: rig.counts.backlog == 30)
+        assert rig.counts.messages == 0
+        status = rig.status('input', lambda s: values_of(s)['backlog, total'] == '30')
+        assert status.level != b'\0'
+        # What comes in time is decoded, however much was dropped before.
+        assert rig.spin_until(lambda: heard(rig, publisher))
+        assert rig.spin_until(lambda: rig.states)
+
+
+def test_what_waited_is_decoded_where_nothing_is_to_be_dropped(run):
+    with run(longest_wait=0.0, **OFF) as rig:
+        publisher = rig.publisher()
+        for number in range(30):
+            publisher.publish(message_at(number * CHUNK))
+        time.sleep(0.6)
+        assert rig.spin_until(lambda: len(rig.states) == estimates_of(30 * CHUNK))
+        assert rig.counts.faults() == {}
+
+
+def message_at(first: int) -> EmgArray:
+    stamp_ns = START_NS + round(first / RATE * NANOSECONDS)
+    return fill_message(EmgArray(), EmgChunk(stamp_ns, RATE, first, make_emg(CHUNK, CHANNELS)))
+
+
+def heard(rig: Rig, publisher) -> bool:
+    """Send the next of a source that goes on; return whether enough of it was decoded."""
+    rig.sent = getattr(rig, 'sent', 30 * CHUNK) + CHUNK
+    publisher.publish(message_at(rig.sent))
+    rig.spin(0.01)
+    return rig.counts.samples > 100
 
 
 # ---- age and clocks

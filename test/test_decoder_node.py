@@ -51,7 +51,9 @@ def checkpoint(tmp_path_factory):
 def decoder(ros_domain, checkpoint, tmp_path_factory):  # noqa: ARG001
     """A decoder that several tests share: it must survive all of them."""
     with started_nodes(tmp_path_factory.mktemp('decoder')) as nodes:
-        node = nodes('decoder', parameters={'checkpoint': checkpoint})
+        # A machine that stalls drops nothing.
+        parameters = {'checkpoint': checkpoint, 'longest_wait': 0.0}
+        node = nodes('decoder', parameters=parameters)
         node.wait_for_text('Hz out')
         yield node
         assert node.process.poll() is None, node.text

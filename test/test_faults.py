@@ -65,7 +65,9 @@ class Decoder:
 
     def __init__(self, ros, start, checkpoint, **parameters):
         self._ros = ros
-        self.node = start('decoder', parameters={'checkpoint': checkpoint, **parameters})
+        self.node = start(
+            'decoder', parameters={'checkpoint': checkpoint, 'longest_wait': 0.0, **parameters}
+        )
         self.states = ros.collect('/joint_states', JointState)
         self._reports = ros.collect('/diagnostics', DiagnosticArray, QoSProfile(depth=100))
         self.node.wait_for_text('Hz out')

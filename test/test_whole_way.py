@@ -48,6 +48,7 @@ def go_live(folder, bag, checkpoint, *, output_rate, rate, profiles):
                 'engine': 'eager',
                 # A machine that stalls is no source that fell silent.
                 'input_timeout': 0.0,
+                'longest_wait': 0.0,
                 **profiles,
             },
         )

@@ -36,10 +36,10 @@ from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.decoder_parameters import (
     declare_parameters,
+    InputRule,
     load_decoder,
     NAMES,
-    read_stale_rule,
-    StaleRule,
+    read_input_rule,
 )
 from leconvmn_ros.nodes.decoder_reports import DecoderReports
 from leconvmn_ros.nodes.diagnostics import PERIOD
@@ -75,7 +75,7 @@ class _Configured(NamedTuple):
 
     decoder: Decoder
     health: DecoderHealth
-    stale_rule: StaleRule
+    input_rule: InputRule
     publisher: LifecyclePublisher
 
 
@@ -126,10 +126,13 @@ class DecoderNode(LifecycleNode):
 
     # ---- the way of a sample
 
-    def _on_emg(self, message: EmgArray) -> None:
+    def _on_emg(self, message: EmgArray, info: dict[str, int]) -> None:
         if self._configured is None:
             return
         decoder = self._configured.decoder
+        if self._waited_too_long(info):
+            decoder.counts.backlog += 1
+            return
         started, known = time.monotonic(), decoder.counts.samples
         chunk = _chunk_from(message)
         if chunk is None:
@@ -140,6 +143,14 @@ class DecoderNode(LifecycleNode):
         if decoder.counts.samples > known:
             self._heard(chunk)
         self._configured.health.note(time.monotonic() - started, ages)
+
+    def _waited_too_long(self, info: dict[str, int]) -> bool:
+        """Whether this message is of the past, because the decoder does not keep up."""
+        if self._configured is None or not self._configured.input_rule.longest_wait:
+            return False
+        # Both by the clock of this machine, whatever use_sim_time says.
+        waited = (time.time_ns() - info['received_timestamp']) / NANOSECONDS
+        return waited > self._configured.input_rule.longest_wait
 
     def _publish(self, estimate: Estimate, configured: _Configured) -> float:
         """Publish an estimate and return its age (s)."""
@@ -173,7 +184,7 @@ class DecoderNode(LifecycleNode):
     def _watch_input(self) -> None:
         if self._configured is None:
             return
-        now, rule = time.monotonic(), self._configured.stale_rule
+        now, rule = time.monotonic(), self._configured.input_rule
         if self._stale.became_stale(now):
             what = 'the rest pose' if rule.rest else 'nothing'
             self.get_logger().warning(
@@ -189,7 +200,7 @@ class DecoderNode(LifecycleNode):
     @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint, warm the network, make the publisher."""
-        rule = read_stale_rule(self)
+        rule = read_input_rule(self)
         decoder, model = load_decoder(self)
         publisher = self.create_lifecycle_publisher(
             JointState, 'joint_states', **overridable(RELIABLE, self)

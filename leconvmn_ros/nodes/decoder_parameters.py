@@ -73,6 +73,13 @@ _PARAMETERS = (
         (0.0, 3600.0),
     ),
     _Parameter(
+        'longest_wait',
+        0.5,
+        'drop EMG that waited longer in the queue (s), 0 = none: a decoder that does not keep up '
+        'stays in the present; without effect if lossless',
+        (0.0, 60.0),
+    ),
+    _Parameter(
         'speed_limit',
         0.0,
         'greatest speed of an angle from estimate to estimate (rad/s), 0 = any',
@@ -92,20 +99,22 @@ def declare_parameters(node: Node) -> None:
         declare(node, name, default, description, allowed=allowed, read_only=False)
 
 
-class StaleRule(NamedTuple):
-    """What to do when no EMG comes.
+class InputRule(NamedTuple):
+    """What to do when no EMG comes, or more than can be decoded.
 
     Attributes:
         timeout: time after which the input is stale (s); 0 = never.
         rest: whether to publish the rest pose then.
+        longest_wait: time in the queue after which a message is dropped (s); 0 = never.
     """
 
     timeout: float
     rest: bool
+    longest_wait: float
 
 
-def read_stale_rule(node: Node) -> StaleRule:
-    """Read what to do when no EMG comes.
+def read_input_rule(node: Node) -> InputRule:
+    """Read what to do when no EMG comes, or more than can be decoded.
 
     Raises:
         ConfigurationError: a value is not allowed.
@@ -115,7 +124,13 @@ def read_stale_rule(node: Node) -> StaleRule:
         raise ConfigurationError(
             f'parameter when_stale is {when_stale!r}; allowed are {STOP!r} and {REST!r}'
         )
-    return StaleRule(node.get_parameter('input_timeout').value, when_stale == REST)
+    # Held back, no message is too many.
+    held_back = node.get_parameter('lossless').value
+    return InputRule(
+        node.get_parameter('input_timeout').value,
+        when_stale == REST,
+        0.0 if held_back else node.get_parameter('longest_wait').value,
+    )
 
 
 def load_decoder(node: Node) -> tuple[Decoder, str]:

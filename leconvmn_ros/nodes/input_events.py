@@ -49,7 +49,7 @@ class InputEvents:
         node: Node,
         kind: Any,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[[Any, dict[str, int]], None],
         profile: QoSProfile,
     ) -> None:
         """Subscribe `topic` with a profile that parameters can override."""
