@@ -20,6 +20,7 @@ Source: Shi et al., NIPS 2015, without peepholes.
 from typing import Any
 
 from leconvmn_ros.conv_lstm_rows import advance_rows
+from leconvmn_ros.lstm_gates import gates_derivative, open_gates
 from leconvmn_ros.model import LayerState
 import torch
 from torch import nn, Tensor
@@ -146,31 +147,20 @@ def _advance(gates: Tensor, c: Tensor) -> LayerState:
     if torch.is_grad_enabled() and gates.requires_grad:
         advanced: LayerState = _LearningGates.apply(gates, c)  # type: ignore[no-untyped-call]
         return advanced
-    planes = c.shape[1]
-    i, f, o = torch.sigmoid(gates[:, : 3 * planes]).chunk(3, dim=1)
-    c = f * c + i * torch.tanh(gates[:, 3 * planes :])
-    return o * torch.tanh(c), c
+    h, after, _ = open_gates(gates, c, dim=1)
+    return h, after
 
 
 class _LearningGates(torch.autograd.Function):
-    """The same with its derivative written out: autograd's own takes some times as long."""
+    """The same with its derivative written out, see `lstm_gates`."""
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, c: Tensor) -> LayerState:
-        planes = c.shape[1]
-        ifo = torch.sigmoid(gates[:, : 3 * planes])
-        g = torch.tanh(gates[:, 3 * planes :])
-        i, f, o = ifo.chunk(3, dim=1)
-        after = torch.addcmul(f * c, i, g)
-        squashed = torch.tanh(after)
-        ctx.save_for_backward(ifo, g, c, squashed)
-        return o * squashed, after
+        h, after, taken = open_gates(gates, c, dim=1)
+        ctx.save_for_backward(*taken)
+        return h, after
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         by_h, by_after = gradients
-        ifo, g, c, squashed = ctx.saved_tensors
-        i, f, o = ifo.chunk(3, dim=1)
-        by_c = by_h * o * (1 - squashed.square()) + by_after
-        by_ifo = torch.cat((by_c * g, by_c * c, by_h * squashed), dim=1) * ifo * (1 - ifo)
-        return torch.cat((by_ifo, by_c * i * (1 - g.square())), dim=1), by_c * f
+        return gates_derivative(by_h, by_after, ctx.saved_tensors, dim=1)

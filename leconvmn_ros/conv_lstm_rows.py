@@ -20,6 +20,7 @@ record it step by step, so the steps are taken, and their derivative is, in one 
 
 from typing import Any
 
+from leconvmn_ros.lstm_gates import gates_derivative, open_gates, Taken
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -64,24 +65,18 @@ def _run(
     keep: Tensor | None,
     *,
     ring: bool,
-) -> tuple[Tensor, Tensor, list[tuple[Tensor, ...]]]:
+) -> tuple[Tensor, Tensor, list[tuple[Tensor, Taken]]]:
     """Return h of all steps, the last c, and of each step what its derivative needs."""
     h, c = state
     planes = c.shape[2]
     hidden = []
-    taken: list[tuple[Tensor, ...]] = []
+    taken: list[tuple[Tensor, Taken]] = []
     for step, from_image in enumerate(by_image.unbind(0)):
         if keep is not None:
             h, c = h * keep[step], c * keep[step]
         seen = _with_neighbours(h, weight.shape[1] // planes, ring=ring)
-        gates = from_image + functional.linear(seen, weight)
-        ifo = torch.sigmoid(gates[..., : 3 * planes])
-        g = torch.tanh(gates[..., 3 * planes :])
-        i, f, o = ifo.chunk(3, dim=2)
-        after = torch.addcmul(f * c, i, g)
-        squashed = torch.tanh(after)
-        taken.append((seen, ifo, g, c, squashed))
-        h, c = o * squashed, after
+        h, c, of_gates = open_gates(from_image + functional.linear(seen, weight), c, dim=2)
+        taken.append((seen, of_gates))
         hidden.append(h)
     return torch.stack(hidden), c, taken
 
@@ -139,17 +134,14 @@ class _Rows(torch.autograd.Function):
         tall = weight.shape[1] // by_h.shape[2]
         by_gates = []
         for step in range(len(by_hidden) - 1, -1, -1):
-            _, ifo, g, c, squashed = ctx.taken[step]
-            i, f, o = ifo.chunk(3, dim=2)
-            by_h = by_h + by_hidden[step]
-            by_c = torch.addcmul(by_c, by_h * o, 1 - squashed.square())
-            by_ifo = torch.cat((by_c * g, by_c * c, by_h * squashed), dim=2) * ifo * (1 - ifo)
-            by_gates.append(torch.cat((by_ifo, by_c * i * (1 - g.square())), dim=2))
-            by_h = _back_to_rows(by_gates[-1] @ weight, tall, ring=ctx.ring)
-            by_c = by_c * f
+            of_step, by_c = gates_derivative(
+                by_h + by_hidden[step], by_c, ctx.taken[step][1], dim=2
+            )
+            by_gates.append(of_step)
+            by_h = _back_to_rows(of_step @ weight, tall, ring=ctx.ring)
             if ctx.keep is not None:
                 by_h, by_c = by_h * ctx.keep[step], by_c * ctx.keep[step]
         by_image = torch.stack(by_gates[::-1])
-        seen = torch.stack([taken[0] for taken in ctx.taken])
+        seen = torch.stack([seen for seen, _ in ctx.taken])
         by_weight = by_image.flatten(0, 2).T @ seen.flatten(0, 2)
         return by_image, by_weight, by_h, by_c, None, None

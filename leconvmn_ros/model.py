@@ -71,7 +71,11 @@ class Model(nn.Module, ABC):
     ) -> tuple[Tensor, State]:
         """Do the same and return what the parts think by their shares, (steps, batch, joints)."""
         outputs, state = self.opinions(images, state, fresh)
-        return (self.shares[:, None, None, None] * outputs).sum(dim=0), state
+        return self.weighted(outputs), state
+
+    def weighted(self, opinions: Tensor) -> Tensor:
+        """Return what the parts think, (parts, steps, batch, joints), by their shares."""
+        return (self.shares[:, None, None, None] * opinions).sum(dim=0)
 
 
 def opinions_of(

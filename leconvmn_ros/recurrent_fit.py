@@ -185,8 +185,7 @@ def fit_recurrent(
         )
     model.load_state_dict(best_weights)
     if validation is not None and len(model.shares) > 1:
-        _share_out(model, validation)
-        best_loss = _validate(model, validation)
+        best_loss = _share_out(model, validation)
     return Fit(model.eval(), best_epoch, best_loss)
 
 
@@ -217,10 +216,14 @@ def validation_lanes(data: TrainingData) -> Lanes:
 @torch.inference_mode()
 def run_lanes(model: Model, lanes: Lanes) -> Tensor:
     """Return the outputs of a model for all images, shape (steps, lanes, joints)."""
+    return model.weighted(_opinions(model, lanes))
+
+
+def _opinions(model: Model, lanes: Lanes) -> Tensor:
+    """Return what each part of a model thinks of all images, (parts, steps, lanes, joints)."""
     model.eval()
     state = model.initial_state(lanes.used.shape[1])
-    outputs: Tensor = model(*_at(model, lanes, range(len(lanes.images)), state))[0]
-    return outputs
+    return model.opinions(*_at(model, lanes, range(len(lanes.images)), state))[0]
 
 
 class _Learner:
@@ -279,14 +282,13 @@ class _Learner:
 
 
 @torch.inference_mode()
-def _share_out(model: Model, lanes: Lanes) -> None:
-    """Let each part count as much as makes the error on these lanes least."""
-    model.eval()
-    state = model.initial_state(lanes.used.shape[1])
-    opinions, _ = model.opinions(*_at(model, lanes, range(len(lanes.images)), state))
+def _share_out(model: Model, lanes: Lanes) -> float:
+    """Let each part count as much as makes the loss on these lanes least; return that."""
+    opinions = _opinions(model, lanes)
     used = torch.from_numpy(lanes.used)
     shares = find_shares(opinions.cpu()[:, used].numpy(), lanes.targets[lanes.used])
     model.shares.copy_(torch.from_numpy(shares))
+    return float(_loss(model.weighted(opinions), lanes, range(len(lanes.images))))
 
 
 def _validate(model: Model, lanes: Lanes) -> float:

@@ -54,7 +54,7 @@ class BagTarget:
             )
         ):
             path = folder / f'seed{number}'
-            _rewrite(ours, path, plugin, compression)
+            rewrite(ours, path, plugin, compression)
             self._seeds.append(_files(path))
         self._bag = folder / 'bag'
         self._bag.mkdir()
@@ -165,8 +165,8 @@ def _files(bag: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(bag.iterdir())}
 
 
-def _rewrite(
-    source: Path, target: Path, plugin: StoragePlugin, compression: CompressionMode | None
+def rewrite(
+    source: Path, target: Path, plugin: StoragePlugin, compression: CompressionMode | None = None
 ) -> None:
     """Write a bag as a recorder of somebody else does."""
     writer = Writer(target, version=9, storage_plugin=plugin)

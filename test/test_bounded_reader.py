@@ -18,13 +18,14 @@ import shutil
 import struct
 import tracemalloc
 
+from fuzz_files import rewrite
 from leconvmn_ros.bag_types import typestore
 from leconvmn_ros.bags import open_bag, read_bag, write_bag
 from leconvmn_ros.bounded_reader import BoundedFile, inflate, zstd
 from leconvmn_ros.errors import RecordingError
 import lz4.frame
 import pytest
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import DECOMPRESSORS
 from small_recordings import sampled_subject
 
@@ -45,14 +46,7 @@ def memory_of(action):
 
 def copied(bag, target):
     """Write a bag anew, as rosbags does it: without chunks."""
-    writer = Writer(target, version=9, storage_plugin=StoragePlugin.MCAP)
-    with Reader(bag) as reader, writer:
-        to = {
-            entry.topic: writer.add_connection(entry.topic, entry.msgtype, typestore=typestore())
-            for entry in reader.connections
-        }
-        for connection, log_ns, data in reader.messages():
-            writer.write(to[connection.topic], log_ns, data)
+    rewrite(bag, target, StoragePlugin.MCAP)
     return target
 
 

@@ -130,7 +130,7 @@ class DecoderNode(LifecycleNode):
         if self._configured is None:
             return
         decoder = self._configured.decoder
-        if self._waited_too_long(info):
+        if _waited_too_long(info, self._configured.input_rule.longest_wait):
             decoder.counts.backlog += 1
             return
         started, known = time.monotonic(), decoder.counts.samples
@@ -143,14 +143,6 @@ class DecoderNode(LifecycleNode):
         if decoder.counts.samples > known:
             self._heard(chunk)
         self._configured.health.note(time.monotonic() - started, ages)
-
-    def _waited_too_long(self, info: dict[str, int]) -> bool:
-        """Whether this message is of the past, because the decoder does not keep up."""
-        if self._configured is None or not self._configured.input_rule.longest_wait:
-            return False
-        # Both by the clock of this machine, whatever use_sim_time says.
-        waited = (time.time_ns() - info['received_timestamp']) / NANOSECONDS
-        return waited > self._configured.input_rule.longest_wait
 
     def _publish(self, estimate: Estimate, configured: _Configured) -> float:
         """Publish an estimate and return its age (s)."""
@@ -276,6 +268,12 @@ def _chunk_from(message: EmgArray) -> EmgChunk | None:
     except MalformedMessageError:
         return None
     return chunk if chunk.stamp_ns <= LATEST_STAMP_NS else None
+
+
+def _waited_too_long(info: dict[str, int], longest: float) -> bool:
+    """Whether a message is of the past (s), because the decoder does not keep up; 0 = never."""
+    # Both by the clock of this machine, whatever use_sim_time says.
+    return 0 < longest < (time.time_ns() - info['received_timestamp']) / NANOSECONDS
 
 
 def main() -> None:
