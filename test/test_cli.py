@@ -341,7 +341,9 @@ def test_evaluate_takes_a_late_reference_as_it_is_told(capsys, folder, tmp_path)
         )
         assert code == 0, error
         scores[name] = json.loads((tmp_path / f'{name}.json').read_text())['mean']
-    assert scores['told'] == scores['right'] != scores['late']
+    # Two runs of one network differ in the last bits: by where its arrays happen to lie.
+    assert scores['told'] == pytest.approx(scores['right'], rel=1e-5)
+    assert scores['late'] != pytest.approx(scores['right'], rel=1e-3)
 
 
 def write_recording(recording, place):

@@ -62,7 +62,7 @@ def run_node(make_node: Callable[[], FinishingNode]) -> None:
 
 def _run(make_node: Callable[[], FinishingNode]) -> int:
     _signals_set_the_flag()
-    node = None
+    node = executor = None
     try:
         _start_ros()
         node = make_node()
@@ -76,6 +76,9 @@ def _run(make_node: Callable[[], FinishingNode]) -> int:
         rclpy.logging.get_logger('leconvmn_ros').fatal(str(error))
         return 1
     finally:
+        if executor is not None:
+            # Left to the garbage collector, it may go after its own guard condition and complain.
+            executor.shutdown()
         if node is not None:
             node.close()
             node.destroy_node()
