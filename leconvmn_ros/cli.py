@@ -15,16 +15,19 @@
 """The command line `leconvmn_ros`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+import signal
 import sys
+from threading import current_thread, main_thread
 from types import ModuleType
 
 from leconvmn_ros.errors import LeconvmnError
 
 # Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C (as shells
 # have it).
-EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 
 COMMANDS = {
     'demo': 'make a subject, train, then replay, decode and evaluate over ROS 2',
@@ -46,16 +49,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((word for word in words if word in COMMANDS), '')
     try:
-        parser, module = _parser(command)
-        # A benchmark tells how it was made.
-        parsed = parser.parse_args(words, argparse.Namespace(words=words))
-        return int(module.run(parsed)) if module else EXIT_FAILED
+        with _sigterm_unwinds():
+            parser, module = _parser(command)
+            # A benchmark tells how it was made.
+            parsed = parser.parse_args(words, argparse.Namespace(words=words))
+            return int(module.run(parsed)) if module else EXIT_FAILED
     except LeconvmnError as error:
         print(f'leconvmn_ros {command}: {error}', file=sys.stderr)
         return EXIT_FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(f'leconvmn_ros {command}: stopped', file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return EXIT_TERMINATED if isinstance(interrupt, _TerminatedError) else EXIT_INTERRUPTED
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: end the nodes that were started, leave no half a folder."""
+    if current_thread() is not main_thread():
+        yield
+        return
+
+    def unwind(*_: object) -> None:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:

@@ -43,6 +43,7 @@ from scipy.spatial.transform import Rotation
 FRAMES_PER_PLOT = 3
 # A joint that turned by less is not drawn again (rad): nobody would see it.
 LEAST_TURN = 2e-3
+CHANNEL_STEPS = (1, 2, 5, 10, 20, 50)  # from one number at the EMG to the next
 BESIDE, OVER, HIDDEN = 'beside the estimate', 'over the estimate', 'hidden'
 ESTIMATE_SKIN, REFERENCE_SKIN = (214, 88, 66), (128, 132, 138)
 OVER_OPACITY = 0.4
@@ -137,6 +138,8 @@ class LiveView:
         self._estimate.place(-aside)
         self._reference.place(aside, opacity=OVER_OPACITY if choice == OVER else None)
         self._reference.root.visible = choice != HIDDEN
+        # One name says what stands there; two on top of each other say nothing.
+        self._reference.label.visible = choice == BESIDE
 
 
 class _Hand:
@@ -167,7 +170,7 @@ class _Hand:
                 )
             if frame.joint:
                 self._moving.append((frame, handle))
-        self._label = scene.add_label(
+        self.label = scene.add_label(
             f'/{name}/label', name, position=(-0.035, 0.0, 0.0), anchor='top-center'
         )
 
@@ -295,7 +298,11 @@ class _EmgPlot:
                 'x': {'time': False},
                 'y': {'range': (0.2, len(data) - 0.2), 'dir': -1},
             },
-            axes=({'size': 30}, {'size': 34, 'space': 20, 'ticks': {'show': False}}),
+            # There is no channel between two channels.
+            axes=(
+                {'size': 30},
+                {'size': 34, 'space': 20, 'incrs': CHANNEL_STEPS, 'ticks': {'show': False}},
+            ),
             padding=(2, 8, 0, 0),
         )
 

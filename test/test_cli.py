@@ -14,9 +14,11 @@
 
 """The command line as its user meets it: what it writes, its exit codes, its errors."""
 
+import contextlib
 from dataclasses import replace
 import json
 import os
+from pathlib import Path
 import re
 import signal
 import subprocess
@@ -25,7 +27,7 @@ import time
 
 from leconvmn_ros.bags import BagWriter, read_bag, write_bag
 from leconvmn_ros.checkpoint import load_checkpoint
-from leconvmn_ros.cli import COMMANDS, EXIT_FAILED, EXIT_INTERRUPTED, main
+from leconvmn_ros.cli import COMMANDS, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED, main
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.protocol import hold_out_named
 from leconvmn_ros.recording import JointTrack, SampledSubject
@@ -702,8 +704,8 @@ def test_overwrite_replaces_a_bag(capsys, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['bag']
 
 
-def interrupted(arguments, when, tmp_path):
-    """Start a command, send SIGINT when it has come so far; return exit code and stderr."""
+def interrupted(arguments, when, tmp_path, number=signal.SIGINT):
+    """Start a command, send a signal when it has come so far; return exit code and stderr."""
     errors = tmp_path / 'stderr'
     with errors.open('wb') as file:
         process = subprocess.Popen(
@@ -719,7 +721,7 @@ def interrupted(arguments, when, tmp_path):
             while not when(errors) and process.poll() is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.005)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             code = process.wait(30)
         finally:
             process.kill()
@@ -731,15 +733,20 @@ def interrupted(arguments, when, tmp_path):
     return EXIT_INTERRUPTED if code == -signal.SIGINT else code, text
 
 
-def test_ctrl_c_while_converting_leaves_no_broken_bag(tmp_path):
+@pytest.mark.parametrize(
+    ('number', 'expected'),
+    [(signal.SIGINT, EXIT_INTERRUPTED), (signal.SIGTERM, EXIT_TERMINATED)],
+)
+def test_stopped_while_converting_leaves_no_broken_bag(tmp_path, number, expected):
     write_mat(tmp_path / 'long.mat', samples=300_000)
     output = tmp_path / 'out'
     code, errors = interrupted(
         ['convert', tmp_path / 'long.mat', '--output', output, '--chunk', '0.01'],
         lambda _: any(output.rglob('*.mcap')),
         tmp_path,
+        number,
     )
-    assert code == EXIT_INTERRUPTED
+    assert code == expected
     assert errors.splitlines()[-1] == 'leconvmn_ros convert: stopped'
     assert 'Traceback' not in errors
     assert list(output.iterdir()) == []
@@ -757,6 +764,28 @@ def test_ctrl_c_while_training_leaves_no_broken_checkpoint(folder, tmp_path):
     assert errors.splitlines()[-1] == 'leconvmn_ros train: stopped'
     assert 'Traceback' not in errors
     assert list(place.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_terminated_leaves_no_node_behind(tmp_path):
+    place = tmp_path / 'demo'
+    code, errors = interrupted(
+        ['demo', '--output', place, '--rate', '1'],
+        lambda _: bool(programs_that_name(place)),
+        tmp_path,
+        signal.SIGTERM,
+    )
+    assert (code, errors.splitlines()[-1]) == (EXIT_TERMINATED, 'leconvmn_ros demo: stopped')
+    assert programs_that_name(place) == []
+
+
+def programs_that_name(place):
+    """Return the command lines of the nodes that a path was given to."""
+    lines = []
+    for file in Path('/proc').glob('[0-9]*/cmdline'):
+        with contextlib.suppress(OSError):  # it has just ended
+            lines.append(file.read_bytes().replace(b'\0', b' ').decode(errors='replace'))
+    return [line for line in lines if str(place) in line and '--ros-args' in line]
 
 
 def test_module_runs_as_a_program(tmp_path):
