@@ -32,6 +32,4 @@ def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -
     place = name_of('.'.join(map(str, problem['loc']))) if problem['loc'] else ''
     text = f'{place}: {message}, got {str(problem["input"])[:80]!r}' if place else message
     more = error.error_count() - 1
-    # A key or a value of a file from a stranger may hold anything; an error is one line.
-    text = ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
     return f'{text} (and {more} more)' if more else text
