@@ -175,7 +175,9 @@ def _other_labels(random: Generator, recording: Recording) -> Recording:
     if recording.labels is None or random.integers(5) == 0:
         return replace(recording, labels=None)
     length = int(random.integers(1, 12))
-    start, end = sorted(recording.span_ns)  # odd stamps of EMG let a recording end before it starts
+    start, end = sorted(
+        recording.span_ns
+    )  # odd stamps of EMG let a recording end before it starts
     numbers = (0, 1, 2, 3, 4, 65535)
     return replace(
         recording,
