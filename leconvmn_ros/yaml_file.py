@@ -19,7 +19,6 @@ from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 
 LARGEST_FILE = 2**16  # bytes
@@ -61,8 +60,11 @@ def parse_yaml(text: str) -> Any:
     try:
         check_structure(text)
         return _reader().load(text)
-    except (YAMLError, ValueError) as error:
-        # A number of thousands of digits or the 31st of February is a ValueError.
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # The reader answers the 31st of February with a ValueError, a list as a key with a
+        # TypeError: no list of them would stay complete.
         raise ConfigurationError(f'no YAML: {_in_one_line(error)}') from error
 
 

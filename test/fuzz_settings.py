@@ -175,9 +175,7 @@ def _other_labels(random: Generator, recording: Recording) -> Recording:
     if recording.labels is None or random.integers(5) == 0:
         return replace(recording, labels=None)
     length = int(random.integers(1, 12))
-    start, end = sorted(
-        recording.span_ns
-    )  # odd stamps of EMG let a recording end before it starts
+    start, end = sorted(recording.span_ns)  # with odd stamps it may end before it starts
     numbers = (0, 1, 2, 3, 4, 65535)
     return replace(
         recording,
@@ -220,7 +218,9 @@ def _other_emg(random: Generator, recording: Recording) -> Recording:
         case 1:
             chunks[which] = chunk._replace(first_sample=int(random.integers(0, 2**63)))
         case 2:
-            chunks[which] = chunk._replace(sampling_rate=abs(float(odd_number(random))) or 1.0)
+            rate = abs(float(odd_number(random)))  # finite and above 0, as of chunk_from_message
+            rate = rate if 0 < rate < np.inf else 1e-300
+            chunks[which] = chunk._replace(sampling_rate=rate)
         case 3:
             chunks[which] = chunk._replace(samples=chunk.samples[:, :1])
         case 4:
