@@ -187,7 +187,7 @@ def _as_yaml(value):
         ('a: \x00', 'no YAML'),
         ('0x' + 'f' * 5000, 'dictionary'),
         ('hand: 0x' + 'f' * 5000, 'too many digits'),
-        ('a: {[b]: 1, [c]: 2}', 'no YAML'),
+        ('a: {[[b]]: 1}', 'no YAML'),
         ('a: 2001-02-31', 'no YAML'),
         ('', 'dictionary'),
         ('- 1', 'dictionary'),
