@@ -143,6 +143,13 @@ class OpenBag:
             ]
             compressed = storage.metadata.compression_mode == 'message'
             for connection, log_ns, data in heapq.merge(*streams, key=itemgetter(1)):
+                # sqlite3 keeps a value of any type in any column.
+                if not (isinstance(data, bytes) and isinstance(log_ns, int)):
+                    raise RecordingError(
+                        f'{self.path} is damaged: a message on {connection.topic} has the time '
+                        f'{log_ns!r:.40} and data of type {type(data).__name__}; '
+                        'an integer and bytes are needed'
+                    )
                 content = inflate(data) if compressed else data
                 yield BagMessage(connection.topic, connection.msgtype, log_ns, content)
 

@@ -15,8 +15,8 @@
 """Readers of rosbags that make no room for what a damaged or hostile bag merely claims.
 
 rosbags reads a record into as much memory as its length field says, and inflates compressed data
-to whatever comes out of them. Here a read is no longer than the file, and inflating stops at a
-limit.
+to whatever comes out of them. Here a read is no longer than the file, inflating stops at a limit,
+and YAML (the metadata, and the QoS of each topic) has no aliases, which may stand for one another.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,11 +30,13 @@ import tempfile
 from typing import Any
 
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.yaml_file import check_structure
 from lz4.frame import LZ4FrameDecompressor
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2 import metadata, Reader, reader
 from rosbags.rosbag2.reader import DirectoryReader
 from rosbags.rosbag2.storage_mcap import DECOMPRESSORS, McapReader
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
+from ruamel.yaml import YAML
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -82,6 +84,17 @@ class _BoundedDirectoryReader(DirectoryReader):
         'mcap': _BoundedMcapReader,
         'sqlite3': Sqlite3Reader,
     }
+
+
+class _BoundedYaml(YAML):
+    def load(self, stream: Any) -> Any:
+        check_structure(stream)
+        return super().load(stream)
+
+
+# rosbags makes its readers of YAML from these names.
+for _module in (metadata, reader):
+    vars(_module)['YAML'] = _BoundedYaml
 
 
 class BoundedReader(Reader):

@@ -19,7 +19,6 @@ Works on the message classes of rclpy and of rosbags alike: both have the fields
 """
 
 from array import array
-from math import isfinite
 from typing import Any
 
 from leconvmn_ros.errors import MalformedMessageError
@@ -27,6 +26,8 @@ from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 
 FRAME_ID = 'emg'
+# What a source may claim (Hz); with less or more, times and lengths leave their types.
+LOWEST_RATE, HIGHEST_RATE = 1e-3, 1e6
 
 
 def stamp_to_ns(stamp: Any) -> int:
@@ -58,9 +59,10 @@ def chunk_from_message(message: Any) -> EmgChunk:
             f'EmgArray with {flat.size} values for {channels} channels; '
             f'a positive multiple of {channels} is needed'
         )
-    if not (isfinite(rate) and rate > 0):
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:  # nor NaN
         raise MalformedMessageError(
-            f'EmgArray with a sampling rate of {rate} Hz; it must be finite and above 0'
+            f'EmgArray with a sampling rate of {rate:g} Hz; '
+            f'it must be from {LOWEST_RATE:g} to {HIGHEST_RATE:g} Hz'
         )
     return EmgChunk(
         stamp_to_ns(message.header.stamp),

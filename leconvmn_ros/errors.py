@@ -16,7 +16,14 @@
 
 
 class LeconvmnError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose; its text is one line.
+
+    What a stranger's file or message puts into it (line breaks, control characters) is escaped.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 class ConfigurationError(LeconvmnError):

@@ -249,20 +249,19 @@ class HandProfile(_Part):
         names = [joint.name for joint in self.joints]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f'joint {doubles[0]} is there more than once')
-        for joint in self.joints:
-            if joint.coupled:
-                self._check_coupling(joint, joint.coupled)
+        leaders = [joint.name for joint in self.joints if not joint.coupled]
+        followers = [(joint, joint.coupled.joint) for joint in self.joints if joint.coupled]
+        for joint, leader in followers:
+            if leader not in leaders:
+                raise ValueError(
+                    f'{joint.name} is coupled to {leader}; allowed are joints of this hand '
+                    f'that are not coupled themselves: {", ".join(leaders) or "there is none"}'
+                )
+        # Not before all of them have a leader: a pose is of the whole hand.
+        for joint, leader in followers:
+            for pose in (self.rest_pose, self.pose(0.0), self.pose(1.0)):
+                joint.check_within(f'where {leader} takes it', pose[joint.name])
         return self
-
-    def _check_coupling(self, joint: RobotJoint, coupling: Coupling) -> None:
-        leaders = [other.name for other in self.joints if not other.coupled]
-        if coupling.joint not in leaders:
-            raise ValueError(
-                f'{joint.name} is coupled to {coupling.joint}; allowed are joints of this hand '
-                f'that are not coupled themselves: {", ".join(leaders) or "there is none"}'
-            )
-        for pose in (self.rest_pose, self.pose(0.0), self.pose(1.0)):
-            joint.check_within(f'where {coupling.joint} takes it', pose[joint.name])
 
     @cached_property
     def rest_pose(self) -> dict[str, float]:

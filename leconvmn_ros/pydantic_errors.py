@@ -15,6 +15,7 @@
 """Says in one line what pydantic found wrong."""
 
 from collections.abc import Callable
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -30,8 +31,13 @@ def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -
     message = problem['msg'].removeprefix('Value error, ')
     # A model that is wrong as a whole says itself which values do not fit.
     place = name_of('.'.join(map(str, problem['loc']))) if problem['loc'] else ''
-    text = f'{place}: {message}, got {str(problem["input"])[:80]!r}' if place else message
+    text = f'{place}: {message}, got {_shown(problem["input"])}' if place else message
     more = error.error_count() - 1
-    # A key or a value of a file from a stranger may hold anything; an error is one line.
-    text = ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
     return f'{text} (and {more} more)' if more else text
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(str(value)[:80])
+    except ValueError:  # Python writes no numbers of thousands of digits
+        return 'a number of too many digits'

@@ -247,9 +247,9 @@ def _grids(
 def _rms(samples: NDArray[np.float32], step: int, reach: int) -> NDArray[np.float64]:
     """Return the RMS of each `step` samples and `reach` times as many on either side."""
     count, width = len(samples) // step, 2 * reach + 1
-    squares = np.square(samples[: count * step].reshape(count, step, samples.shape[1]))
     rms = np.full((count, samples.shape[1]), np.nan)
     if count >= width:
+        squares = np.square(samples[: count * step].reshape(count, step, samples.shape[1]))
         # No running sum: rounding errors would carry loud samples of a test to everywhere.
         windows = sliding_window_view(squares.mean(axis=1, dtype=np.float64), width, axis=0)
         rms[reach : count - reach] = np.sqrt(windows.mean(axis=-1))

@@ -19,12 +19,13 @@ from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 
 LARGEST_FILE = 2**16  # bytes
 # Lists and mappings within one another. The reader recurses, and Python allows a thousand calls.
 DEEPEST = 16
+# Scalars, lists and mappings of one document; a bag of an hour in a hundred files has thousands.
+MOST_NODES = 2**17
 
 
 def read_yaml(path: Path) -> Any:
@@ -57,10 +58,13 @@ def parse_yaml(text: str) -> Any:
         ConfigurationError: see there.
     """
     try:
-        _check_structure(text)
+        check_structure(text)
         return _reader().load(text)
-    except (YAMLError, ValueError) as error:
-        # A number of thousands of digits or the 31st of February is a ValueError.
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # The reader answers the 31st of February with a ValueError, a list as a key with a
+        # TypeError: no list of them would stay complete.
         raise ConfigurationError(f'no YAML: {_in_one_line(error)}') from error
 
 
@@ -69,9 +73,15 @@ def _reader() -> YAML:
     return YAML(typ='safe', pure=True)
 
 
-def _check_structure(text: str) -> None:
-    """Refuse aliases, which may stand for one another, and what nests too deeply."""
-    depth = 0
+def check_structure(text: str) -> None:
+    """Refuse what takes a reader unbounded time, memory or recursion, before it is read.
+
+    Raises:
+        ConfigurationError: it has aliases, which may stand for one another, nests too deeply, or
+            has too many parts.
+        YAMLError: it is no YAML.
+    """
+    depth = nodes = 0
     for event in _reader().parse(text):
         line = event.start_mark.line + 1
         if isinstance(event, AliasEvent):
@@ -82,6 +92,11 @@ def _check_structure(text: str) -> None:
         if depth > DEEPEST:
             raise ConfigurationError(
                 f'line {line}: more than {DEEPEST} lists and mappings within one another'
+            )
+        nodes += isinstance(event, NodeEvent)
+        if nodes > MOST_NODES:
+            raise ConfigurationError(
+                f'line {line}: more than {MOST_NODES} scalars, lists and mappings'
             )
 
 

@@ -49,6 +49,8 @@ TARGETS = {
     'bags': 'fuzz_files:BagTarget',
     'checkpoints': 'fuzz_files:CheckpointTarget',
     'mat': 'fuzz_files:MatTarget',
+    'profiles': 'fuzz_profiles:ProfileTarget',
+    'calibrations': 'fuzz_profiles:CalibrationTarget',
     'settings': 'fuzz_settings:SettingsTarget',
     'training': 'fuzz_settings:TrainingTarget',
 }

@@ -27,6 +27,7 @@ from leconvmn_ros.alignment import angles_at
 from leconvmn_ros.cli import _parser, COMMANDS
 from leconvmn_ros.commands.arguments import checked
 from leconvmn_ros.decoder import Decoder
+from leconvmn_ros.emg_message import HIGHEST_RATE, LOWEST_RATE
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.evaluation import compare, decode_recording
 from leconvmn_ros.models import build_model
@@ -175,7 +176,7 @@ def _other_labels(random: Generator, recording: Recording) -> Recording:
     if recording.labels is None or random.integers(5) == 0:
         return replace(recording, labels=None)
     length = int(random.integers(1, 12))
-    start, end = recording.span_ns
+    start, end = sorted(recording.span_ns)  # with odd stamps it may end before it starts
     numbers = (0, 1, 2, 3, 4, 65535)
     return replace(
         recording,
@@ -218,7 +219,10 @@ def _other_emg(random: Generator, recording: Recording) -> Recording:
         case 1:
             chunks[which] = chunk._replace(first_sample=int(random.integers(0, 2**63)))
         case 2:
-            chunks[which] = chunk._replace(sampling_rate=abs(float(odd_number(random))) or 1.0)
+            rate = abs(float(odd_number(random)))
+            # As chunk_from_message lets through; NaN is not below either.
+            rate = rate if LOWEST_RATE <= rate <= HIGHEST_RATE else HIGHEST_RATE
+            chunks[which] = chunk._replace(sampling_rate=rate)
         case 3:
             chunks[which] = chunk._replace(samples=chunk.samples[:, :1])
         case 4:

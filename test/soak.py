@@ -222,14 +222,20 @@ def soak(
         yield from rows()
 
 
-def verdict(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Say what is wrong with a stream, from its rows; the first quarter is left for warming up."""
+def verdict(rows: Sequence[dict[str, Any]], p99_bound: float) -> list[str]:
+    """Say what is wrong with a stream, from its rows; the first quarter is left for warming up.
+
+    The bound (ms) is for the median of the rows' p99: a stall of the machine is in one of them.
+    """
     wrong = []
     last, rows = rows[-1], rows[:-1]
     if last['unaccounted']:
         wrong.append(f'{last["unaccounted"]} samples are not accounted for')
     if last['missing_estimates']:
         wrong.append(f'{last["missing_estimates"]} estimates are missing')
+    usual = float(np.median([row['latency_p99_ms'] for row in rows[len(rows) // 4 :]] or [0.0]))
+    if not usual <= p99_bound:  # NaN where nothing came out
+        wrong.append(f'p99 of the latency is {usual:.1f} ms; at most {p99_bound:g} ms are good')
     second, fourth = (rows[len(rows) * part // 4 : len(rows) * (part + 1) // 4] for part in (1, 3))
     if not second or not fourth:
         return wrong
@@ -261,6 +267,12 @@ def main() -> int:
         default=0.0,
         help='parameter of the decoders (s); what is refused at the very end stays unaccounted',
     )
+    parser.add_argument(
+        '--p99-bound',
+        type=float,
+        default=1e3 * CHUNK / RATE,
+        help='of the latency (ms); by default the time between two messages',
+    )
     parser.add_argument('--output', type=Path, default=Path('soak.csv'))
     arguments = parser.parse_args()
     good = True
@@ -275,7 +287,7 @@ def main() -> int:
                 file.flush()
                 print(', '.join(f'{name} {value}' for name, value in row.items()), flush=True)
             for number in range(count):
-                wrong = verdict(list(islice(rows, number, None, count)))
+                wrong = verdict(list(islice(rows, number, None, count)), arguments.p99_bound)
                 good = good and not wrong
                 print(f'{count} decoders, stream {number}: {"; ".join(wrong) or "good"}')
     return 0 if good else 1

@@ -25,7 +25,7 @@ from leconvmn_ros.bounded_reader import BoundedFile, inflate, zstd
 from leconvmn_ros.errors import RecordingError
 import lz4.frame
 import pytest
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, writer
 from rosbags.rosbag2.storage_mcap import DECOMPRESSORS
 from small_recordings import sampled_subject
 
@@ -120,6 +120,44 @@ def test_a_compressed_file_must_fit_where_it_is_inflated(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, 'disk_usage', lambda _: free)
     with pytest.raises(RecordingError, match='temporary files'):
         read_bag(path)
+
+
+# Each line stands for the one before it nine times: 9**20 values.
+NESTED = ''.join(f'a{n}: &a{n} [{", ".join([f"*a{n - 1}"] * 9)}]\n' for n in range(1, 21))
+BOMBS = {
+    'aliases': 'a0: &a0 [x]\n' + NESTED,
+    'merges': 'a0: &a0 {x: 1}\n' + NESTED.replace('[', '{<<: [').replace(']', ']}'),
+    'an alias of itself': 'a: &a [*a]\n',
+    'depth': f'a: {"[" * 500}{"]" * 500}\n',
+}
+
+
+@pytest.mark.parametrize('bomb', BOMBS)
+def test_metadata_that_stand_for_more_are_refused(tmp_path, bag, bomb):
+    """Found by fuzzing: merges of merges took minutes, and custom data were written out."""
+    path = copied(bag, tmp_path / 'bag') / 'metadata.yaml'
+    path.write_text(BOMBS[bomb] + path.read_text())
+    with pytest.raises(RecordingError, match=r'alias|within one another'):
+        read_bag(path.parent)
+
+
+def test_custom_data_that_stand_for_more_are_refused(tmp_path, bag):
+    path = copied(bag, tmp_path / 'bag') / 'metadata.yaml'
+    path.write_text(BOMBS['aliases'] + path.read_text() + '  custom_data: {a: *a20}\n')
+    with pytest.raises(RecordingError, match='alias'):
+        read_bag(path.parent)
+
+
+@pytest.mark.parametrize('plugin', [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_qos_that_stand_for_more_are_refused(tmp_path, monkeypatch, plugin):
+    """They are YAML within the file that holds the messages."""
+    bomb = '- ' + BOMBS['merges'].replace('\n', '\n  ')
+    monkeypatch.setattr(writer, 'dump_qos_v9', lambda _: bomb)
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=plugin) as bag:
+        bag.add_connection('/a', 'std_msgs/msg/String', typestore=typestore())
+    (path,) = (tmp_path / 'bag').glob('bag.*')
+    with pytest.raises(RecordingError, match='alias'), open_bag(path):
+        pass
 
 
 def test_metadata_that_are_no_metadata_are_not_read(tmp_path, bag):

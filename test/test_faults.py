@@ -32,7 +32,7 @@ from node_harness import LATCHED, lossless, RunningNode
 import pytest
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import JointState
-from small_recordings import untrained_checkpoint
+from small_recordings import RATE, untrained_checkpoint
 from std_msgs.msg import Bool
 
 HERE = Path(__file__).parent
@@ -102,6 +102,42 @@ def test_a_source_that_is_killed_and_started_again(ros, start, checkpoint, sourc
     assert totals['restarts'] == 1
     assert 'lost samples' in decoder.node.text
     assert ros.spin_until(lambda: sample_of(decoder.states[-1].message) == end - 1)
+    decoder.node.end()
+
+
+def test_a_source_that_slows_down_and_stalls(ros, start, checkpoint, source):
+    """A counter that goes on as it was: nothing is lost, and the silence is told."""
+    decoder = Decoder(ros, start, checkpoint, **lossless('emg'))
+    usual, half, after = 400, 800, 1000
+    period = CHUNK / RATE
+    for first, last, pause in ((0, usual, period), (usual, half, 2 * period)):
+        process = source(first, last, pause)
+        assert process.wait() == 0, process.text
+        totals = decoder.wait_for(lambda totals, last=last: totals['samples'] >= last)
+        assert (totals['samples'], totals['lost samples']) == (last, 0)
+    decoder.node.wait_for_text('no EMG')
+    process = source(half, after, period)
+    assert process.wait() == 0, process.text
+    totals = decoder.wait_for(lambda totals: totals['samples'] >= after)
+    assert (totals['samples'], totals['lost samples']) == (after, 0)
+    assert totals['late samples'] == totals['restarts'] == 0
+    decoder.node.wait_for_text('EMG comes again')
+    assert ros.spin_until(lambda: sample_of(decoder.states[-1].message) == after - 1)
+    decoder.node.end()
+
+
+def test_a_source_that_stalls_and_loses_what_it_took_meanwhile(ros, start, checkpoint, source):
+    decoder = Decoder(ros, start, checkpoint, **lossless('emg'))
+    stalled, again, end = 400, 700, 1100
+    for first, last in ((0, stalled), (again, end)):
+        process = source(first, last, CHUNK / RATE)
+        assert process.wait() == 0, process.text
+        totals = decoder.wait_for(
+            lambda totals, last=last: totals['samples'] + totals['lost samples'] >= last
+        )
+    assert totals['lost samples'] == again - stalled
+    assert totals['samples'] == stalled + end - again
+    decoder.node.wait_for_text(f'{again - stalled} lost samples')
     decoder.node.end()
 
 

@@ -29,6 +29,8 @@ CASES = {
     'bags': 60,
     'checkpoints': 100,
     'mat': 200,
+    'profiles': 100,
+    'calibrations': 300,
     'settings': 300,
     'training': 20,
 }

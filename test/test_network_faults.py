@@ -74,6 +74,26 @@ def sides(monkeypatch):
 
 
 @contextmanager
+def narrow(space, end, rate, latency):
+    """Let no more than `rate` through: what waits longer than `latency` is dropped."""
+    tc = ['tc', '-s', '-n', space, 'qdisc']
+    limit = ['tbf', 'rate', rate, 'burst', '3kb', 'latency', latency]
+    made = subprocess.run(
+        [*tc, 'add', 'dev', end, 'root', *limit], check=False, capture_output=True, timeout=30
+    )
+    if made.returncode != 0:
+        pytest.skip(f'this kernel limits no rate: {made.stderr.decode()}')
+    try:
+        yield
+    finally:
+        shown = [*tc, 'show', 'dev', end]
+        told = subprocess.run(shown, check=True, capture_output=True, text=True, timeout=30)
+        subprocess.run([*tc, 'delete', 'dev', end, 'root'], check=True, timeout=30)
+    # The cable did drop: 'Sent 1 bytes 2 pkt (dropped 3, overlimits ...'.
+    assert int(told.stdout.partition('(dropped ')[2].partition(',')[0]) > 0, told.stdout
+
+
+@contextmanager
 def running(space, log, command):
     with log.open('wb') as output:
         process = subprocess.Popen(
@@ -89,13 +109,12 @@ def running(space, log, command):
         process.wait()
 
 
-def test_a_cable_that_is_pulled_and_plugged_in_again(sides, tmp_path):
-    (source_space, source_end), (decoder_space, _) = sides
-    checkpoint = untrained_checkpoint(tmp_path)
-    logs = {name: tmp_path / f'{name}.log' for name in ('decoder', 'source')}
-    decode = [
-        *(str(find_executable('decoder')), '--ros-args', '-p', f'checkpoint:={checkpoint}'),
-    ]
+@contextmanager
+def decoding(source_space, decoder_space, folder):
+    """Run a source and a decoder; yields the source, and what waits for a text of either."""
+    checkpoint = untrained_checkpoint(folder)
+    logs = {name: folder / f'{name}.log' for name in ('decoder', 'source')}
+    decode = [str(find_executable('decoder')), '--ros-args', '-p', f'checkpoint:={checkpoint}']
     send = [sys.executable, str(HERE / 'emg_source.py')]
     with (
         running(decoder_space, logs['decoder'], decode),
@@ -106,6 +125,31 @@ def test_a_cable_that_is_pulled_and_plugged_in_again(sides, tmp_path):
             return wait_until(lambda: text in logs[name].read_text())
 
         assert said('source', 'sending'), logs['source'].read_text() + logs['decoder'].read_text()
+        yield source, said
+
+
+def account_of(source, folder):
+    """End a source and return what it has sent and what the decoder has counted."""
+    source.communicate(timeout=60)
+    return json.loads((folder / 'source.log').read_text().splitlines()[-1])
+
+
+def test_a_link_that_delays_and_drops(sides, tmp_path):
+    """Too narrow for the EMG: half of it waits in the queue of the link, half is dropped."""
+    (source_space, source_end), (decoder_space, _) = sides
+    with decoding(source_space, decoder_space, tmp_path) as (source, said):
+        with narrow(source_space, source_end, '60kbit', '300ms'):
+            time.sleep(5)
+        assert said('decoder', 'lost samples')
+        time.sleep(1)
+        account = account_of(source, tmp_path)
+    assert account['lost samples'] > 0
+    assert account['samples'] + account['lost samples'] == account['sent']
+
+
+def test_a_cable_that_is_pulled_and_plugged_in_again(sides, tmp_path):
+    (source_space, source_end), (decoder_space, _) = sides
+    with decoding(source_space, decoder_space, tmp_path) as (source, said):
         time.sleep(1)
         ip('-n', source_space, 'link', 'set', source_end, 'down')
         assert said('decoder', 'no EMG')
@@ -113,8 +157,7 @@ def test_a_cable_that_is_pulled_and_plugged_in_again(sides, tmp_path):
         plug_in(source_space, source_end)
         assert said('decoder', 'EMG comes again')
         time.sleep(1)
-        source.communicate(timeout=60)
-        account = json.loads(logs['source'].read_text().splitlines()[-1])
+        account = account_of(source, tmp_path)
     assert account['lost samples'] > 0
     assert account['samples'] + account['lost samples'] == account['sent']
     assert account['restarts'] == 1

@@ -15,6 +15,7 @@
 """Start, spin and end of a node process, and its parameters: the same for all nodes."""
 
 from collections.abc import Callable
+import os
 import signal
 import sys
 from threading import Event
@@ -25,6 +26,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -65,7 +67,7 @@ def _run(make_node: Callable[[], FinishingNode]) -> int:
     node = executor = None
     try:
         _start_ros()
-        node = make_node()
+        node = _made(make_node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         # Not spin_until_future_complete: on Jazzy it keeps a callback for every message.
@@ -89,7 +91,34 @@ def _start_ros() -> None:
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # what rcl says of arguments that it cannot read
-        raise ConfigurationError(f'ROS arguments: {str(error).splitlines()[0]}') from error
+        raise _explained('ROS arguments', error) from error
+
+
+def _made(make_node: Callable[[], FinishingNode]) -> FinishingNode:
+    try:
+        return make_node()
+    except rclpy_implementation.RCLError as error:
+        raise _explained('ROS', error) from error
+
+
+def _explained(origin: str, error: RuntimeError) -> ConfigurationError:
+    """Say what rcl says, and what to do where it was asked for security (and says little)."""
+    reason = ' '.join(str(error).split())
+    silent = 'error not set' in reason  # as rcl is without a keystore
+    asked_for = os.environ.get('ROS_SECURITY_ENABLE') == 'true'
+    if not (asked_for and (silent or 'security' in reason.lower())):
+        return ConfigurationError(f'{origin}: {reason}')
+    asked = ', '.join(
+        f'{name}={os.environ.get(name, "(not set)")}'
+        for name in ('ROS_SECURITY_ENABLE', 'ROS_SECURITY_STRATEGY', 'ROS_SECURITY_KEYSTORE')
+    )
+    return ConfigurationError(
+        f'the environment asks for security ({asked}), and ROS cannot start with it: {reason}. '
+        'It needs a keystore (ros2 security generate_artifacts) named by ROS_SECURITY_KEYSTORE, '
+        "the node's enclave in it (--ros-args --enclave /leconvmn_ros/decoder), and a middleware "
+        'built with security, which the wheels on PyPI are not. To go without: '
+        'ROS_SECURITY_ENABLE=false'
+    )
 
 
 def _signals_set_the_flag() -> None:
