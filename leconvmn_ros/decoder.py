@@ -193,6 +193,7 @@ class Decoder:
             Median time of one step of the network (s).
         """
         self._engine.prepare()
+        self.reset()
         blank = np.zeros(self._image_size, dtype=np.float32)
         times = []
         for number in range(WARM_UP_STEPS):

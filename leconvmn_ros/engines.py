@@ -66,7 +66,10 @@ class Engine(ABC):
         """
 
     def prepare(self) -> None:  # noqa: B027 - most have nothing to do
-        """Get ready for the number of threads that torch now has."""
+        """Get ready for the number of threads that torch now has.
+
+        States of before are not to be used after it.
+        """
 
 
 class EagerEngine(Engine):

@@ -111,6 +111,52 @@ def test_direct_gives_what_the_model_gives(config, size):
     assert np.ptp(expected, axis=0).min() > 0.05  # there is something to see
 
 
+@pytest.fixture(params=[0, 1], ids=['plain', 'Winograd'])
+def chosen(request, monkeypatch):
+    """Wherever convolutions may be chosen, the choice falls on one kind."""
+    seen = []
+
+    def times(kinds, _):
+        seen.append([type(kind).__name__ for kind in kinds])
+        return np.array([[float(number != request.param)] for number in range(len(kinds))])
+
+    monkeypatch.setattr('leconvmn_ros.direct_engine.interleaved', times)
+    return seen
+
+
+@pytest.mark.parametrize('size', [(4, 6), (1, 9), (10, 5)], ids=str)
+@pytest.mark.parametrize('name', ['paper', 'kernel 5', 'ring', 'stacks'])
+def test_direct_gives_it_with_either_convolution(name, size, chosen):
+    model, sequence = build(MODELS[name], size), images(25, size)
+    engine = make_engine('direct', model)
+    engine.prepare()
+    np.testing.assert_allclose(
+        run(engine, sequence), run(eager(model), sequence), rtol=0, atol=2e-5
+    )
+    has_choice = name != 'kernel 5' and size[0] > 1
+    assert chosen == [['_Convolution', 'Winograd']] * len(chosen)
+    assert bool(chosen) == has_choice
+
+
+@pytest.mark.usefixtures('chosen')
+def test_a_choice_is_for_a_number_of_threads():
+    engine = make_engine('direct', build(MODELS['paper']))
+    threads = torch.get_num_threads()
+
+    def kept():
+        engine.prepare()
+        return [layer._convolution for stack in engine._stacks for layer in stack.layers]
+
+    try:
+        torch.set_num_threads(1)
+        first = kept()
+        assert all(one is other for one, other in zip(first, kept(), strict=True))
+        torch.set_num_threads(2)
+        assert all(one is not other for one, other in zip(first, kept(), strict=True))
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize(
     'config',
     [
