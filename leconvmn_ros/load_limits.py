@@ -129,7 +129,7 @@ def find_limit(
     """
     trials: list[dict[str, Any]] = []
 
-    def try_rate(rate: float) -> str:
+    def try_once(rate: float) -> str:
         progress(f'{channels} channels at {rate:g} Hz')
         trial: dict[str, Any] = {'rate': rate, 'latency_ms': None}
         trials.append(trial)
@@ -144,11 +144,17 @@ def find_limit(
                 progress=lambda _: None,
             )
         except (ConfigurationError, ValueError) as error:
-            trial['reason'] = str(error).partition('\n')[0]
+            # The log of a node, if there is one, ends with what happened to it.
+            lines = str(error).strip().splitlines()
+            trial['reason'] = ' '.join(dict.fromkeys((lines[0], lines[-1])))
         else:
             trial['latency_ms'] = trip['latency_ms']
             trial['reason'] = what_broke(trip, seconds, chunk_seconds, output_rate)
         return str(trial['reason'])
+
+    def try_rate(rate: float) -> str:
+        # Once more: other programs may have been in the way.
+        return try_once(rate) and try_once(rate)
 
     limit = highest_held(try_rate)
     return {

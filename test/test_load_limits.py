@@ -18,6 +18,7 @@ from leconvmn_ros import load_limits
 from leconvmn_ros.cli import main
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.load_limits import highest_held, MOST_RATE, what_broke
+from leconvmn_ros.presets import PRESETS
 import pytest
 
 
@@ -86,7 +87,7 @@ def test_limits_are_shown_and_written(tmp_path, capsys, monkeypatch):
         if path.sampling_rate * path.channels > 20_000:
             return trip(faults=[': lost_samples 20'])
         if path.sampling_rate > 4000:
-            raise ConfigurationError('decoder ended with code 1:\nmore')
+            raise ConfigurationError('decoder ended with code 1:\nmore\nout of memory\n')
         return trip()
 
     monkeypatch.setattr(load_limits, 'whole_way', whole_way)
@@ -96,15 +97,37 @@ def test_limits_are_shown_and_written(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr().out
     few, many = json.loads(path.read_text())['limits']
     assert 3600 < few['held'] <= 4000 < few['broke_at']
-    assert few['reason'] == 'decoder ended with code 1:'
+    assert few['reason'] == 'decoder ended with code 1: out of memory'
     assert many['values'] == 16 * many['held'] <= 20_000 < 16 * many['broke_at']
-    assert [trial['reason'] for trial in many['trials'][:2]] == [
-        '',
-        'the decoder missed input: lost_samples 20',
-    ]
+    missed = 'the decoder missed input: lost_samples 20'
+    # What broke is tried once more.
+    assert [trial['reason'] for trial in many['trials'][:3]] == ['', missed, missed]
     for limit in (few, many):
         assert f'{limit["held"]:.0f}' in shown
     assert main(['bench', '--compare', str(path), str(path)]) == 1
+
+
+def test_a_disturbance_is_no_limit(monkeypatch):
+    seen = set()
+
+    def whole_way(checkpoint, **_):
+        rate = checkpoint.description.signal_path.sampling_rate
+        first = rate not in seen
+        seen.add(rate)
+        return trip(gaps=3) if first or rate > 2000 else trip()
+
+    monkeypatch.setattr(load_limits, 'whole_way', whole_way)
+    found = load_limits.find_limit(
+        PRESETS['small'],
+        2,
+        chunk_seconds=0.01,
+        output_rate=50.0,
+        seconds=4.0,
+        engine='direct',
+        threads=1,
+        progress=lambda _: None,
+    )
+    assert (found['held'], found['values']) == (2000, 4000)
 
 
 @pytest.mark.parametrize(
