@@ -166,11 +166,10 @@ def fastest(choice: str, model: Model, streams: int = 1) -> Engine:
     Args:
         choice: 'auto' or 'reduced'.
         model: on the CPU, in evaluation mode.
-        streams: so many advance together. For several, ONNX Runtime is left out: it takes them
-            one by one, and a recording is decoded before its translation has paid.
+        streams: so many advance together.
     """
     names = EXACT if choice == 'auto' else EXACT + REDUCED
-    engines = possible_engines([n for n in names if streams == 1 or n != 'onnx'], model)
+    engines = possible_engines(names, model)
     pixels = np.zeros(model.image_size, dtype=np.float32)
     steps = [stepping(engine, pixels, streams) for engine in engines]
     times = interleaved(steps, _TIMED_STEPS).min(axis=1)
