@@ -122,6 +122,30 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Tab
     return table
 
 
+def limit_table(result: Mapping[str, Any]) -> Table:
+    """Lay out the limits of each channel count."""
+    settings, machine = result['settings'], result['machine']
+    title = (
+        f'{settings["network"]}, {settings["output_rate"]:g} Hz out, messages of '
+        f'{1e3 * settings["chunk_seconds"]:g} ms, {settings["seconds"]:g} s each; '
+        f'{machine["cores"]} cores of {machine["processor"]}'
+    )
+    table = Table(title=Text(title), title_justify='left', box=SIMPLE)
+    for name in ('channels', 'held (Hz)', 'values/s', 'broke at (Hz)'):
+        table.add_column(name, justify='right', no_wrap=True)
+    table.add_column('what broke first')
+    for limit in result['limits']:
+        broke = limit['broke_at']
+        table.add_row(
+            str(limit['channels']),
+            f'{limit["held"]:.0f}',
+            f'{limit["values"]:.0f}',
+            '-' if broke is None else f'{broke:.0f}',
+            Text(limit['reason'] or 'nothing, up to the highest rate there is'),
+        )
+    return table
+
+
 def _title(result: Mapping[str, Any]) -> str:
     settings, machine = result['settings'], result['machine']
     return (

@@ -45,7 +45,7 @@ from leconvmn_ros.benchmark_results import (
     Scores,
 )
 from leconvmn_ros.checkpoint import Checkpoint, package_version
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, settle_for_recordings
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import LeconvmnError, RecordingError
 from leconvmn_ros.evaluation import compare, Comparison, decode_recording
@@ -287,8 +287,11 @@ def _score(
     checkpoint = train(
         [recording], settings, hold_out=job.hold_out, device=device, on_epoch=on_epoch
     )
-    decoder = Decoder(checkpoint, output_rate=job.output_rate, device=device)
+    decoder = Decoder(checkpoint, output_rate=job.output_rate, device=device, engine='auto')
+    # The time of a step is that of the live decoder.
+    decoder.choose_engine()
     step_seconds = decoder.warm_up()
+    settle_for_recordings(decoder, threads)
     estimates = decode_recording(
         decoder,
         recording,

@@ -14,16 +14,24 @@
 
 """The decoder: EMG chunks in, time-stamped joint angles out; live and offline alike."""
 
+from collections.abc import Iterable, Iterator, Sequence
 import logging
 import os
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from leconvmn_ros.checkpoint import Checkpoint
 from leconvmn_ros.devices import find_device
-from leconvmn_ros.engines import CHOICES, EagerEngine, Engine, fastest, make_engine
+from leconvmn_ros.engines import (
+    CHOICES,
+    EagerEngine,
+    Engine,
+    fastest,
+    interleaved,
+    make_engine,
+)
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.intake import Intake, IntakeCounts
+from leconvmn_ros.intake import Intake, IntakeCounts, Piece
 from leconvmn_ros.output_limits import OutputLimits
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.signal_path import Image, LongExposure, SignalPath
@@ -49,6 +57,14 @@ class Estimate(NamedTuple):
 
     stamp_ns: int
     positions: NDArray[np.float64]
+
+
+class _Completed(NamedTuple):
+    """An image, the time of its last sample (ns), and whether enough channels are intact."""
+
+    stamp_ns: int
+    image: Image
+    believed: bool
 
 
 class Decoder:
@@ -144,19 +160,51 @@ class Decoder:
         for piece in self._intake.accept(chunk, now_ns):
             if piece.restart:
                 self._forget()
-            features = self._signal_path.push(piece.samples)
-            enough_channels = self.quality.mask(piece.samples, features)
-            for image in self._images.push(features):
-                stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
-                positions = self._step(image)
-                if not np.isfinite(positions).all():
-                    # It would stay in the state for ever.
-                    self._states[image.stream] = self._engine.initial_state()
-                    self.counts.failed_estimates += 1
-                elif not enough_channels[image.last]:
-                    self.counts.withheld_estimates += 1
-                else:
-                    estimates += self._limited(stamp_ns, positions)
+            for image in self._completed(piece):
+                estimates += self._estimates([image])
+        return estimates
+
+    def decode_together(self, chunks: Iterable[EmgChunk]) -> Iterator[list[Estimate]]:
+        """Take chunks that are all there already; yield the same estimates, some at a time.
+
+        An image waits until there is one of every stream, and the network takes them all at once.
+        """
+        waiting: list[_Completed] = []
+        for chunk in chunks:
+            for piece in self._intake.accept(chunk):
+                if piece.restart:
+                    yield self._estimates(waiting)
+                    waiting = []
+                    self._forget()
+                for image in self._completed(piece):
+                    waiting.append(image)
+                    if len(waiting) == self._streams:
+                        yield self._estimates(waiting)
+                        waiting = []
+        yield self._estimates(waiting)
+
+    def _completed(self, piece: Piece) -> Iterator['_Completed']:
+        """Yield the images that a piece completes."""
+        features = self._signal_path.push(piece.samples)
+        enough_channels = self.quality.mask(piece.samples, features)
+        for image in self._images.push(features):
+            stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
+            yield _Completed(stamp_ns, image, bool(enough_channels[image.last]))
+
+    def _estimates(self, completed: Sequence['_Completed']) -> list[Estimate]:
+        """Advance the streams of these images, which differ; return what may be said."""
+        estimates: list[Estimate] = []
+        for (stamp_ns, image, believed), positions in zip(
+            completed, self._step([image for _, image, _ in completed]), strict=True
+        ):
+            if not np.isfinite(positions).all():
+                # It would stay in the state for ever.
+                self._states[image.stream] = self._engine.initial_state()
+                self.counts.failed_estimates += 1
+            elif not believed:
+                self.counts.withheld_estimates += 1
+            else:
+                estimates += self._limited(stamp_ns, positions)
         return estimates
 
     def rest(self, stamp_ns: int) -> list[Estimate]:
@@ -193,38 +241,62 @@ class Decoder:
             Median time of one step of the network (s).
         """
         self._engine.prepare()
+        self.reset()
         blank = np.zeros(self._image_size, dtype=np.float32)
         times = []
         for number in range(WARM_UP_STEPS):
             started = perf_counter()
-            self._step(Image(number % self._streams, 0, blank))
+            self._step([Image(number % self._streams, 0, blank)])
             times.append(perf_counter() - started)
         self.reset()
         return float(np.median(times))
+
+    def round_seconds(self) -> float:
+        """Warm up and return the least time in which all streams advance by an image (s)."""
+        self.warm_up()
+        blank = np.zeros(self._image_size, dtype=np.float32)
+        images = [Image(stream, 0, blank) for stream in range(self._streams)]
+        time = float(interleaved([lambda: self._step(images)], WARM_UP_STEPS // 2).min())
+        self.reset()
+        return time
 
     @property
     def engine(self) -> str:
         """Name of what runs the network, see `engines`."""
         return self._engine.name
 
-    def choose_engine(self) -> None:
-        """Where the fastest engine was asked for, measure which it is, and begin afresh."""
+    def choose_engine(self, *, recorded: bool = False) -> None:
+        """Where the fastest engine was asked for, measure which it is, and begin afresh.
+
+        Args:
+            recorded: for `decode_together` instead of `decode`.
+        """
         if self._choice in {'auto', 'reduced'} and self._engine.device.type == 'cpu':
-            self._engine = fastest(self._choice, self._checkpoint.build_model())
+            streams = self._streams if recorded else 1
+            self._engine = fastest(self._choice, self._checkpoint.build_model(), streams)
             self.reset()
 
-    def _step(self, image: Image) -> NDArray[np.float64]:
+    def _step(self, images: Sequence[Image]) -> list[NDArray[np.float64]]:
+        """Advance the streams of these images; return their angles (rad)."""
+        if not images:
+            return []
+        pixels = [image.pixels for image in images]
         try:
-            output, state = self._engine.step(image.pixels, self._states[image.stream])
+            outputs, states = self._engine.step_together(pixels, self._states_of(images))
         except RuntimeError as error:
             if self._engine.device.type == 'cpu':
                 raise
             self._leave(self._engine.device, error)
-            output, state = self._engine.step(image.pixels, self._states[image.stream])
-        self._states[image.stream] = state
-        angles = output.astype(np.float64) * self._scale + self._mean
-        limited: NDArray[np.float64] = angles.clip(self._lower, self._upper)
-        return limited
+            outputs, states = self._engine.step_together(pixels, self._states_of(images))
+        for image, state in zip(images, states, strict=True):
+            self._states[image.stream] = state
+        return [
+            (output.astype(np.float64) * self._scale + self._mean).clip(self._lower, self._upper)
+            for output in outputs
+        ]
+
+    def _states_of(self, images: Sequence[Image]) -> list[Any]:
+        return [self._states[image.stream] for image in images]
 
     def _leave(self, device: torch.device, error: RuntimeError) -> None:
         """Go on without a GPU that is lost or full; what it held is lost, so afresh."""
@@ -276,6 +348,26 @@ def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
             break
         best = min(best, time)
     return best
+
+
+def settle_for_recordings(decoder: Decoder, threads: int = 0) -> None:
+    """Settle on the engine, and on the number of CPU threads, that decode recordings the fastest.
+
+    Args:
+        decoder: the decoder to prepare.
+        threads: threads to use; 0 = one or all there are, by measuring.
+    """
+    counts = [threads] if threads else sorted({1, os.cpu_count() or 1}, reverse=True)
+    times = {}
+    for count in counts:
+        torch.set_num_threads(count)
+        decoder.choose_engine(recorded=True)
+        times[count] = decoder.round_seconds()
+    best = min(counts, key=times.__getitem__)
+    if best != counts[-1]:
+        torch.set_num_threads(best)
+        decoder.choose_engine(recorded=True)
+        decoder.warm_up()
 
 
 def _streams_for(output_rate: float, exposure: float, image_length: int) -> int:

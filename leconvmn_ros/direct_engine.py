@@ -21,19 +21,26 @@ What it does in another way than `conv_lstm.ConvLstmCell`, with the same result:
 - beyond the first layer one convolution takes images and state together;
 - tanh(x) is 2 sigmoid(2 x) - 1, with the first 2 in the weights: torch's sigmoid is six times as
   fast as its tanh;
-- pixels of one plane are no work for a convolution: a matrix product of their neighbourhoods.
+- pixels of one plane are no work for a convolution: a matrix product of their neighbourhoods;
+- weights of convolutions are packed beforehand;
+- large convolutions with kernels of 3 x 3 are done by `Winograd` where that measures faster.
 
 In int8, h needs no calibration: it lies between -1 and 1, whatever the data. Weights have a scale
 for each plane; images, sums at the gates and c stay in float32.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from leconvmn_ros.conv_lstm import ConvLstmCell
-from leconvmn_ros.engines import Engine
+from leconvmn_ros.engines import Engine, interleaved
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.le_convmn import LeConvMn, Stack
 from leconvmn_ros.model import LayerState, Model, State
+from leconvmn_ros.packed_convolution import PackedConvolution
+from leconvmn_ros.winograd import Winograd
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -43,6 +50,7 @@ from torch.nn import functional
 _PRECISIONS = {'direct': torch.float32, 'bfloat16': torch.bfloat16, 'int8': torch.uint8}
 # h from -1 to 1 as 1 to 255.
 _STEPS, _ZERO = 127.0, 128
+_TIMED_CALLS = 6
 
 
 class DirectEngine(Engine):
@@ -63,6 +71,7 @@ class DirectEngine(Engine):
             raise ConfigurationError(f'engine {name} runs LE-ConvMN only; eager runs all models')
         self.name = name
         self._shares = model.shares
+        self._threads = 0
         try:
             self._stacks = [_Stack(stack, name) for stack in model.stacks]  # type: ignore[arg-type]
             self.step(np.zeros(model.image_size, dtype=np.float32), self.initial_state())
@@ -70,6 +79,16 @@ class DirectEngine(Engine):
             raise ConfigurationError(
                 f'engine {name} is not possible with torch {torch.__version__} on this machine'
             ) from error
+
+    @torch.inference_mode()
+    def prepare(self) -> None:
+        """Choose convolutions anew where the number of threads has changed."""
+        if self._threads == torch.get_num_threads():
+            return
+        self._threads = torch.get_num_threads()
+        for stack in self._stacks:
+            for layer in stack.layers:
+                layer.choose()
 
     def initial_state(self) -> list[State]:
         """Return zeros, h and c of each layer of each stack, (pixels, planes)."""
@@ -127,23 +146,14 @@ class _Layer:
     """A layer over the h of the layer below; all planes of a pixel lie side by side."""
 
     def __init__(self, cell: ConvLstmCell, precision: str) -> None:
-        self._planes, (self._rows, self._columns) = cell.planes, cell.size
+        self._planes, self._size, self._precision = cell.planes, cell.size, precision
         self._ring = cell.wrapped
         # Of the cell gate, the sum is doubled: see tanh above.
         self._doubling = torch.ones(4 * cell.planes)
         self._doubling[3 * cell.planes :] = 2
-        weight, bias = self._weights(cell)
-        self._before = weight.shape[1] - cell.planes
-        self._rounded = precision == 'int8'
-        shape = (self._rows + 2 * cell.wrapped, self._columns, weight.shape[1])
-        self._input = torch.full(
-            shape, _ZERO if self._rounded else 0, dtype=_PRECISIONS[precision]
-        )
-        as_nchw = self._input.permute(2, 0, 1)[None]
-        padding = (weight.shape[2] // 2 - cell.wrapped, weight.shape[3] // 2)
-        self._convolution = (_Int8Convolution if self._rounded else _Convolution)(
-            weight, bias, as_nchw, padding
-        )
+        self._weight, self._bias = self._weights(cell)
+        self._before = self._weight.shape[1] - cell.planes
+        self._convolution = self._plain()
 
     def _weights(self, cell: ConvLstmCell) -> tuple[Tensor, Tensor | None]:
         """Return weights (sums, planes in, rows, columns) and bias of the convolution."""
@@ -151,36 +161,47 @@ class _Layer:
         bias: Tensor = cell.by_image.bias  # type: ignore[assignment]
         return weight * self._doubling[:, None, None, None], bias * self._doubling
 
+    def _plain(self) -> '_Convolution | Winograd':
+        kind = _Int8Convolution if self._precision == 'int8' else _Convolution
+        return kind(self._weight, self._bias, self._size, self._ring, _PRECISIONS[self._precision])
+
+    def choose(self) -> None:
+        """Take the convolution that is the fastest with the threads that torch now has."""
+        kinds = [self._plain()]
+        if self._precision == 'direct' and self._weight.shape[2:] == (3, 3):
+            with suppress(AttributeError, RuntimeError):  # if this torch packs no weights
+                kinds.append(Winograd(self._weight, self._bias, self._size, beyond=self._ring > 0))
+        if len(kinds) > 1:
+            times = interleaved(kinds, _TIMED_CALLS).min(axis=1)
+            kinds = [kinds[int(times.argmin())]]
+        self._convolution = kinds[0]
+
     def initial_state(self) -> LayerState:
-        """Return h and c before the first image, (pixels, planes)."""
-        zeros = torch.zeros(self._rows * self._columns, self._planes)
-        return zeros, zeros
+        """Return h, (pixels, planes), and c, in the order of the sums, before the first image."""
+        h = torch.zeros(self._size[0] * self._size[1], self._planes)
+        return h, self._convolution.in_order(h)
 
     def step(self, x: Tensor, state: LayerState) -> LayerState:
         """Return the new h and c."""
         self._put(x, 0)
-        return self._advance(self._sums(state[0]), state[1])
+        self._put(state[0], self._before)
+        return self._advance(self._convolution(), state[1])
 
     def _put(self, h: Tensor, first: int) -> None:
-        if self._rounded:
+        if self._precision == 'int8':
             h = h.mul(_STEPS).add_(_ZERO + 0.5)
-        part = self._input[..., first : first + h.shape[1]]
-        ring, last = self._ring, self._ring + self._rows
-        part[ring:last].copy_(h.view(self._rows, self._columns, -1))
+        part = self._convolution.image[..., first : first + h.shape[1]]
+        ring, last = self._ring, self._ring + self._size[0]
+        part[ring:last].copy_(h.view(*self._size, -1))
         if ring:
-            part[:ring] = part[self._rows : last]
+            part[:ring] = part[self._size[0] : last]
             part[last:] = part[ring : 2 * ring]
-
-    def _sums(self, h: Tensor) -> Tensor:
-        self._put(h, self._before)
-        sums: Tensor = self._convolution()
-        return sums[0].permute(1, 2, 0).flatten(0, 1)
 
     def _advance(self, sums: Tensor, c: Tensor) -> LayerState:
         i, f, o, g = sums.sigmoid_().chunk(4, dim=1)
         c = (f * c).addcmul_(i, g, value=2).sub_(i)
         squashed = (2 * c).sigmoid_()
-        return torch.addcmul(-o, o, squashed, value=2), c
+        return self._convolution.as_pixels(torch.addcmul(-o, o, squashed, value=2)), c
 
 
 class _FirstLayer(_Layer):
@@ -192,55 +213,88 @@ class _FirstLayer(_Layer):
         self._padding: tuple[int, int] = by_image.padding  # type: ignore[assignment]
         self._wrap = cell.wrap_images
         bias: Tensor = by_image.bias  # type: ignore[assignment]
-        self._image_bias = bias * self._doubling
         self._by_image = (by_image.weight.flatten(1) * self._doubling[:, None]).T.contiguous()
-        return cell.by_state.weight * self._doubling[:, None, None, None], None
+        return cell.by_state.weight * self._doubling[:, None, None, None], bias * self._doubling
 
     def step(self, x: Tensor, state: LayerState) -> LayerState:
         """Return the new h and c for an image (1, planes, rows, columns)."""
         if self._wrap:
             x = functional.pad(x, (0, 0, self._wrap, self._wrap), mode='circular')
         around = functional.unfold(x, self._kernel, padding=self._padding)[0].T
-        sums = torch.addmm(self._image_bias, around, self._by_image)
-        return self._advance(sums.add_(self._sums(state[0])), state[1])
+        by_image = self._convolution.in_order(around) @ self._by_image
+        self._put(state[0], 0)
+        return self._advance(self._convolution(by_image), state[1])
 
 
 class _Convolution:
-    """A convolution of one tensor that is filled anew for each call, in its precision."""
+    """A convolution of one image that is filled anew for each call, in its precision.
+
+    Attributes:
+        image: where it is filled in, (rows, columns, planes), rows with those around the ring.
+    """
 
     def __init__(
-        self, weight: Tensor, bias: Tensor | None, x: Tensor, padding: tuple[int, int]
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        size: tuple[int, int],
+        ring: int,
+        precision: torch.dtype,
     ) -> None:
-        self._x, self._padding = x, padding
-        self._weight = weight.to(x.dtype, memory_format=torch.channels_last)
-        self._bias = None if bias is None else bias.to(x.dtype)
+        shape = (size[0] + 2 * ring, size[1], weight.shape[1])
+        self.image = torch.full(shape, self._nothing, dtype=precision)
+        self._padding = (weight.shape[2] // 2 - ring, weight.shape[3] // 2)
+        self._pack(weight, bias, self.image.permute(2, 0, 1)[None])
 
-    def __call__(self) -> Tensor:
-        sums = functional.conv2d(self._x, self._weight, self._bias, padding=self._padding)
-        return sums.float()
+    _nothing = 0  # what stands for 0
+
+    def _pack(self, weight: Tensor, bias: Tensor | None, x: Tensor) -> None:
+        self._convolve: Callable[[], Tensor]
+        try:
+            self._convolve = PackedConvolution(weight, bias, x, padding=self._padding)
+        except (AttributeError, RuntimeError):  # this torch packs no weights
+            self._convolve = partial(
+                functional.conv2d,
+                x,
+                weight.to(x.dtype, memory_format=torch.channels_last),
+                None if bias is None else bias.to(x.dtype),
+                padding=self._padding,
+            )
+
+    def __call__(self, to: Tensor | None = None) -> Tensor:
+        """Return the sums, (pixels, sums), added to `to` if that is given."""
+        sums = self._convolve()[0].permute(1, 2, 0).flatten(0, 1)
+        return sums.float() if to is None else to.add_(sums)
+
+    @staticmethod
+    def in_order(pixels: Tensor) -> Tensor:
+        """Put pixels (pixels, planes) in the order of the sums: they are."""
+        return pixels
+
+    @staticmethod
+    def as_pixels(sums: Tensor) -> Tensor:
+        """Do the reverse."""
+        return sums
 
 
-class _Int8Convolution:
+class _Int8Convolution(_Convolution):
     """The same with weights and inputs of 8 bits; the sums are float32."""
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, x: Tensor, padding: tuple[int, int]
-    ) -> None:
-        self._x, self._bias = x, bias
-        self._scale = (weight.abs().amax((1, 2, 3)) / _STEPS).clamp_min(1e-30)
-        self._zeros = torch.zeros(len(weight), dtype=torch.int32)
-        rounded = (weight / self._scale[:, None, None, None]).round().to(torch.int8)
-        # stride, padding, dilation, groups
-        self._geometry: tuple[Any, ...] = ([1, 1], list(padding), [1, 1], 1)
-        self._weight = torch.ops.onednn.qconv_prepack(
-            rounded, self._scale, 1 / _STEPS, _ZERO, *self._geometry, list(x.shape)
-        )
+    _nothing = _ZERO
 
-    def __call__(self) -> Tensor:
-        sums: Tensor = torch.ops.onednn.qconv2d_pointwise(
-            *(self._x, 1 / _STEPS, _ZERO, self._weight, self._scale, self._zeros, self._bias),
-            *self._geometry,
+    def _pack(self, weight: Tensor, bias: Tensor | None, x: Tensor) -> None:
+        scale = (weight.abs().amax((1, 2, 3)) / _STEPS).clamp_min(1e-30)
+        rounded = (weight / scale[:, None, None, None]).round().to(torch.int8)
+        # stride, padding, dilation, groups
+        geometry: tuple[Any, ...] = ([1, 1], list(self._padding), [1, 1], 1)
+        packed = torch.ops.onednn.qconv_prepack(
+            rounded, scale, 1 / _STEPS, _ZERO, *geometry, list(x.shape)
+        )
+        zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self._convolve = partial(
+            torch.ops.onednn.qconv2d_pointwise,
+            *(x, 1 / _STEPS, _ZERO, packed, scale, zeros, bias),
+            *geometry,
             *(1.0, 0, torch.float32),  # scale and zero of the result
             *('none', [], ''),  # nothing done with it
         )
-        return sums

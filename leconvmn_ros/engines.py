@@ -14,7 +14,7 @@
 
 """Ways to run a network for one image at a time, and how the fastest is found.
 
-All engines are for inference on a stream, with batch 1. Those of EXACT give what the model gives,
+All engines are for inference on streams, image by image. Those of EXACT give what the model gives,
 but for the rounding of float32; those of REDUCED trade accuracy for speed.
 """
 
@@ -65,8 +65,26 @@ class Engine(ABC):
             Outputs in standardised units, shape (joints,), and the new state.
         """
 
+    def step_together(
+        self, pixels: Sequence[NDArray[np.float32]], states: Sequence[Any]
+    ) -> tuple[list[NDArray[np.float32]], list[Any]]:
+        """Advance several streams by an image each; see `step`.
+
+        Args:
+            pixels: an image of each stream.
+            states: of each stream.
+
+        Returns:
+            Outputs and new state of each stream.
+        """
+        outputs, advanced = zip(*map(self.step, pixels, states), strict=True)
+        return list(outputs), list(advanced)
+
     def prepare(self) -> None:  # noqa: B027 - most have nothing to do
-        """Get ready for the number of threads that torch now has."""
+        """Get ready for the number of threads that torch now has.
+
+        States of before are not to be used after it.
+        """
 
 
 class EagerEngine(Engine):
@@ -88,6 +106,24 @@ class EagerEngine(Engine):
         image = torch.from_numpy(pixels)[None, None].to(self.device)
         output, state = self._model(image, state)
         return output[0, 0].cpu().numpy(), state
+
+    @torch.inference_mode()
+    def step_together(
+        self, pixels: Sequence[NDArray[np.float32]], states: Sequence[State]
+    ) -> tuple[list[NDArray[np.float32]], list[State]]:
+        """Advance several streams as one batch; see `Engine.step_together`."""
+        if len(pixels) == 1:
+            return super().step_together(pixels, states)
+        images = torch.from_numpy(np.stack(pixels))[None].to(self.device)
+        state = [
+            (torch.cat([h for h, _ in layer]), torch.cat([c for _, c in layer]))
+            for layer in zip(*states, strict=True)
+        ]
+        outputs, state = self._model(images, state)
+        layers = [zip(h.split(1), c.split(1), strict=True) for h, c in state]
+        advanced = [list(own) for own in zip(*layers, strict=True)]
+        # A model without memory has no layers.
+        return list(outputs[0].cpu().numpy()), advanced or [State() for _ in pixels]
 
 
 def make_engine(name: str, model: Model) -> Engine:
@@ -124,28 +160,29 @@ def possible_engines(names: Sequence[str], model: Model) -> list[Engine]:
     return engines
 
 
-def fastest(choice: str, model: Model) -> Engine:
+def fastest(choice: str, model: Model, streams: int = 1) -> Engine:
     """Find the engine that takes the least time for a step, with the threads torch now has.
 
     Args:
         choice: 'auto' or 'reduced'.
         model: on the CPU, in evaluation mode.
+        streams: so many advance together.
     """
     names = EXACT if choice == 'auto' else EXACT + REDUCED
     engines = possible_engines(names, model)
     pixels = np.zeros(model.image_size, dtype=np.float32)
-    steps = [stepping(engine, pixels) for engine in engines]
+    steps = [stepping(engine, pixels, streams) for engine in engines]
     times = interleaved(steps, _TIMED_STEPS).min(axis=1)
     return engines[int(times.argmin())]
 
 
-def stepping(engine: Engine, pixels: NDArray[np.float32]) -> Callable[[], None]:
-    """Return a function that advances the engine by the same image each time it is called."""
-    state = engine.initial_state()
+def stepping(engine: Engine, pixels: NDArray[np.float32], streams: int = 1) -> Callable[[], None]:
+    """Return a function that advances streams by the same image each time it is called."""
+    states = [engine.initial_state()] * streams
 
     def step() -> None:
-        nonlocal state
-        _, state = engine.step(pixels, state)
+        nonlocal states
+        _, states = engine.step_together([pixels] * streams, states)
 
     return step
 

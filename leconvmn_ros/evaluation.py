@@ -14,7 +14,7 @@
 
 """Scores of estimates against a reference, in one way for live and offline evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.metrics import METRICS, score_table, ScoreTable
 from leconvmn_ros.protocol import HoldOut, Role
-from leconvmn_ros.recording import JointTrack, LabelTrack, Recording
+from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, Recording
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,23 +52,30 @@ class Comparison(NamedTuple):
 def decode_recording(
     decoder: Decoder, recording: Recording, progress: Callable[[float], None] | None = None
 ) -> JointTrack:
-    """Decode a whole recording, chunk by chunk as it would come in live.
+    """Decode a whole recording, with the estimates that it would give live.
 
     Args:
         decoder: a fresh decoder.
         recording: the EMG.
         progress: called now and then with the share done, 0 to 1.
     """
-    estimates = []
-    for number, chunk in enumerate(recording.chunks, start=1):
-        estimates += decoder.decode(chunk)
-        if progress is not None and number % 50 == 0:
-            progress(number / len(recording.chunks))
+    chunks = recording.chunks if progress is None else _reporting(recording.chunks, progress)
+    estimates = [estimate for some in decoder.decode_together(chunks) for estimate in some]
     stamps_ns = np.array([estimate.stamp_ns for estimate in estimates], dtype=np.int64)
     positions = np.array([estimate.positions for estimate in estimates]).reshape(
         -1, len(decoder.joint_names)
     )
     return JointTrack(stamps_ns, decoder.joint_names, positions)
+
+
+def _reporting(
+    chunks: Sequence[EmgChunk], progress: Callable[[float], None]
+) -> Iterator[EmgChunk]:
+    """Yield chunks and tell now and then how many were taken."""
+    for number, chunk in enumerate(chunks, start=1):
+        yield chunk
+        if number % 50 == 0:
+            progress(number / len(chunks))
 
 
 def compare(

@@ -21,6 +21,7 @@ to its own length.
 Source: Guo et al., J. Neural Eng. 18 (2021) 026027.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MU = 2**20
 _LOG_MU = np.log1p(MU)
 # A recording is worked through by so many values at a time, as the processor's caches hold them.
-_VALUES_AT_ONCE = 2**14
+_VALUES_AT_ONCE = 2**18
+# Blocks of the sliding RMS with at least so many channels together are done side by side.
+_SIDE_BY_SIDE = 128
 
 
 class ExposureConfig(BaseModel):
@@ -155,7 +158,7 @@ class SlidingRms:
         self._older = np.zeros((window + 1, channels))
         # For each channel as well: dividing by a column takes three times as long.
         self._counts = np.repeat(np.arange(1.0, window + 1)[:, None], channels, axis=1)
-        self._position = 0
+        self._position, self._full = 0, False
 
     def reset(self) -> None:
         """Forget all samples."""
@@ -168,6 +171,13 @@ class SlidingRms:
         rms = np.empty(samples.shape)
         done, count = 0, len(samples)
         while done < count:
+            blocks = (count - done) // self._window
+            side_by_side = blocks * samples.shape[1] >= _SIDE_BY_SIDE
+            if side_by_side and self._position == 0 and self._full:
+                after = done + blocks * self._window
+                self._push_blocks(samples[done:after], rms[done:after])
+                done = after
+                continue
             first = self._position
             last = min(self._window, first + count - done)
             after = done + last - first
@@ -190,8 +200,31 @@ class SlidingRms:
         np.add.accumulate(self._squares[::-1], axis=0, out=self._older[-2::-1])
         # A sum that later parts go on from; the others are written before they are read.
         self._newer[0] = 0
-        self._counts[:] = self._window
+        if not self._full:
+            self._counts[:] = self._window
+            self._full = True
         self._position = 0
+
+    def _push_blocks(self, samples: NDArray[np.floating], rms: NDArray[np.float64]) -> None:
+        """Do whole blocks, with the same sums in the same order: each addition for all at once.
+
+        A sum waits for the one before; those of other blocks, side by side, do not.
+        """
+        window, channels = self._squares.shape
+        by_block = (-1, window, channels)
+        squares = np.square(samples.reshape(by_block).swapaxes(0, 1), dtype=np.float64, order='C')
+        older = np.empty((window + 1, squares.shape[1] + 1, channels))
+        older[:, 0], older[-1] = self._older, 0
+        for after, square, to in zip(
+            older[:0:-1, 1:], squares[::-1], older[-2::-1, 1:], strict=True
+        ):
+            np.add(after, square, out=to)
+        self._older[:] = older[:, -1]
+        for before, sums in pairwise(squares):
+            np.add(before, sums, out=sums)
+        np.add(squares, older[1:, :-1], out=squares)
+        np.divide(squares, window, out=squares)
+        np.sqrt(squares, out=rms.reshape(by_block).swapaxes(0, 1))
 
 
 class SignalPath:

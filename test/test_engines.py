@@ -15,11 +15,12 @@
 import gc
 from itertools import pairwise
 import logging
+import os
 import time
 import tracemalloc
 
 from builders import CHANNELS, cut, make_checkpoint, make_emg, one_stack
-from leconvmn_ros.decoder import Decoder, warm_up_with_threads
+from leconvmn_ros.decoder import Decoder, settle_for_recordings, warm_up_with_threads
 from leconvmn_ros.engines import (
     CHOICES,
     EagerEngine,
@@ -113,6 +114,52 @@ def test_direct_gives_what_the_model_gives(config, size):
     assert np.ptp(expected, axis=0).min() > 0.05  # there is something to see
 
 
+@pytest.fixture(params=[0, 1], ids=['plain', 'Winograd'])
+def chosen(request, monkeypatch):
+    """Wherever convolutions may be chosen, the choice falls on one kind."""
+    seen = []
+
+    def times(kinds, _):
+        seen.append([type(kind).__name__ for kind in kinds])
+        return np.array([[float(number != request.param)] for number in range(len(kinds))])
+
+    monkeypatch.setattr('leconvmn_ros.direct_engine.interleaved', times)
+    return seen
+
+
+@pytest.mark.parametrize('size', [(4, 6), (1, 9), (10, 5)], ids=str)
+@pytest.mark.parametrize('name', ['paper', 'kernel 5', 'ring', 'stacks'])
+def test_direct_gives_it_with_either_convolution(name, size, chosen):
+    model, sequence = build(MODELS[name], size), images(25, size)
+    engine = make_engine('direct', model)
+    engine.prepare()
+    np.testing.assert_allclose(
+        run(engine, sequence), run(eager(model), sequence), rtol=0, atol=2e-5
+    )
+    has_choice = name != 'kernel 5' and size[0] > 1
+    assert chosen == [['_Convolution', 'Winograd']] * len(chosen)
+    assert bool(chosen) == has_choice
+
+
+@pytest.mark.usefixtures('chosen')
+def test_a_choice_is_for_a_number_of_threads():
+    engine = make_engine('direct', build(MODELS['paper']))
+    threads = torch.get_num_threads()
+
+    def kept():
+        engine.prepare()
+        return [layer._convolution for stack in engine._stacks for layer in stack.layers]
+
+    try:
+        torch.set_num_threads(1)
+        first = kept()
+        assert all(one is other for one, other in zip(first, kept(), strict=True))
+        torch.set_num_threads(2)
+        assert all(one is not other for one, other in zip(first, kept(), strict=True))
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize(
     'config',
     [
@@ -158,6 +205,30 @@ def test_streams_do_not_disturb_one_another(name):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    'config',
+    [*MODELS.values(), LstmConfig(units=5, networks=2), RidgeConfig(input='image')],
+    ids=[*MODELS, 'lstm', 'ridge'],
+)
+@pytest.mark.parametrize('name', ['eager', 'direct'])
+def test_streams_together_are_the_same_as_one_by_one(name, config):
+    model = build(config)
+    if name == 'direct' and not isinstance(config, LeConvMnConfig):
+        pytest.skip('there is no such engine')
+    engine = make_engine(name, model)
+    sequences = [images(6, (4, 6), seed) for seed in range(3)]
+    states, together = [engine.initial_state()] * 3, []
+    for pixels in zip(*sequences, strict=True):
+        outputs, states = engine.step_together(pixels, states)
+        together.append(outputs)
+    alone = [run(engine, sequence) for sequence in sequences]
+    np.testing.assert_allclose(np.swapaxes(together, 0, 1), alone, rtol=0, atol=1e-5)
+    # A stream may go on alone.
+    one, _ = engine.step(sequences[0][0], states[0])
+    (other, _), _ = engine.step_together([sequences[0][0]] * 2, states[:2])
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize('name', EXACT + REDUCED)
 def test_a_state_can_be_used_again(name):
     engine = engine_or_skip(name, build(MODELS['ring']))
@@ -201,6 +272,30 @@ def sleepers(monkeypatch):
 @pytest.mark.parametrize(('choice', 'expected'), [('auto', 'direct'), ('reduced', 'int8')])
 def test_the_fastest_is_chosen(choice, expected):
     assert fastest(choice, build(MODELS['one layer'])).name == expected
+
+
+@pytest.mark.usefixtures('sleepers')
+def test_for_recordings_what_many_streams_take_counts(monkeypatch):
+    monkeypatch.setattr(EagerEngine, 'step_together', EagerEngine.__base__.step_together)
+    decoder = Decoder(make_checkpoint(), engine='auto')
+    threads = torch.get_num_threads()
+    try:
+        settle_for_recordings(decoder)
+        assert torch.get_num_threads() in {1, os.cpu_count()}
+    finally:
+        torch.set_num_threads(threads)
+    assert decoder.engine == 'direct'
+    # Eager takes five streams in the time of one, which direct does not.
+    monkeypatch.setattr(
+        Sleeper,
+        'step_together',
+        lambda self, pixels, states: (
+            time.sleep(self.seconds * (1 if self.name == 'eager' else len(pixels))),
+            states,
+        ),
+    )
+    model = build(MODELS['one layer'])
+    assert [fastest('auto', model, streams).name for streams in (1, 5)] == ['direct', 'eager']
 
 
 @pytest.mark.usefixtures('sleepers')
@@ -286,12 +381,12 @@ def test_a_lost_gpu_is_left_for_the_cpu(caplog):
     afresh = Decoder(checkpoint, output_rate=0)
     images = []
     plain_step = afresh._step
-    afresh._step = lambda image: images.append(image) or plain_step(image)
+    afresh._step = lambda completed: images.append(completed) or plain_step(completed)
     for chunk in chunks:
         afresh.decode(chunk)
     afresh.reset()
-    for image, estimate in zip(images[5:], estimates[5:], strict=True):
-        np.testing.assert_array_equal(plain_step(image), estimate.positions)
+    for completed, estimate in zip(images[5:], estimates[5:], strict=True):
+        np.testing.assert_array_equal(plain_step(completed), [estimate.positions])
     assert [record.getMessage() for record in caplog.records] == [
         'the network left cuda for the CPU and starts afresh: CUDA out of memory.'
     ]

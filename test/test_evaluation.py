@@ -14,6 +14,7 @@
 
 """Offline scores against figures worked out by hand."""
 
+from dataclasses import replace
 import json
 from math import degrees, nan, sqrt
 
@@ -23,6 +24,7 @@ from builders import (
     HOLD_OUT,
     JOINTS,
     make_checkpoint,
+    make_emg,
     make_recording,
     PERIOD_NS,
     START_NS,
@@ -30,7 +32,7 @@ from builders import (
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation import as_json, compare, decode_recording, join
-from leconvmn_ros.recording import JointTrack, LabelTrack
+from leconvmn_ros.recording import JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 import pytest
 
@@ -139,6 +141,29 @@ def test_recording_is_decoded_chunk_by_chunk_as_if_it_came_in_live():
     np.testing.assert_allclose(estimates.positions, [e.positions for e in expected], atol=1e-6)
     assert estimates.stamps_ns[0] == START_NS + 9 * PERIOD_NS
     assert shares == [0.5, 1.0]
+
+
+@pytest.mark.parametrize('output_rate', [0.0, 30.0, 50.0])
+def test_faults_of_a_recording_meet_the_same_rules_as_live(output_rate):
+    emg = make_emg(900)
+    emg[300:620, 1] = 0  # dead for a time
+    chunks = cut(emg, [7] * 200)
+    chunks[9].samples[2, 0] = nan
+    del chunks[40], chunks[60:75]  # a gap to bridge, and one that is too long
+    # The source starts anew.
+    later = [c._replace(stamp_ns=c.stamp_ns + 60 * NANOSECONDS) for c in cut(emg, [9] * 40)]
+    recording = replace(make_recording(), chunks=chunks + later)
+    decoder, live = (Decoder(make_checkpoint(), output_rate=output_rate) for _ in range(2))
+    estimates = decode_recording(decoder, recording)
+    expected = [e for chunk in recording.chunks for e in live.decode(chunk)]
+    assert estimates.stamps_ns.tolist() == [e.stamp_ns for e in expected]
+    np.testing.assert_allclose(
+        estimates.positions, [e.positions for e in expected], rtol=0, atol=1e-6
+    )
+    assert decoder.counts == live.counts
+    assert {'restarts', 'bridged_samples', 'not_finite', 'flat_channels'} <= set(
+        live.counts.faults()
+    )
 
 
 def test_recording_without_an_estimate_gives_an_empty_track():

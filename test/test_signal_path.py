@@ -144,6 +144,18 @@ def test_rms_is_bit_identical_for_any_chunking(window, lengths):
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+def test_rms_of_many_blocks_side_by_side_is_bit_identical():
+    samples = noise(9000, channels=12)
+    rms = SlidingRms(200, 12)
+    whole = rms.push(samples)
+    np.testing.assert_allclose(whole[:900], naive_rms(samples[:900], 200), rtol=1e-12)
+    stream = SlidingRms(200, 12)
+    parts = [stream.push(chunk) for chunk in chunked(samples, [70, 150])]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    # Both go on alike.
+    np.testing.assert_array_equal(rms.push(samples[:300]), stream.push(samples[:300]))
+
+
 def test_rms_does_not_drift_and_forgets_an_artefact():
     window, count = 200, 1_000_000
     samples = noise(count, channels=1, seed=3, scale=1e-5)

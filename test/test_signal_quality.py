@@ -197,7 +197,9 @@ def test_the_decoder_sees_the_training_mean_of_a_masked_channel(monkeypatch):
     decoder = Decoder(make_checkpoint())
     images = []
     step = decoder._step
-    monkeypatch.setattr(decoder, '_step', lambda image: images.append(image.pixels) or step(image))
+    monkeypatch.setattr(
+        decoder, '_step', lambda some: images.extend(image.pixels for image in some) or step(some)
+    )
     estimates = decode(decoder, evenly_cut(emg, 5))
     assert decoder.counts.faults() == {'flat_channels': 1}
     assert len(estimates) == 10 * 5 * 6 - 4

@@ -17,16 +17,19 @@
 Each stage is timed by itself, after a warm-up, beside what the machine can do at best: products of
 matrices and copies, measured in the same run. The whole way runs between processes: a source of
 noise, the decoder, and back. Without CHECKPOINT an untrained network of a preset is timed.
+--limits finds instead the highest sampling rate that a decoder node holds without loss.
 """
 
 import argparse
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.bench_report import (
     comparison_table,
     FORMAT,
+    limit_table,
     read_result,
     remarks,
     stage_table,
@@ -36,6 +39,7 @@ from leconvmn_ros.commands.arguments import add_engine, number
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.live_bench import whole_way
+from leconvmn_ros.load_limits import find_limit
 from leconvmn_ros.machine import ceilings, describe_machine
 from leconvmn_ros.presets import PRESETS
 from leconvmn_ros.progress import progress_bar
@@ -86,6 +90,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine(parser, 'the decoder over ROS 2')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the result here')
     parser.add_argument(
+        '--limits',
+        nargs='?',
+        const=(16, 64, 256),
+        type=_channel_counts,
+        metavar='N,N,...',
+        help='find the highest rate that a decoder of --preset holds with each of these channel '
+        'counts (16,64,256), in runs of --seconds; minutes for each',
+    )
+    parser.add_argument(
         '--compare',
         nargs=2,
         type=Path,
@@ -100,6 +113,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.compare:
         console.print(comparison_table(*(read_result(path) for path in arguments.compare)))
         return 0
+    if arguments.limits:
+        result = _limits(arguments)
+        if arguments.json:
+            write_json(arguments.json, result)
+        console.print(limit_table(result))
+        return 0
     torch.set_num_threads(arguments.threads)
     checkpoint, name = _network(arguments)
     result = _measured(checkpoint, name, arguments)
@@ -109,6 +128,49 @@ def run(arguments: argparse.Namespace) -> int:
     for line in remarks(result):
         console.print(line, markup=False, highlight=False)
     return 0
+
+
+def _channel_counts(text: str) -> tuple[int, ...]:
+    """Read channel counts with commas between them: an argparse type."""
+    return tuple(int(number(int, 1, 256)(part)) for part in text.split(','))
+
+
+def _limits(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.checkpoint:
+        raise ConfigurationError(
+            '--limits tries decoders of many shapes, so it takes --preset and no CHECKPOINT'
+        )
+    if not arguments.seconds:
+        raise ConfigurationError('--limits needs --seconds above 0')
+    counts = arguments.limits
+    limits = []
+    with progress_bar('limits') as progress:
+        for done, channels in enumerate(counts):
+            limits.append(
+                find_limit(
+                    PRESETS[arguments.preset],
+                    channels,
+                    chunk_seconds=arguments.chunk,
+                    output_rate=arguments.output_rate,
+                    seconds=arguments.seconds,
+                    engine=arguments.engine,
+                    threads=arguments.threads,
+                    progress=partial(progress, done / len(counts)),
+                )
+            )
+    return {
+        'format': f'{FORMAT} --limits',
+        'machine': describe_machine(),
+        'settings': {
+            'network': f'{arguments.preset} (untrained)',
+            'chunk_seconds': arguments.chunk,
+            'output_rate': arguments.output_rate,
+            'seconds': arguments.seconds,
+            'threads': arguments.threads,
+            'engine': arguments.engine,
+        },
+        'limits': limits,
+    }
 
 
 def _network(arguments: argparse.Namespace) -> tuple[Checkpoint, str]:

@@ -34,7 +34,7 @@ from leconvmn_ros.commands.arguments import (
     png,
     read_recording,
 )
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, settle_for_recordings
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recording, join
 from leconvmn_ros.plots import plot_comparison
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_topics(parser)
     add_device(parser)
     add_engine(parser, 'the network')
-    add_threads(parser, meaning_of_0='as few as keep up')
+    add_threads(parser, meaning_of_0='as many as are fastest')
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -145,7 +145,7 @@ def _decode(
         device=arguments.device,
         engine=arguments.engine,
     )
-    warm_up_with_threads(decoder, arguments.threads)
+    settle_for_recordings(decoder, arguments.threads)
     with progress_bar(f'decode {recording.name}') as progress:
         estimates = decode_recording(decoder, recording, progress)
     if len(estimates.stamps_ns) == 0:
