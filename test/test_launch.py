@@ -154,8 +154,8 @@ def test_hand_describes_both_hands_to_robot_state_publisher(tmp_path: Path) -> N
     os.killpg(process.pid, signal.SIGINT)
 
     output_of(process)
-    for prefix, colour in (('estimate/', ESTIMATE), ('reference/', GHOST)):
-        assert described[prefix]['robot_description'] == hand_urdf('left', colour)
+    for prefix, look in (('estimate/', ESTIMATE), ('reference/', GHOST)):
+        assert described[prefix]['robot_description'] == hand_urdf('left', look)
 
 
 def stand_in_for_robot_state_publisher(folder: Path) -> dict[str, str]:
