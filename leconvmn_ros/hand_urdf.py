@@ -54,10 +54,11 @@ class Look(NamedTuple):
     girth: float = 1.0
 
 
-# As in the plots, estimated is red and measured is grey. The ghost is the thinner of the two: where both
-# agree it hides in the estimate instead of clouding it, and what is seen of it is the error.
+# As in the plots, estimated is red and measured is grey. The ghost is the thinner of the two: it
+# is hidden where they agree, so that what is seen of it is the error. It is opaque: through anything
+# else the balls in the joints would show.
 ESTIMATE = Look((0.82, 0.29, 0.36, 1.0))
-GHOST = Look((0.5, 0.52, 0.56, 0.4), girth=0.9)
+GHOST = Look((0.75, 0.77, 0.8, 1.0), girth=0.9)
 
 ROOT = 'palm'
 STILL: Vector = (0.0, 0.0, 0.0)

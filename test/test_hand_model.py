@@ -240,7 +240,7 @@ def test_a_ghost_in_the_same_pose_lies_within_the_estimate_and_bends_about_the_s
         for shape, inner in zip(thick.find('geometry'), thin.find('geometry'), strict=True):
             assert shape.tag == inner.tag
             assert shape.get('length') == inner.get('length')
-            # RViz draws balls and cylinders with flat sides, which lie up to some per cent further in.
+            # RViz draws them with flat sides, which lie some per cent further in.
             assert 0.8 < float(inner.get('radius')) / float(shape.get('radius')) < 0.95
     for joint, other in zip(estimate.iter('joint'), ghost.iter('joint'), strict=True):
         assert ET.tostring(joint) == ET.tostring(other)
