@@ -55,8 +55,8 @@ class Look(NamedTuple):
 
 
 # As in the plots, estimated is red and measured is grey. The ghost is the thinner of the two: it
-# is hidden where they agree, so that what is seen of it is the error. It is opaque: through anything
-# else the balls in the joints would show.
+# is hidden where they agree, so that what is seen of it is the error. It is opaque, or the balls
+# in its joints would show through.
 ESTIMATE = Look((0.82, 0.29, 0.36, 1.0))
 GHOST = Look((0.75, 0.77, 0.8, 1.0), girth=0.9)
 
