@@ -17,7 +17,7 @@
 `ros2 launch leconvmn_ros hand.launch.py checkpoint:=FOLDER`
 
 Live, from `emg` (leconvmn_ros/msg/EmgArray), or from a bag: `bag:=FOLDER`. RViz shows the estimate
-in colour and, if there are measured angles, these as a ghost. The frames of the two hands are
+in red and, if there are measured angles, these in grey within it. The frames of the two hands are
 `estimate/palm`, `reference/palm` and so on. `view:=true` shows the hand in a browser as well,
 `hand:=NAME` moves a robot hand. The end of RViz ends all.
 

@@ -23,11 +23,12 @@ is to be looked at.
 """
 
 from math import atan2, hypot, radians
-from typing import get_args, Literal
+from typing import get_args, Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.hand_model import (
+    Bone,
     DIP_OVER_PIP,
     Finger,
     finger_joints,
@@ -40,9 +41,24 @@ from leconvmn_ros.hand_model import (
 Side = Literal['left', 'right']
 Colour = tuple[float, float, float, float]
 
-# Red, green, blue, opacity: as in the plots, estimated is red and measured is grey.
-ESTIMATE: Colour = (0.82, 0.29, 0.36, 1.0)
-GHOST: Colour = (0.6, 0.6, 0.6, 0.3)
+
+class Look(NamedTuple):
+    """How a hand is drawn.
+
+    Attributes:
+        colour: red, green, blue and opacity of all links, each 0 to 1.
+        girth: breadth of all links over that of hand_model.py, above 0 to 1.
+    """
+
+    colour: Colour
+    girth: float = 1.0
+
+
+# As in the plots, estimated is red and measured is grey. The ghost is the thinner of the two: it
+# is hidden where they agree, so that what is seen of it is the error. It is opaque, or the balls
+# in its joints would show through.
+ESTIMATE = Look((0.82, 0.29, 0.36, 1.0))
+GHOST = Look((0.75, 0.77, 0.8, 1.0), girth=0.9)
 
 ROOT = 'palm'
 STILL: Vector = (0.0, 0.0, 0.0)
@@ -50,46 +66,49 @@ STILL: Vector = (0.0, 0.0, 0.0)
 EFFORT, VELOCITY = 1.0, 20.0
 
 
-def hand_urdf(side: Side, colour: Colour = ESTIMATE) -> str:
+def hand_urdf(side: Side, look: Look = ESTIMATE) -> str:
     """Return the URDF of a hand, whose root is the palm, with its frame in the wrist.
 
     Args:
         side: 'left' or 'right'.
-        colour: red, green, blue and opacity of all links, each 0 to 1.
+        look: colour and girth of all links.
 
     Raises:
-        ConfigurationError: there is no such side or colour.
+        ConfigurationError: there is no such side, colour or girth.
     """
     if side not in get_args(Side):
         raise ConfigurationError(f'side is {side!r}; allowed are {" and ".join(get_args(Side))}')
-    if len(colour) != len(ESTIMATE) or not all(0 <= part <= 1 for part in colour):
+    colour, girth = look
+    if len(colour) != len(ESTIMATE.colour) or not all(0 <= part <= 1 for part in colour):
         raise ConfigurationError(f'colour is {colour!r}; allowed are four numbers from 0 to 1')
+    if not 0 < girth <= 1:
+        raise ConfigurationError(f'girth is {girth!r}; allowed is a number above 0 to 1')
     mirror = -1 if side == 'left' else 1  # y of the table times this
     robot = ET.Element('robot', name=f'{side}_hand')
     material = ET.SubElement(robot, 'material', name='skin')
     ET.SubElement(material, 'color', rgba=_numbers(colour))
     palm = ET.SubElement(robot, 'link', name=ROOT)
     for (x0, y0, z0), (x1, y1, z1), breadth in PALM:
-        _add_capsule(palm, (x0, mirror * y0, z0), (x1, mirror * y1, z1), breadth)
+        _add_capsule(palm, (x0, mirror * y0, z0), (x1, mirror * y1, z1), girth * breadth)
     for finger in FINGERS:
-        _add_finger(robot, finger, mirror)
+        _add_finger(robot, finger, mirror, girth)
     ET.indent(robot)
     # No encoding is named: lxml takes no text that names one.
     return f'<?xml version="1.0"?>\n{ET.tostring(robot, encoding="unicode")}\n'
 
 
-def _add_finger(robot: ET.Element, finger: Finger, mirror: int) -> None:
+def _add_finger(robot: ET.Element, finger: Finger, mirror: int, girth: float) -> None:
     """Add a ray of the hand to the palm; its links carry the names of the joints before them."""
     (x, y, z), (roll, pitch, yaw) = finger.base, map(radians, finger.turn)
     joint = _add_joint(robot, f'{finger.name}_cmc', 'fixed', ROOT)
     _add_origin(joint, (x, mirror * y, z), (mirror * roll, pitch, mirror * yaw))
-    end = _add_bone(robot, joint, finger.metacarpal.length, finger.metacarpal.breadth)
+    end = _add_bone(robot, joint, finger.metacarpal, girth)
     turn = (0.0, 0.0, mirror * radians(finger.fan))
     for hinge, phalanx in zip(finger_joints(finger), finger.phalanges, strict=True):
         joint = _add_joint(robot, hinge.name, 'revolute', _child(joint))
         _add_origin(joint, end, turn)
         _add_hinge(joint, hinge)
-        end = _add_bone(robot, joint, phalanx.length, phalanx.breadth, tip=phalanx is finger.tip)
+        end = _add_bone(robot, joint, phalanx, girth, tip=phalanx is finger.tip)
         turn = STILL
     # A frame without a body.
     joint = _add_joint(robot, f'{finger.name}_tip', 'fixed', _child(joint))
@@ -118,15 +137,16 @@ def _add_hinge(joint: ET.Element, hinge: FingerJoint) -> None:
 
 
 def _add_bone(
-    robot: ET.Element, joint: ET.Element, length: float, breadth: float, *, tip: bool = False
+    robot: ET.Element, joint: ET.Element, bone: Bone, girth: float, *, tip: bool = False
 ) -> Vector:
     """Add the link behind a joint, which lies along its x; return where it ends.
 
     At the tip of a finger its surface ends there, elsewhere the centre of the next joint's ball.
     """
     link = ET.SubElement(robot, 'link', name=_child(joint))
-    _add_capsule(link, STILL, (length - breadth / 2 if tip else length, 0.0, 0.0), breadth)
-    return length, 0.0, 0.0
+    last = bone.length - bone.breadth / 2 if tip else bone.length
+    _add_capsule(link, STILL, (last, 0.0, 0.0), girth * bone.breadth)
+    return bone.length, 0.0, 0.0
 
 
 def _add_capsule(link: ET.Element, start: Vector, end: Vector, breadth: float) -> None:

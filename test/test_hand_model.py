@@ -23,7 +23,7 @@ from xml.etree import ElementTree as ET
 from leconvmn_ros.cli import main
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.hand_model import DIP_OVER_PIP, FINGERS
-from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf
+from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf, Look
 from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 import numpy as np
 import pytest
@@ -218,21 +218,42 @@ def test_the_middle_finger_is_the_longest_and_the_hand_of_human_size(hand):
 
 
 def test_all_that_is_seen_has_the_colour_asked_for():
-    for colour in (ESTIMATE, GHOST, (0.0, 1.0, 0.5, 0.25)):
-        robot = ET.fromstring(hand_urdf('right', colour))  # noqa: S314 - made here
+    for look in (ESTIMATE, GHOST, Look((0.0, 1.0, 0.5, 0.25))):
+        robot = ET.fromstring(hand_urdf('right', look))  # noqa: S314 - made here
 
         used = {visual.find('material').get('name') for visual in robot.iter('visual')}
         defined = robot.findall('material')
         assert used == {material.get('name') for material in defined}
         rgba = defined[0].find('color').get('rgba')
-        assert [float(part) for part in rgba.split()] == pytest.approx(colour)
+        assert [float(part) for part in rgba.split()] == pytest.approx(look.colour)
 
 
-def test_wrong_side_and_wrong_colour_are_named():
+@pytest.mark.parametrize('side', SIDES)
+def test_a_ghost_in_the_same_pose_lies_within_the_estimate_and_bends_about_the_same_places(side):
+    estimate, ghost = (
+        ET.fromstring(hand_urdf(side, look))  # noqa: S314 - made here
+        for look in (ESTIMATE, GHOST)
+    )
+
+    for thick, thin in zip(estimate.iter('visual'), ghost.iter('visual'), strict=True):
+        assert thick.find('origin').attrib == thin.find('origin').attrib
+        for shape, inner in zip(thick.find('geometry'), thin.find('geometry'), strict=True):
+            assert shape.tag == inner.tag
+            assert shape.get('length') == inner.get('length')
+            # RViz draws them with flat sides, which lie some per cent further in.
+            assert 0.8 < float(inner.get('radius')) / float(shape.get('radius')) < 0.95
+    for joint, other in zip(estimate.iter('joint'), ghost.iter('joint'), strict=True):
+        assert ET.tostring(joint) == ET.tostring(other)
+
+
+def test_wrong_side_colour_and_girth_are_named():
     with pytest.raises(ConfigurationError, match=r"'up'.*left and right"):
         hand_urdf('up')
     with pytest.raises(ConfigurationError, match='2'):
-        hand_urdf('left', (2, 0, 0, 1))
+        hand_urdf('left', Look((2, 0, 0, 1)))
+    for girth in (0.0, 1.1):
+        with pytest.raises(ConfigurationError, match=f'girth is {girth}'):
+            hand_urdf('left', ESTIMATE._replace(girth=girth))
 
 
 def test_the_command_prints_or_writes_it(capsys, tmp_path):

@@ -25,8 +25,9 @@ import sys
 from textwrap import dedent
 import warnings
 
-from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf
+from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf, ROOT
 import pytest
+from ruamel.yaml import YAML
 from small_recordings import small_bag, untrained_checkpoint
 
 LAUNCH = Path(__file__).parents[1] / 'launch'
@@ -154,8 +155,22 @@ def test_hand_describes_both_hands_to_robot_state_publisher(tmp_path: Path) -> N
     os.killpg(process.pid, signal.SIGINT)
 
     output_of(process)
-    for prefix, colour in (('estimate/', ESTIMATE), ('reference/', GHOST)):
-        assert described[prefix]['robot_description'] == hand_urdf('left', colour)
+    for prefix, look in (('estimate/', ESTIMATE), ('reference/', GHOST)):
+        assert described[prefix]['robot_description'] == hand_urdf('left', look)
+
+
+def test_rviz_shows_the_hands_that_the_launch_file_describes() -> None:
+    """Seen in the real RViz; here, that the names still are those of the test before."""
+    config = YAML(typ='safe').load(LAUNCH.parent / 'config' / 'hand.rviz')
+    manager = config['Visualization Manager']
+    hands = [shown for shown in manager['Displays'] if shown['Class'].endswith('/RobotModel')]
+
+    assert {hand['TF Prefix'] for hand in hands} == {'estimate', 'reference'}
+    for hand in hands:
+        topic = hand['Description Topic']
+        assert topic['Value'] == f'/{hand["TF Prefix"]}/robot_description'
+        assert topic['Durability Policy'] == 'Transient Local'  # it is published once
+    assert manager['Global Options']['Fixed Frame'] == f'estimate/{ROOT}'
 
 
 def stand_in_for_robot_state_publisher(folder: Path) -> dict[str, str]:

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('--side', choices=get_args(Side), default='right', help='which hand')
     parser.add_argument(
-        '--ghost', action='store_true', help='in translucent grey, as for the measured angles'
+        '--ghost', action='store_true', help='thinner and in grey, as for the measured angles'
     )
     parser.add_argument(
         '--output', type=Path, metavar='FILE', help='where to; without it, to standard output'
