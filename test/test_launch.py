@@ -15,6 +15,7 @@
 """The launch files, with the real `ros2 launch` where there is one."""
 
 from collections.abc import Mapping
+from io import StringIO
 import json
 import os
 from pathlib import Path
@@ -23,12 +24,18 @@ import signal
 import subprocess
 import sys
 from textwrap import dedent
+from typing import Any, TYPE_CHECKING
 import warnings
 
 from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf, ROOT
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from scipy.spatial.transform import Rotation
 from small_recordings import small_bag, untrained_checkpoint
+
+if TYPE_CHECKING:
+    from node_harness import Peer
 
 LAUNCH = Path(__file__).parents[1] / 'launch'
 ROS2 = shutil.which('ros2')
@@ -157,6 +164,59 @@ def test_hand_describes_both_hands_to_robot_state_publisher(tmp_path: Path) -> N
     output_of(process)
     for prefix, look in (('estimate/', ESTIMATE), ('reference/', GHOST)):
         assert described[prefix]['robot_description'] == hand_urdf('left', look)
+
+
+@with_ros2
+def test_robot_state_publisher_moves_the_hand_as_its_forward_kinematics_say(
+    tmp_path: Path, ros: 'Peer'
+) -> None:
+    """The real robot_state_publisher against another library."""
+    tf2_msgs = pytest.importorskip('tf2_msgs.msg', reason='no robot_state_publisher here')
+    yourdfpy = pytest.importorskip('yourdfpy')
+    from node_harness import LATCHED
+    from sensor_msgs.msg import JointState
+
+    moving = ros.collect('/tf', tf2_msgs.TFMessage)
+    fixed = ros.collect('/tf_static', tf2_msgs.TFMessage, LATCHED)
+    states = ros.collect('joint_states_reference', JointState)
+    files = [f'bag:={small_bag(tmp_path, 4.0)}', f'checkpoint:={untrained_checkpoint(tmp_path)}']
+
+    process = launch('hand.launch.py', *files, 'rviz:=false', 'loop:=false')
+    ros.spin_until(lambda: process.poll() is not None)
+
+    text = output_of(process)
+    assert 'done: ' in text
+    still = {sent.child_frame_id: sent for a in fixed for sent in a.message.transforms}
+    sent_at: dict[tuple[int, int], dict[str, Any]] = {}
+    for sent in (sent for arrival in moving for sent in arrival.message.transforms):
+        if sent.child_frame_id.startswith('reference/'):
+            sent_at.setdefault(stamp(sent), {})[sent.child_frame_id] = sent
+    answered = [a.message for a in states if stamp(a.message) in sent_at]
+    assert len(answered) > len(states) / 2, text  # it has just been started, and may be late
+    hand = yourdfpy.URDF.load(StringIO(hand_urdf('right')))
+    for state in answered[:: len(answered) // 20 or 1]:
+        hand.update_cfg(dict(zip(state.name, state.position, strict=True)))
+        for finger in ('thumb', 'index', 'middle', 'ring', 'little'):
+            frame = f'{finger}_tip_link'
+            place = place_on_palm(f'reference/{frame}', still | sent_at[stamp(state)])
+            assert place == pytest.approx(hand.get_transform(frame, ROOT), abs=1e-9)
+
+
+def stamp(message: Any) -> tuple[int, int]:
+    return message.header.stamp.sec, message.header.stamp.nanosec
+
+
+def place_on_palm(frame: str, sent: Mapping[str, Any]) -> 'np.ndarray':
+    """Follow the transforms from a frame to the palm; return them as one, shape (4, 4)."""
+    place = np.eye(4)
+    while not frame.endswith(f'/{ROOT}'):
+        q, t = sent[frame].transform.rotation, sent[frame].transform.translation
+        step = np.eye(4)
+        step[:3, :3] = Rotation.from_quat((q.x, q.y, q.z, q.w)).as_matrix()
+        step[:3, 3] = t.x, t.y, t.z
+        place = step @ place
+        frame = sent[frame].header.frame_id
+    return place
 
 
 def test_rviz_shows_the_hands_that_the_launch_file_describes() -> None:
