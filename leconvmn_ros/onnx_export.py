@@ -87,7 +87,9 @@ def as_onnx(model: Model) -> bytes:
         # one, and that shapes become constants, as they should.
         warnings.simplefilter('ignore')
         torch.onnx.export(
-            _Flat(model),
+            # In evaluation mode as well: the exporter gives the mode of the outermost module back
+            # to all in it, and dropout would be at work in a model that somebody else still uses.
+            _Flat(model).eval(),
             (image, *state),
             file,  # type: ignore[arg-type]  # open files are taken too
             dynamo=False,

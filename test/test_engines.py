@@ -420,3 +420,12 @@ def test_direct_is_not_slower_than_eager():
     steps = [stepping(make_engine(name, model), pixels) for name in ('eager', 'direct')]
     plain, direct = interleaved(steps, 15).min(axis=1)
     assert direct < 1.5 * plain
+
+
+def test_to_make_the_engines_leaves_the_model_as_it_was():
+    """Dropout was at work in eager once the model had been translated for ONNX Runtime."""
+    model = build(one_stack(planes=(4,), head='all', dropout=0.5))
+    before = run(eager(model), images(5, model.image_size))
+    assert [engine.name for engine in possible_engines(EXACT, model)][0] == 'eager'
+    assert not any(module.training for module in model.modules())
+    np.testing.assert_array_equal(run(eager(model), images(5, model.image_size)), before)
