@@ -426,6 +426,6 @@ def test_to_make_the_engines_leaves_the_model_as_it_was():
     """Dropout was at work in eager once the model had been translated for ONNX Runtime."""
     model = build(one_stack(planes=(4,), head='all', dropout=0.5))
     before = run(eager(model), images(5, model.image_size))
-    assert [engine.name for engine in possible_engines(EXACT, model)][0] == 'eager'
+    assert next(engine.name for engine in possible_engines(EXACT, model)) == 'eager'
     assert not any(module.training for module in model.modules())
     np.testing.assert_array_equal(run(eager(model), images(5, model.image_size)), before)
