@@ -15,20 +15,17 @@
 """Reference angles at other times: matched by stamp and by joint name, never by position."""
 
 from collections.abc import Sequence
-from math import pi
 import re
 from typing import NamedTuple
 
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.joints import JOINT_NAMES, LARGEST_ANGLE
 from leconvmn_ros.recording import JointTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 
 # Between reference angles further apart than this nothing is made up.
 LONGEST_GAP_NS = NANOSECONDS // 5
-# No finger joint turns once around (rad), while in degrees a finger that moves at all does.
-LARGEST_SPREAD = 2 * pi
 
 
 class AlignedAngles(NamedTuple):
@@ -82,7 +79,7 @@ def check_unit(track: JointTrack, names: Sequence[str]) -> None:
         angles = track.positions[:, track.names.index(name)]
         angles = angles[np.isfinite(angles)]
         low, high = np.quantile(angles, (0.01, 0.99)) if len(angles) else (0.0, 0.0)
-        if high - low > LARGEST_SPREAD:
+        if high - low > LARGEST_ANGLE:
             raise RecordingError(
                 f'the angles of {name} go from {low:.4g} to {high:.4g}, more than a full turn: '
                 'they must be in radians, these look like degrees'
@@ -93,6 +90,9 @@ def angles_at(
     track: JointTrack, names: Sequence[str], stamps_ns: NDArray[np.int64]
 ) -> AlignedAngles:
     """Interpolate the reference linearly at the given times.
+
+    An angle beyond LARGEST_ANGLE, which a glove gives now and then, counts as not measured: it
+    would widen what a decoder may put out, and spoil mean and scale.
 
     Args:
         track: the reference.
@@ -115,9 +115,9 @@ def angles_at(
     start = track.stamps_ns[0]
     times, wanted = (track.stamps_ns - start) / NANOSECONDS, (stamps_ns - start) / NANOSECONDS
     for column, name in enumerate(names):
-        positions[:, column] = np.interp(
-            wanted, times, track.positions[:, track.names.index(name)]
-        )
+        angles = track.positions[:, track.names.index(name)]
+        possible = np.abs(angles) <= LARGEST_ANGLE
+        positions[:, column] = np.interp(wanted, times, np.where(possible, angles, np.nan))
     return AlignedAngles(positions, known & np.isfinite(positions).all(axis=1))
 
 

@@ -14,7 +14,7 @@
 
 """The ten finger joints: the one place that names them and says how far they go."""
 
-from math import radians
+from math import pi, radians
 from typing import NamedTuple
 
 
@@ -46,5 +46,9 @@ JOINTS = (
     Joint('little_mcp', radians(-45), radians(90)),
     Joint('little_pip', radians(0), radians(100)),
 )
+
+# No joint of a hand turns once around (rad): a larger angle is a fault of whoever measured it, or
+# in degrees.
+LARGEST_ANGLE = 2 * pi
 
 JOINT_NAMES = tuple(joint.name for joint in JOINTS)

@@ -20,15 +20,14 @@ for the joints of the profile alone.
 """
 
 from collections.abc import Mapping
-from math import isfinite, pi
+from math import isfinite
 from typing import NamedTuple
 
 from leconvmn_ros.calibration import Calibration, UNCALIBRATED
 from leconvmn_ros.errors import MalformedMessageError
 from leconvmn_ros.hand_profile import follow, HandProfile, RobotJoint
+from leconvmn_ros.joints import LARGEST_ANGLE
 
-# No joint of a hand turns once around (rad); degrees soon do.
-LARGEST_ANGLE = 2 * pi
 # A step that comes late moves on by no more than so many periods: a stall is no jump.
 LONGEST_STEP = 2
 

@@ -49,9 +49,9 @@ def test_angles_are_interpolated_in_a_straight_line():
 
 def test_stamps_of_today_keep_their_nanoseconds():
     """A float64 of nanoseconds since 1970 resolves 256 ns only."""
-    track = JointTrack(START_NS + np.array([0, 1000]), ('a',), np.array([[0.0], [1000.0]]))
+    track = JointTrack(START_NS + np.array([0, 1000]), ('a',), np.array([[0.0], [1.0]]))
     positions, known = angles_at(track, ('a',), START_NS + np.arange(0, 1001, 50))
-    np.testing.assert_allclose(positions[:, 0], np.arange(0, 1001, 50), atol=1e-6)
+    np.testing.assert_allclose(positions[:, 0], np.arange(0, 1001, 50) / 1000, atol=1e-9)
     assert known.all()
 
 
@@ -168,6 +168,19 @@ def test_joint_of_another_name_is_told_and_not_left_out(other):
 @pytest.mark.parametrize('other', ['left/thumb_mcp', 'thumb_mcp2', 'index_mcp_link', 'mcp'])
 def test_joints_of_another_hand_are_foreign(other):
     assert reference_joints(track_of([0], ('thumb_mcp', other))) == ('thumb_mcp',)
+
+
+def test_an_angle_that_no_finger_has_was_not_measured():
+    positions = np.linspace(0, 1, 20)[:, None].repeat(2, axis=1)
+    track = track_of(range(0, 2000, 100), positions=positions)
+    spoilt = positions.copy()
+    spoilt[7, 1], spoilt[12, 0] = -6.3, 1e6
+    stamps_ns = np.arange(0, 1901, 50) * 1_000_000
+    right = angles_at(track, ('a', 'b'), stamps_ns)
+    told = angles_at(track_of(range(0, 2000, 100), positions=spoilt), ('a', 'b'), stamps_ns)
+    around = np.isin(stamps_ns // 1_000_000, [650, 700, 750, 1150, 1200, 1250])
+    np.testing.assert_array_equal(told.known, right.known & ~around)
+    np.testing.assert_array_equal(told.positions[told.known], right.positions[told.known])
 
 
 # ---- the unit

@@ -15,14 +15,17 @@
 """What fuzzing found, each as the case that it was."""
 
 from contextlib import closing
+from dataclasses import replace
 import sqlite3
 
+from builders import HOLD_OUT, make_recording
 from fuzz_files import rewrite
 from leconvmn_ros.bags import read_bag, write_bag
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
 from leconvmn_ros.hand_profile import load_profile, SHIPPED_PROFILES
 from leconvmn_ros.reference_lag import _rms
-from leconvmn_ros.training_data import _outputs
+from leconvmn_ros.signal_path import ExposureConfig
+from leconvmn_ros.training_data import gather
 import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin
@@ -45,9 +48,15 @@ def test_sqlite_values_of_other_types_are_refused(tmp_path, change):
         read_bag(tmp_path / 'bag')
 
 
-def test_angles_whose_spread_overflows_are_refused():
-    with pytest.raises(RecordingError, match=r'1e\+300 rad for b, which is no angle'):
-        _outputs(('a', 'b'), np.array([[0.0, 0.0], [1.0, 1e300]]))
+@pytest.mark.parametrize('angle', [1e300, -1e6, 7.0])
+def test_an_angle_that_no_finger_has_spoils_nothing(angle):
+    recording = make_recording()
+    positions = recording.reference.positions.copy()
+    positions[3, 1] = angle
+    spoilt = replace(recording, reference=replace(recording.reference, positions=positions))
+    right, told = (gather([r], ExposureConfig(), HOLD_OUT).joints[1] for r in (recording, spoilt))
+    assert (told.lower, told.upper) == (right.lower, right.upper)
+    assert (told.mean, told.scale) == pytest.approx((right.mean, right.scale), rel=0.1)
 
 
 def test_a_step_longer_than_the_recording_makes_no_room_for_it():
