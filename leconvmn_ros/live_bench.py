@@ -89,18 +89,10 @@ def whole_way(
             )
             use = _watch(decoder, source, seconds, progress)
             if failed := launcher.failed():
-                raise ConfigurationError(
-                    f'{failed.name} ended with code {failed.process.returncode}:\n{_log(failed)}'
-                )
+                raise ConfigurationError(failed.ending())
         trip: dict[str, Any] = json.loads((folder / 'trip.json').read_text(encoding='utf-8'))
-        remarks = [
-            line.partition(FAULTS)[2] for line in _log(decoder).splitlines() if FAULTS in line
-        ]
+        remarks = [line.partition(FAULTS)[2] for line in decoder.said() if FAULTS in line]
     return trip | use | {'faults': remarks}
-
-
-def _log(node: NodeProcess) -> str:
-    return node.log.read_text(encoding='utf-8', errors='replace')
 
 
 def _watch(
@@ -111,7 +103,7 @@ def _watch(
 ) -> dict[str, Any]:
     """Wait until the source is done, or a node has failed; say what the decoder took meanwhile."""
     running = (decoder.process, source.process)
-    while 'publishing' not in _log(source) and all(p.poll() is None for p in running):
+    while 'publishing' not in ''.join(source.said()) and all(p.poll() is None for p in running):
         time.sleep(POLL_PERIOD)
     if any(p.poll() is not None for p in running):
         return {}

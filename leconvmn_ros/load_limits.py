@@ -144,9 +144,7 @@ def find_limit(
                 progress=lambda _: None,
             )
         except (ConfigurationError, ValueError) as error:
-            # The log of a node, if there is one, ends with what happened to it.
-            lines = str(error).strip().splitlines()
-            trial['reason'] = ' '.join(dict.fromkeys((lines[0], lines[-1])))
+            trial['reason'] = str(error)
         else:
             trial['latency_ms'] = trip['latency_ms']
             trial['reason'] = what_broke(trip, seconds, chunk_seconds, output_rate)

@@ -42,6 +42,15 @@ class NodeProcess(NamedTuple):
     process: 'subprocess.Popen[bytes]'
     log: Path
 
+    def said(self) -> list[str]:
+        """Return the lines of its log so far."""
+        return self.log.read_text(encoding='utf-8', errors='replace').splitlines()
+
+    def ending(self) -> str:
+        """Return how it ended, and the last that it said, in one line."""
+        last = next((line for line in reversed(self.said()) if line.strip()), 'it said nothing')
+        return f'{self.name} ended with code {self.process.returncode}: {last.strip()}'
+
 
 def find_executable(name: str) -> Path:
     """Find a node's program in this Python's installation or in a sourced workspace.

@@ -194,7 +194,7 @@ def test_nan_passes(tmp_path):
             [('/emg', emg(), 1), ('/emg', emg(channels=3), 2)],
             'message 2 on /emg is malformed: EmgArray with 4 values for 3 channels',
         ),
-        ([('/emg', emg(rate=0.0), 1)], 'sampling rate of 0.0'),
+        ([('/emg', emg(rate=0.0), 1)], 'sampling rate of 0 Hz'),
         ([('/emg', emg(values=[]), 1)], 'with 0 values'),
         ([('/emg', emg(0), 1), ('/emg', emg(0), 2)], 'stamps on /emg are not set'),
         ([('/emg', make(STRING, data=''), 1)], 'topic /emg carries std_msgs/msg/String; it must'),

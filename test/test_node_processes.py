@@ -155,3 +155,18 @@ def test_a_node_reads_nothing_from_the_terminal(prefix, tmp_path):
         process = launcher.start('node', {}).process
         assert isinstance(process, subprocess.Popen)
         assert process.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize(
+    ('script', 'told'),
+    [
+        ('echo first; echo "what went wrong  "; echo; exit 3', 'code 3: what went wrong'),
+        ('exit 4', 'code 4: it said nothing'),
+    ],
+)
+def test_how_a_node_ended_is_told_in_a_line(prefix, tmp_path, script, told):
+    node(prefix, script)
+    with node_processes(tmp_path) as launcher:
+        started = launcher.start('node', {})
+        started.process.wait(DEADLINE)
+        assert launcher.failed().ending() == f'node ended with {told}'

@@ -205,7 +205,7 @@ def _start_viewer(launcher: Launcher) -> None:
     """Start the viewer and say where its page is."""
     viewer = launcher.start('viewer', {})
     started = time.monotonic()
-    while not (url := re.search(r'live view: (\S+)', _log_text(viewer))):
+    while not (url := re.search(r'live view: (\S+)', '\n'.join(viewer.said()))):
         _check(launcher)
         if time.monotonic() - started > LONGEST_START:
             raise ConfigurationError(f'the viewer does not start, see {viewer.log}')
@@ -215,18 +215,10 @@ def _start_viewer(launcher: Launcher) -> None:
 
 def _check(launcher: Launcher) -> None:
     if failed := launcher.failed():
-        lines = _log_text(failed).splitlines()[-5:]
-        raise ConfigurationError(
-            f'{failed.name} ended with code {failed.process.returncode}, see {failed.log}:\n'
-            + '\n'.join(lines)
-        )
+        raise ConfigurationError(f'{failed.ending()} (all it said: {failed.log})')
 
 
 def _last_remark(node: NodeProcess) -> str:
     """Return the score in the newest live report of the evaluator, empty if there is none yet."""
-    reports = [line for line in _log_text(node).splitlines() if 'CC ' in line]
+    reports = [line for line in node.said() if 'CC ' in line]
     return reports[-1].partition(': ')[2].rpartition(', NRMSE')[0] if reports else ''
-
-
-def _log_text(node: NodeProcess) -> str:
-    return node.log.read_text(encoding='utf-8', errors='replace')
