@@ -116,7 +116,6 @@ class _Stack:
             (_FirstLayer if number == 0 else _Layer)(cell, precision)
             for number, cell in enumerate(cells)
         ]
-        self._planes_of = stack.planes_of
         self._head, self._columns = stack.head_kind, cells[-1].size[1]
         weight = stack.head.weight
         if self._head != 'shared':
@@ -128,7 +127,7 @@ class _Stack:
 
     def step(self, image: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the outputs, (joints,), and the new state."""
-        x, advanced = self._planes_of(image)[0], State()
+        x, advanced = image, State()
         for layer, before in zip(self.layers, state, strict=True):
             after = layer.step(x, before)
             advanced.append(after)
@@ -205,7 +204,7 @@ class _Layer:
 
 
 class _FirstLayer(_Layer):
-    """The layer over the image, which has one plane, and one for each electrode off the ring."""
+    """The layer over the image, which has one plane."""
 
     def _weights(self, cell: ConvLstmCell) -> tuple[Tensor, Tensor | None]:
         by_image = cell.by_image
@@ -217,7 +216,7 @@ class _FirstLayer(_Layer):
         return cell.by_state.weight * self._doubling[:, None, None, None], bias * self._doubling
 
     def step(self, x: Tensor, state: LayerState) -> LayerState:
-        """Return the new h and c for an image (1, planes, rows, columns)."""
+        """Return the new h and c for an image (1, 1, channels, columns)."""
         if self._wrap:
             x = functional.pad(x, (0, 0, self._wrap, self._wrap), mode='circular')
         around = functional.unfold(x, self._kernel, padding=self._padding)[0].T

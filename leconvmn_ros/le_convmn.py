@@ -93,23 +93,6 @@ class LeConvMnConfig(BaseModel):
     forget_bias: float = Field(
         default=1.0, ge=-10, le=10, description='initial bias of the forget gates'
     )
-    ring: int = Field(
-        default=0,
-        ge=0,
-        le=4096,
-        description='how many electrodes, the first ones, go around the arm; stacks with a ring '
-        'see the others from everywhere on it; 0 = all',
-    )
-
-    def on_ring(self, channels: int) -> int:
-        """Return how many of so many electrodes go around the arm.
-
-        Raises:
-            ValueError: there are not as many as that.
-        """
-        if self.ring > channels:
-            raise ValueError(f'a ring of {self.ring} electrodes, but there are only {channels}')
-        return self.ring or channels
 
 
 class LeConvMn(Model):
@@ -120,15 +103,13 @@ class LeConvMn(Model):
 
         Raises:
             ValueError: the state would be larger than MOST_STATE_VALUES, the weights of a first
-                layer more than MOST_WEIGHTS, a kernel reaches around the ring of electrodes, or
-                there are fewer electrodes than on the ring.
+                layer more than MOST_WEIGHTS, or a kernel reaches around the ring of electrodes.
         """
         super().__init__(len(config.stacks))
         self.image_size = image_size
         check_size(config, image_size, joints)
-        ring = config.on_ring(image_size[0])
         self.stacks = nn.ModuleList(
-            Stack(stack, image_size, joints, config.forget_bias, ring) for stack in config.stacks
+            Stack(stack, image_size, joints, config.forget_bias) for stack in config.stacks
         )
 
     def initial_state(self, batch: int = 1) -> State:
@@ -150,21 +131,14 @@ class Stack(nn.Module):
     """Layers that see the same image at one reach, and a head."""
 
     def __init__(
-        self,
-        config: StackConfig,
-        image_size: tuple[int, int],
-        joints: int,
-        forget_bias: float,
-        ring: int,
+        self, config: StackConfig, image_size: tuple[int, int], joints: int, forget_bias: float
     ) -> None:
         super().__init__()
         self.head_kind, self._dropout = config.head, config.dropout
-        self._rows = ring if config.electrodes == 'ring' else image_size[0]
-        size = (self._rows, image_size[1])
-        inputs = 1 + image_size[0] - self._rows
+        size = image_size
         planes = (*config.planes, joints)
         layers = []
-        for number, (before, after) in enumerate(zip((inputs, *planes), planes, strict=False)):
+        for number, (before, after) in enumerate(zip((1, *planes), planes, strict=False)):
             cell = ConvLstmCell(
                 before,
                 after,
@@ -191,7 +165,7 @@ class Stack(nn.Module):
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Advance by some images, (steps, batch, channels, columns)."""
-        x = self.planes_of(images)
+        x = images.unsqueeze(2)  # (steps, batch, 1, channels, columns)
         hidden, advanced = [], State()
         for layer, before in zip(self.layers, state, strict=True):
             x, after = layer(x, before, fresh)
@@ -207,18 +181,6 @@ class Stack(nn.Module):
         read = functional.dropout(read.flatten(2), self._dropout, self.training)
         return self.head(read), advanced
 
-    def planes_of(self, images: Tensor) -> Tensor:
-        """Return what the first layer sees, (steps, batch, planes, rows, columns).
-
-        The electrodes around the arm are one plane; each of the others is one more, alike in all
-        rows.
-        """
-        around, others = images[..., : self._rows, :], images[..., self._rows :, :]
-        if not others.shape[-2]:
-            return around.unsqueeze(2)
-        others = others.unsqueeze(3).expand(-1, -1, -1, self._rows, -1)
-        return torch.cat((around.unsqueeze(2), others), dim=2)
-
 
 def check_size(config: LeConvMnConfig, image_size: tuple[int, int], joints: int) -> None:
     """Refuse a network before memory is taken for it.
@@ -229,20 +191,18 @@ def check_size(config: LeConvMnConfig, image_size: tuple[int, int], joints: int)
     channels, columns = image_size
     size = 0
     for stack in config.stacks:
-        around = config.on_ring(channels) if stack.electrodes == 'ring' else channels
-        rows = 1 if stack.electrodes == 'all' else around
+        rows = 1 if stack.electrodes == 'all' else channels
         size += 2 * (sum(stack.planes) + joints) * rows * (1 if stack.time == 'all' else columns)
         first = (*stack.planes, joints)[0]
         tall = channels if stack.electrodes == 'all' else stack.kernel
         wide = columns if stack.time == 'all' else stack.kernel
-        inputs = 1 + channels - around
-        if (weights := 4 * first * inputs * tall * wide) > MOST_WEIGHTS:
+        if (weights := 4 * first * tall * wide) > MOST_WEIGHTS:
             raise ValueError(
-                f'{first} planes with kernels over {tall} x {wide} pixels of {inputs} planes need '
-                f'{weights} weights; allowed are {MOST_WEIGHTS}'
+                f'{first} planes with kernels over {tall} x {wide} pixels need {weights} weights; '
+                f'allowed are {MOST_WEIGHTS}'
             )
-        if stack.electrodes == 'ring' and stack.kernel // 2 > around:
-            raise ValueError(f'kernel {stack.kernel} is too large for a ring of {around}')
+        if stack.electrodes == 'ring' and stack.kernel // 2 > channels:
+            raise ValueError(f'kernel {stack.kernel} is too large for a ring of {channels}')
     if size > MOST_STATE_VALUES:
         raise ValueError(
             f'{len(config.stacks)} stacks over images of {channels} x {columns} need a state of '

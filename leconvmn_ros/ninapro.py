@@ -24,7 +24,7 @@ from leconvmn_ros.finite import first_non_finite
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.mat_file import MatFile
 from leconvmn_ros.ninapro_layouts import Database, GLOVE_COLUMNS, LAYOUTS
-from leconvmn_ros.recording import EMG_RING, SampledSubject
+from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.subject_check import LARGEST_LABEL
 import numpy as np
 from numpy.typing import NDArray
@@ -220,7 +220,6 @@ def _information(
         # A file's name need not be text; the bag's metadata must.
         'source_file': file.path.name.encode('utf-8', 'replace').decode('utf-8'),
         'source_sha256': _sha256(file.path),
-        EMG_RING: str(layout.ring),
         'emg_kind': layout.emg_kind,
         'emg_unit': layout.emg_unit,
         'emg_source_unit': layout.emg_source_unit,

@@ -40,8 +40,6 @@ class Layout(NamedTuple):
 
     Attributes:
         channels: number of EMG channels; it tells the databases apart.
-        ring: how many of them, the first ones, go around the forearm; the others sit on single
-            muscles. The two armbands of DB5 lie side by side and count as one ring.
         sampling_rate: samples per second of every array (Hz).
         emg_kind: 'raw', or 'envelope' if the amplifier delivered the RMS already.
         emg_unit: unit of the EMG after conversion.
@@ -52,7 +50,6 @@ class Layout(NamedTuple):
     """
 
     channels: int
-    ring: int
     sampling_rate: float
     emg_kind: str
     emg_unit: str
@@ -68,7 +65,6 @@ _PIZZOLATO = 'Pizzolato et al., PLoS ONE 12 (2017) e0186132'
 LAYOUTS: Final[dict[Database, Layout]] = {
     'DB1': Layout(
         channels=10,
-        ring=8,
         sampling_rate=100.0,
         emg_kind='envelope',
         emg_unit='V',
@@ -79,7 +75,6 @@ LAYOUTS: Final[dict[Database, Layout]] = {
     ),
     'DB2': Layout(
         channels=12,
-        ring=8,
         sampling_rate=2000.0,
         emg_kind='raw',
         emg_unit='V',
@@ -90,7 +85,6 @@ LAYOUTS: Final[dict[Database, Layout]] = {
     ),
     'DB5': Layout(
         channels=16,
-        ring=16,
         sampling_rate=200.0,
         emg_kind='raw',
         emg_unit=f'V (nominal: uncalibrated, 1 count is taken as {VOLTS_PER_MYO_COUNT} V)',

@@ -23,9 +23,6 @@ from numpy.typing import NDArray
 
 NANOSECONDS = 1_000_000_000
 
-# In a recording's information: how many electrodes, the first ones, go around the arm.
-EMG_RING = 'emg_ring'
-
 
 class EmgChunk(NamedTuple):
     """A run of consecutive samples, as one EmgArray message carries it.

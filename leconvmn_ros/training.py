@@ -28,14 +28,13 @@ from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json
 from leconvmn_ros.intake import RATE_TOLERANCE
 from leconvmn_ros.lanes import images_of
-from leconvmn_ros.le_convmn import LeConvMnConfig
 from leconvmn_ros.memoryless import Examples
 from leconvmn_ros.metrics import METRICS, score_table
 from leconvmn_ros.model import Model
 from leconvmn_ros.models import build_model
 from leconvmn_ros.presets import check_goes_on, TrainingSettings
 from leconvmn_ros.protocol import default_hold_out, HoldOut
-from leconvmn_ros.recording import EMG_RING, Recording
+from leconvmn_ros.recording import Recording
 from leconvmn_ros.recurrent_fit import (
     EpochReport,
     expected_seconds,
@@ -87,9 +86,7 @@ def train(
     started = time.monotonic()
     if not recordings:
         raise RecordingError('no recordings to train on')
-    if start is None:
-        settings = _with_ring(settings, recordings)
-    else:
+    if start is not None:
         check_goes_on(settings)
     torch_device = find_device(device)
     if settings.threads:
@@ -138,27 +135,6 @@ def train(
     )
     weights = {name: w.detach().cpu() for name, w in fitted.model.state_dict().items()}
     return Checkpoint(description, weights)
-
-
-def _with_ring(settings: TrainingSettings, recordings: Sequence[Recording]) -> TrainingSettings:
-    """Tell the network which electrodes go around the arm: settings first, else the recordings.
-
-    Raises:
-        RecordingError: what they say is no number of electrodes, or they do not agree.
-    """
-    if not isinstance(settings.model, LeConvMnConfig) or settings.model.ring:
-        return settings
-    told = sorted({recording.information.get(EMG_RING, '0') for recording in recordings})
-    if len(told) > 1:
-        raise RecordingError(
-            f'{EMG_RING} is {" and ".join(told)} in the recordings; their electrodes must be alike'
-        )
-    try:
-        return settings.changed('model', ring=int(told[0]))
-    except ValueError as error:  # pydantic's errors are such
-        raise RecordingError(
-            f'{EMG_RING} of {recordings[0].name} is {told[0]!r}; a number of electrodes is needed'
-        ) from error
 
 
 def _new_model(data: TrainingData, settings: TrainingSettings, start: Checkpoint | None) -> Model:

@@ -41,8 +41,8 @@ HOLD_OUT = RepetitionHoldOut(validation=(2,), test=(3,))
 
 def one_stack(**options) -> LeConvMnConfig:
     """Return the configuration of a LE-ConvMN of a single stack, as the paper's is."""
-    shared = {name: options.pop(name) for name in ('forget_bias', 'ring') if name in options}
-    return LeConvMnConfig(stacks=(StackConfig(**options),), **shared)
+    forget_bias = options.pop('forget_bias', 1.0)
+    return LeConvMnConfig(stacks=(StackConfig(**options),), forget_bias=forget_bias)
 
 
 def make_description(

@@ -14,8 +14,6 @@
 
 """The network: layers stacked by hand, each of its heads, and the mean of its stacks."""
 
-from itertools import combinations
-
 from leconvmn_ros.conv_lstm import ConvLstmCell
 from leconvmn_ros.le_convmn import LeConvMn, LeConvMnConfig, StackConfig
 from leconvmn_ros.model import MOST_STATE_VALUES, MOST_WEIGHTS, parameter_count
@@ -252,38 +250,6 @@ def test_on_a_ring_turning_the_electrodes_turns_the_state(kernel):
         _, state_of_turned = run(model, turned)
         for layer, layer_of_turned in zip(state, state_of_turned, strict=True):
             assert torch.allclose(layer[0].roll(1, dims=2), layer_of_turned[0], atol=1e-6) == same
-
-
-@pytest.mark.parametrize('time', ['neighbours', 'all'])
-def test_electrodes_off_the_ring_are_seen_from_everywhere_on_it(time):
-    stack = StackConfig(planes=(4, 3), electrodes='ring', time=time, head='all')
-    torch.manual_seed(0)
-    model = LeConvMn(LeConvMnConfig(stacks=(stack,), ring=5), (7, LENGTH), 2).eval()
-    images = torch.randn(2, 1, 7, LENGTH)
-    turned = torch.cat((images[:, :, :5].roll(1, dims=2), images[:, :, 5:]), dim=2)
-    _, state = run(model, images)
-    _, state_of_turned = run(model, turned)
-    for layer, layer_of_turned in zip(state, state_of_turned, strict=True):
-        assert layer[0].shape[2] == 5
-        torch.testing.assert_close(layer[0].roll(1, dims=2), layer_of_turned[0])
-    # Each of the others by itself, and each alike for all places on the ring.
-    calm = images.clone()
-    calm[:, :, :5] = 0.3
-    heard = [run(model, calm)[1][0][0]]
-    for electrode in (5, 6):
-        without = calm.clone()
-        without[:, :, electrode] = 0
-        heard.append(run(model, without)[1][0][0])
-    assert not any(torch.allclose(*pair, atol=1e-3) for pair in combinations(heard, 2))
-    for h in heard:
-        torch.testing.assert_close(h, h[:, :, :1].expand_as(h))
-
-
-def test_a_ring_must_not_have_more_electrodes_than_there_are():
-    config = LeConvMnConfig(stacks=(StackConfig(electrodes='ring'),), ring=8)
-    LeConvMn(config, (8, LENGTH), joints=2)
-    with pytest.raises(ValueError, match='a ring of 8 electrodes, but there are only 7'):
-        LeConvMn(config, (7, LENGTH), joints=2)
 
 
 @every_stack

@@ -113,11 +113,9 @@ def test_information_tells_units_and_source(tmp_path):
     assert float(told['emg_volts_per_source_unit']) == VOLTS_PER_MYO_COUNT
     assert told['emg_unit'].startswith('V (nominal')
     assert told['emg_kind'] == 'raw'
-    assert told['emg_ring'] == '16'
     assert told['joint_unit'] == 'rad'
     told = read_ninapro(save(tmp_path / 'b.mat', make_variables('DB1'))).information
     assert told['emg_kind'] == 'envelope'
-    assert told['emg_ring'] == '8'
     assert told['emg_unit'] == 'V'
     assert 'not calibrated' in told['joint_unit']
 

@@ -352,39 +352,6 @@ def test_the_result_can_be_saved_and_decodes_the_same(learnt, tmp_path):
     np.testing.assert_array_equal(one.positions, other.positions)
 
 
-RING_OF_TWO = {'emg_ring': '2'}
-RINGED = TINY.changed(model=one_stack(planes=(3,), electrodes='ring', head='all'))
-
-
-@pytest.mark.parametrize(
-    ('told', 'asked', 'taken'), [({}, 0, 0), (RING_OF_TWO, 0, 2), (RING_OF_TWO, 3, 3)]
-)
-def test_the_network_knows_which_electrodes_go_around_the_arm(told, asked, taken):
-    recording = replace(make_recording(), information=told)
-    settings = RINGED.changed('fit', epochs=1).changed('model', ring=asked)
-    description = train([recording], settings, hold_out=HOLD_OUT).description
-    assert description.model.ring == taken
-    assert TrainingSettings(**description.training.settings).model == description.model
-
-
-@pytest.mark.parametrize(
-    ('told', 'message'),
-    [
-        (['two'], "emg_ring of made is 'two'; a number of electrodes is needed"),
-        (['-1'], "emg_ring of made is '-1'"),
-        (['9' * 5000], "emg_ring of made is '999"),
-        (['4'], 'a ring of 4 electrodes, but there are only 3'),
-        (['2', '3'], 'emg_ring is 2 and 3 in the recordings; their electrodes must be alike'),
-    ],
-)
-def test_a_recording_with_another_ring_is_refused(told, message):
-    recordings = [
-        replace(make_recording(), name='made', information={'emg_ring': text}) for text in told
-    ]
-    with pytest.raises((ConfigurationError, RecordingError), match=message):
-        train(recordings, RINGED, hold_out=HOLD_OUT)
-
-
 def test_usual_hold_out_is_taken_and_recorded():
     recording = make_recording(repetitions=6, repetition_length=60)
     checkpoint = train([recording], TINY)

@@ -34,7 +34,6 @@ from leconvmn_ros.commands.arguments import (
     read_recording,
 )
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.le_convmn import LeConvMnConfig
 from leconvmn_ros.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
 from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
 from leconvmn_ros.protocol import hold_out_named, HoldOut, RepetitionHoldOut
@@ -49,7 +48,6 @@ OVERRIDES = (
     ('fit', RecurrentFit, 'epochs'),
     ('exposure', ExposureConfig, 'exposure'),
     ('fit', RecurrentFit, 'learning_rate'),
-    ('model', LeConvMnConfig, 'ring'),
     ('', TrainingSettings, 'seed'),
     ('', TrainingSettings, 'threads'),
 )
