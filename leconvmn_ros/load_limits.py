@@ -23,7 +23,7 @@ from leconvmn_ros.presets import TrainingSettings
 from leconvmn_ros.stage_times import random_checkpoint
 
 FIRST_RATE = 1000.0  # Hz
-MOST_RATE = 100_000.0  # Hz, what EmgArray and the load node allow
+MOST_RATE = 100_000.0  # Hz, what the signal path and the load node allow
 # Each halves the ratio between what was held and what was not: 2, 1.41, 1.19, 1.09.
 BISECTIONS = 3
 # A decoder that waits so long for its turn has fallen behind, and would lose samples soon (ms).
