@@ -25,8 +25,8 @@ from types import ModuleType
 
 from leconvmn_ros.errors import LeconvmnError
 
-# Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C (as shells
-# have it).
+# Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C or SIGTERM
+# (as shells have it).
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 
 COMMANDS = {

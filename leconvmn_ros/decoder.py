@@ -183,7 +183,7 @@ class Decoder:
                         waiting = []
         yield self._estimates(waiting)
 
-    def _completed(self, piece: Piece) -> Iterator['_Completed']:
+    def _completed(self, piece: Piece) -> Iterator[_Completed]:
         """Yield the images that a piece completes."""
         features = self._signal_path.push(piece.samples)
         enough_channels = self.quality.mask(piece.samples, features)
@@ -191,7 +191,7 @@ class Decoder:
             stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
             yield _Completed(stamp_ns, image, bool(enough_channels[image.last]))
 
-    def _estimates(self, completed: Sequence['_Completed']) -> list[Estimate]:
+    def _estimates(self, completed: Sequence[_Completed]) -> list[Estimate]:
         """Advance the streams of these images, which differ; return what may be said."""
         estimates: list[Estimate] = []
         for (stamp_ns, image, believed), positions in zip(

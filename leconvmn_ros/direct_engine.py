@@ -232,6 +232,8 @@ class _Convolution:
         image: where it is filled in, (rows, columns, planes), rows with those around the ring.
     """
 
+    _nothing = 0  # what stands for 0
+
     def __init__(
         self,
         weight: Tensor,
@@ -244,8 +246,6 @@ class _Convolution:
         self.image = torch.full(shape, self._nothing, dtype=precision)
         self._padding = (weight.shape[2] // 2 - ring, weight.shape[3] // 2)
         self._pack(weight, bias, self.image.permute(2, 0, 1)[None])
-
-    _nothing = 0  # what stands for 0
 
     def _pack(self, weight: Tensor, bias: Tensor | None, x: Tensor) -> None:
         self._convolve: Callable[[], Tensor]

@@ -96,7 +96,7 @@ class Winograd:
         flat = torch.zeros((rows * TILE * across + 2) * planes)
         whole = flat[: rows * TILE * across * planes].view(rows, TILE * across, planes)
         first = 0 if beyond else 1
-        self.image = whole[first : 1 + self._rows + 1 - first, 1 : 1 + self._columns]
+        self.image = whole[first : 2 + self._rows - first, 1 : 1 + self._columns]
         seen = (rows * across, _SEEN, planes)
         self._seen = flat.as_strided(seen, (TILE * planes, planes, 1))
         self._half = torch.empty(seen)

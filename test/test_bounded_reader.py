@@ -134,7 +134,7 @@ BOMBS = {
 
 @pytest.mark.parametrize('bomb', BOMBS)
 def test_metadata_that_stand_for_more_are_refused(tmp_path, bag, bomb):
-    """Found by fuzzing: merges of merges took minutes, and custom data were written out."""
+    """Found by hand: merges of merges took minutes, and custom data were written out."""
     path = copied(bag, tmp_path / 'bag') / 'metadata.yaml'
     path.write_text(BOMBS[bomb] + path.read_text())
     with pytest.raises(RecordingError, match=r'alias|within one another'):

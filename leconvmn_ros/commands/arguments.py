@@ -56,6 +56,23 @@ def number(kind: type[float], least: float, most: float) -> Callable[[str], floa
     return parse
 
 
+def integers(what: str, each: Callable[[str], float] = int) -> Callable[[str], tuple[int, ...]]:
+    """Return an argparse type: whole numbers with commas between them.
+
+    Args:
+        what: what they are, with an example, for errors.
+        each: the argparse type of one of them.
+    """
+
+    def parse(text: str) -> tuple[int, ...]:
+        try:
+            return tuple(int(each(part)) for part in text.split(','))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f'{text!r} is not a list of {what}') from None
+
+    return parse
+
+
 def add_setting(
     parser: argparse.ArgumentParser,
     model: type[BaseModel],

@@ -35,7 +35,7 @@ from leconvmn_ros.bench_report import (
     stage_table,
 )
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
-from leconvmn_ros.commands.arguments import add_engine, number
+from leconvmn_ros.commands.arguments import add_engine, integers, number
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.live_bench import whole_way
@@ -60,6 +60,7 @@ import torch
 
 # Messages that are decoded while the garbage collector is watched.
 _WATCHED = 2000
+_CHANNELS = (1, 256)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--preset', choices=sorted(PRESETS), default='paper', help='network, without CHECKPOINT'
     )
     for name, kind, default, least, most, metavar, meaning in (
-        ('channels', int, 12, 1, 256, 'N', 'electrodes, without CHECKPOINT'),
+        ('channels', int, 12, *_CHANNELS, 'N', 'electrodes, without CHECKPOINT'),
         ('sampling-rate', float, 2000.0, 1, 100_000, 'HZ', 'samples per second, likewise'),
         ('chunk', float, 0.01, 0, 1, 'S', 'length of a message (s); at least one sample'),
         ('output-rate', float, DEFAULT_OUTPUT_RATE, 0, 1000, 'HZ', 'estimates per second'),
@@ -93,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--limits',
         nargs='?',
         const=(16, 64, 256),
-        type=_channel_counts,
+        type=integers('channel counts such as 16,64', number(int, *_CHANNELS)),
         metavar='N,N,...',
         help='find the highest rate that a decoder of --preset holds with each of these channel '
         'counts (16,64,256), in runs of --seconds; minutes for each',
@@ -128,11 +129,6 @@ def run(arguments: argparse.Namespace) -> int:
     for line in remarks(result):
         console.print(line, markup=False, highlight=False)
     return 0
-
-
-def _channel_counts(text: str) -> tuple[int, ...]:
-    """Read channel counts with commas between them: an argparse type."""
-    return tuple(int(number(int, 1, 256)(part)) for part in text.split(','))
 
 
 def _limits(arguments: argparse.Namespace) -> dict[str, Any]:

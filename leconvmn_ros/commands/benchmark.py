@@ -34,7 +34,14 @@ from leconvmn_ros.benchmark_report import report_page
 from leconvmn_ros.benchmark_runner import Execute, load_plan, results_of, run_missing, save_plan
 from leconvmn_ros.benchmark_summary import summarise
 from leconvmn_ros.benchmark_tables import group_table, write_tables
-from leconvmn_ros.commands.arguments import add_device, add_protocol, add_topics, checked, number
+from leconvmn_ros.commands.arguments import (
+    add_device,
+    add_protocol,
+    add_topics,
+    checked,
+    integers,
+    number,
+)
 from leconvmn_ros.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.presets import PRESETS
@@ -69,7 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the model that the others are tested against, instead of the first',
     )
     parser.add_argument(
-        '--seeds', type=_seeds, default='0', metavar='N,N', help='a run for each of them'
+        '--seeds',
+        type=integers('seeds such as 0,1'),
+        default='0',
+        metavar='N,N',
+        help='a run for each of them',
     )
     parser.add_argument(
         '--output-rate',
@@ -204,10 +215,3 @@ def _names(text: str) -> tuple[str, ...]:
                 f'{text!r} is not a list of different presets; there are {", ".join(PRESETS)}'
             )
     return names
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(','))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a list of seeds such as 0,1') from None

@@ -30,6 +30,7 @@ from leconvmn_ros.commands.arguments import (
     add_setting,
     add_topics,
     checked,
+    integers,
     option,
     read_recording,
 )
@@ -77,13 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_setting(parser, model, name, None, remark="instead of the preset's")
     parser.add_argument(
         '--test',
-        type=_numbers,
+        type=integers('repetitions such as 2,5'),
         metavar='N,N',
         help='repetitions for the test, instead of the usual; --validation must be given, too',
     )
     parser.add_argument(
         '--validation',
-        type=_numbers,
+        type=integers('repetitions such as 2,5'),
         metavar='N,N',
         help='repetitions that pick the epoch; --test must be given, too',
     )
@@ -171,12 +172,3 @@ def _hold_out(arguments: argparse.Namespace) -> RepetitionHoldOut | None:
         RepetitionHoldOut, {'test': arguments.test, 'validation': arguments.validation}
     )
     return hold_out
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(','))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} is not a list of repetitions such as 2,5'
-        ) from None
