@@ -18,8 +18,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 import os
 from pathlib import Path
+import signal
 import subprocess
 import sys
+from threading import current_thread, main_thread
 from typing import IO, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError
@@ -113,15 +115,16 @@ class Launcher:
         log = self._log_folder / f'{name}.log'
         output = log.open('wb')
         self._logs.append(output)
-        process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | self.environment,
-        )
-        node = NodeProcess(name, process, log)
-        self._nodes.append(node)
+        with _signals_wait():
+            process = subprocess.Popen(  # noqa: S603 - our own program, no shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | self.environment,
+            )
+            node = NodeProcess(name, process, log)
+            self._nodes.append(node)
         return node
 
     def failed(self) -> NodeProcess | None:
@@ -141,6 +144,26 @@ class Launcher:
                 node.process.wait()
         for log in self._logs:
             log.close()
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let SIGINT and SIGTERM come later: to be ended, a node that starts must be known."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda signal_number, _: came.append(signal_number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for signal_number in came:
+        signal.raise_signal(signal_number)
 
 
 def _yaml(value: object) -> str:

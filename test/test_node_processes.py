@@ -16,6 +16,7 @@
 
 import os
 from pathlib import Path
+import signal
 import subprocess
 import sys
 import time
@@ -170,3 +171,24 @@ def test_how_a_node_ended_is_told_in_a_line(prefix, tmp_path, script, told):
         started = launcher.start('node', {})
         started.process.wait(DEADLINE)
         assert launcher.failed().ending() == f'node ended with {told}'
+
+
+def test_a_signal_while_a_node_starts_waits_until_it_can_be_ended(prefix, tmp_path, monkeypatch):
+    node(prefix, 'exec sleep 60')
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, 'Popen', Popen)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), node_processes(tmp_path) as launcher:
+            launcher.start('node', {})
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [process.returncode for process in started] == [-signal.SIGTERM]
