@@ -21,7 +21,8 @@ What it does in another way than `conv_lstm.ConvLstmCell`, with the same result:
 - beyond the first layer one convolution takes images and state together;
 - tanh(x) is 2 sigmoid(2 x) - 1, with the first 2 in the weights: torch's sigmoid is six times as
   fast as its tanh;
-- pixels of one plane are no work for a convolution: a matrix product of their neighbourhoods;
+- pixels of one plane are no work for a convolution, nor is a kernel over all rows: a matrix product
+  of what the kernels see;
 - weights of convolutions are packed beforehand;
 - large convolutions with kernels of 3 x 3 are done by `Winograd` where that measures faster.
 
@@ -113,16 +114,21 @@ class _Stack:
     def __init__(self, stack: Stack, precision: str) -> None:
         cells: list[ConvLstmCell] = list(stack.layers)  # type: ignore[arg-type]
         self.layers = [
-            (_FirstLayer if number == 0 else _Layer)(cell, precision)
-            for number, cell in enumerate(cells)
+            (_GatheringLayer if _gathers(cell) else _Layer)(cell, precision) for cell in cells
         ]
         self._head, self._columns = stack.head_kind, cells[-1].size[1]
         weight = stack.head.weight
         if self._head != 'shared':
-            planes = cells[-1].planes
-            if self._head in {'all', 'mean'}:
-                planes = sum(cell.planes for cell in cells)
-            weight = weight.view(len(weight), planes, -1).swapaxes(1, 2).flatten(1)
+            read = cells if self._head in {'all', 'mean'} else cells[-1:]
+            columns = 1 if self._head == 'mean' else self._columns
+            of_layers = weight.split([c.planes * c.size[0] * columns for c in read], dim=1)
+            weight = torch.cat(
+                [
+                    part.unflatten(1, (cell.planes, -1)).swapaxes(1, 2).flatten(1)
+                    for part, cell in zip(of_layers, read, strict=True)
+                ],
+                dim=1,
+            )
         self._weight, self._bias = weight.contiguous(), stack.head.bias
 
     def step(self, image: Tensor, state: State) -> tuple[Tensor, State]:
@@ -134,11 +140,17 @@ class _Stack:
             x = after[0]
         if self._head == 'shared':
             return (self._weight @ x)[0] + self._bias, advanced
-        if self._head in {'all', 'mean'}:
-            x = torch.cat([h for h, _ in advanced], dim=1)
+        read = [x] if self._head == 'last' else [h for h, _ in advanced]
         if self._head == 'mean':
-            x = x.view(-1, self._columns, x.shape[1]).mean(dim=1)
-        return functional.linear(x.flatten(), self._weight, self._bias), advanced
+            read = [h.unflatten(0, (-1, self._columns)).mean(dim=1) for h in read]
+        x = torch.cat([h.flatten() for h in read])
+        return functional.linear(x, self._weight, self._bias), advanced
+
+
+def _gathers(cell: ConvLstmCell) -> bool:
+    """Tell whether the images have one plane, or the kernels see all their rows."""
+    by_image = cell.by_image
+    return by_image.in_channels == 1 or by_image.kernel_size != cell.by_state.kernel_size
 
 
 class _Layer:
@@ -203,8 +215,11 @@ class _Layer:
         return self._convolution.as_pixels(torch.addcmul(-o, o, squashed, value=2)), c
 
 
-class _FirstLayer(_Layer):
-    """The layer over the image, which has one plane."""
+class _GatheringLayer(_Layer):
+    """A layer for which a matrix product is the better convolution of the images: see `_gathers`.
+
+    It is the first one over the image, or one that sees all rows of the layer below.
+    """
 
     def _weights(self, cell: ConvLstmCell) -> tuple[Tensor, Tensor | None]:
         by_image = cell.by_image
@@ -216,7 +231,9 @@ class _FirstLayer(_Layer):
         return cell.by_state.weight * self._doubling[:, None, None, None], bias * self._doubling
 
     def step(self, x: Tensor, state: LayerState) -> LayerState:
-        """Return the new h and c for an image (1, 1, channels, columns)."""
+        """Return the new h and c for an image (1, 1, channels, columns) or the h below."""
+        if x.dim() == 2:
+            x = x.T.unflatten(1, (-1, self._size[1]))[None]
         if self._wrap:
             x = functional.pad(x, (0, 0, self._wrap, self._wrap), mode='circular')
         around = functional.unfold(x, self._kernel, padding=self._padding)[0].T

@@ -41,10 +41,11 @@ class StackConfig(BaseModel):
         description='hidden planes of all layers but the last, which has one per joint',
     )
     kernel: int = Field(default=3, ge=1, le=15, description='side of the square kernels, odd')
-    electrodes: Literal['neighbours', 'ring', 'all'] = Field(
+    electrodes: Literal['neighbours', 'ring', 'ring_then_all', 'all'] = Field(
         default='neighbours',
-        description='which the kernels see: neighbours (paper), neighbours where the last '
-        'electrode is one of the first, or in the first layer all of them at once',
+        description='which the kernels see: neighbours (paper); neighbours where the last '
+        'electrode is one of the first; the same in the first layer, and in the second all of '
+        'them at once; in the first layer all of them at once',
     )
     time: Literal['neighbours', 'all'] = Field(
         default='neighbours',
@@ -61,6 +62,12 @@ class StackConfig(BaseModel):
     dropout: float = Field(
         default=0, ge=0, le=0.9, description='share of what the head reads left out in training'
     )
+    layer_dropout: float = Field(
+        default=0,
+        ge=0,
+        le=0.9,
+        description='share of what a layer hands to the next left out in training',
+    )
 
     @model_validator(mode='after')
     def _sane(self) -> 'StackConfig':
@@ -70,12 +77,19 @@ class StackConfig(BaseModel):
             raise ValueError(
                 f'kernel {self.kernel}; it must be odd for the image to keep its size'
             )
-        if self.head == 'shared' and (self.electrodes == 'all' or self.time == 'all'):
+        if self.electrodes == 'ring_then_all' and not self.planes:
+            raise ValueError('electrodes ring_then_all need two layers; planes () make one')
+        if self.head == 'shared' and (self.gathering is not None or self.time == 'all'):
             raise ValueError(
                 'head shared reads a map of electrodes and time, of which kernels over all '
                 'electrodes or columns leave none; allowed are last, all and mean'
             )
         return self
+
+    @property
+    def gathering(self) -> int | None:
+        """Number of the layer whose kernels see all electrodes at once, from 0."""
+        return {'all': 0, 'ring_then_all': 1}.get(self.electrodes)
 
 
 class LeConvMnConfig(BaseModel):
@@ -102,7 +116,7 @@ class LeConvMn(Model):
         """Build the network for images of channels x columns.
 
         Raises:
-            ValueError: the state would be larger than MOST_STATE_VALUES, the weights of a first
+            ValueError: the state would be larger than MOST_STATE_VALUES, the weights of a
                 layer more than MOST_WEIGHTS, or a kernel reaches around the ring of electrodes.
         """
         super().__init__(len(config.stacks))
@@ -134,30 +148,32 @@ class Stack(nn.Module):
         self, config: StackConfig, image_size: tuple[int, int], joints: int, forget_bias: float
     ) -> None:
         super().__init__()
-        self.head_kind, self._dropout = config.head, config.dropout
+        self._config, self.head_kind = config, config.head
         size = image_size
         planes = (*config.planes, joints)
-        layers = []
+        layers, sizes = [], []
         for number, (before, after) in enumerate(zip((1, *planes), planes, strict=False)):
             cell = ConvLstmCell(
                 before,
                 after,
                 size=size,
                 kernel=config.kernel,
-                all_rows=config.electrodes == 'all' and number == 0,
+                all_rows=config.gathering == number,
                 all_columns=config.time == 'all' and number == 0,
-                ring=config.electrodes == 'ring',
+                ring=config.electrodes in {'ring', 'ring_then_all'},
                 forget_bias=forget_bias,
             )
             size = cell.size
             layers.append(cell)
+            sizes.append(after * size[0] * size[1])
         self.layers = nn.ModuleList(layers)
         rows, columns = size
         read = {
             'shared': rows * columns,
-            'last': joints * rows * columns,
-            'all': sum(planes) * rows * columns,
-            'mean': sum(planes) * rows,
+            'last': sizes[-1],
+            'all': sum(sizes),
+            # Columns are as many in all layers.
+            'mean': sum(sizes) // columns,
         }
         self.head = nn.Linear(read[config.head], 1 if config.head == 'shared' else joints)
 
@@ -168,18 +184,22 @@ class Stack(nn.Module):
         x = images.unsqueeze(2)  # (steps, batch, 1, channels, columns)
         hidden, advanced = [], State()
         for layer, before in zip(self.layers, state, strict=True):
+            if hidden:
+                x = functional.dropout(x, self._config.layer_dropout, self.training)
             x, after = layer(x, before, fresh)
             hidden.append(x)
             advanced.append(after)
-        read = torch.cat(hidden, dim=2) if self.head_kind in {'all', 'mean'} else x
-        if self.head_kind == 'mean':
-            read = read.mean(dim=-1)
         if self.head_kind == 'shared':
             # Plane j of the last layer, flattened, gives joint j through the one head.
-            read = functional.dropout(read.flatten(3), self._dropout, self.training)
-            return self.head(read).squeeze(-1), advanced
-        read = functional.dropout(read.flatten(2), self._dropout, self.training)
-        return self.head(read), advanced
+            return self.head(self._thinned(x.flatten(3))).squeeze(-1), advanced
+        if self.head_kind == 'last':
+            hidden = hidden[-1:]
+        elif self.head_kind == 'mean':
+            hidden = [h.mean(dim=-1) for h in hidden]
+        return self.head(self._thinned(torch.cat([h.flatten(2) for h in hidden], dim=2))), advanced
+
+    def _thinned(self, read: Tensor) -> Tensor:
+        return functional.dropout(read, self._config.dropout, self.training)
 
 
 def check_size(config: LeConvMnConfig, image_size: tuple[int, int], joints: int) -> None:
@@ -191,20 +211,31 @@ def check_size(config: LeConvMnConfig, image_size: tuple[int, int], joints: int)
     channels, columns = image_size
     size = 0
     for stack in config.stacks:
-        rows = 1 if stack.electrodes == 'all' else channels
-        size += 2 * (sum(stack.planes) + joints) * rows * (1 if stack.time == 'all' else columns)
-        first = (*stack.planes, joints)[0]
-        tall = channels if stack.electrodes == 'all' else stack.kernel
-        wide = columns if stack.time == 'all' else stack.kernel
-        if (weights := 4 * first * tall * wide) > MOST_WEIGHTS:
-            raise ValueError(
-                f'{first} planes with kernels over {tall} x {wide} pixels need {weights} weights; '
-                f'allowed are {MOST_WEIGHTS}'
+        rows, wide = channels, columns
+        planes = (1, *stack.planes, joints)
+        for number, (before, after) in enumerate(zip(planes, planes[1:], strict=False)):
+            # A single row has no neighbours, nor has a single column: see `ConvLstmCell`.
+            kernel = (
+                rows if stack.gathering == number or rows == 1 else stack.kernel,
+                wide if stack.time == 'all' or wide == 1 else stack.kernel,
             )
-        if stack.electrodes == 'ring' and stack.kernel // 2 > channels:
+            rows = 1 if stack.gathering == number else rows
+            wide = 1 if stack.time == 'all' else wide
+            _check_weights(before, after, kernel)
+            size += 2 * after * rows * wide
+        if stack.electrodes in {'ring', 'ring_then_all'} and stack.kernel // 2 > channels:
             raise ValueError(f'kernel {stack.kernel} is too large for a ring of {channels}')
     if size > MOST_STATE_VALUES:
         raise ValueError(
             f'{len(config.stacks)} stacks over images of {channels} x {columns} need a state of '
             f'{size} values; allowed are {MOST_STATE_VALUES}'
+        )
+
+
+def _check_weights(before: int, after: int, kernel: tuple[int, int]) -> None:
+    tall, wide = kernel
+    if (weights := 4 * after * before * tall * wide) > MOST_WEIGHTS:
+        raise ValueError(
+            f'{after} planes with kernels over {tall} x {wide} pixels of {before} need '
+            f'{weights} weights; allowed are {MOST_WEIGHTS}'
         )

@@ -52,6 +52,11 @@ MODELS = {
     'all': one_stack(planes=(4, 3), electrodes='all', head='last'),
     'columns': one_stack(planes=(4, 3), electrodes='ring', time='all', head='all'),
     'image': one_stack(planes=(4, 3), electrodes='all', time='all', head='mean'),
+    'ring, then all': one_stack(planes=(4, 3), electrodes='ring_then_all', head='all'),
+    'ring, then all, columns': one_stack(
+        planes=(4, 3, 3), electrodes='ring_then_all', time='all', head='all'
+    ),
+    'ring, then all, mean': one_stack(planes=(4, 3), electrodes='ring_then_all', head='mean'),
     'stacks': LeConvMnConfig(
         stacks=(
             StackConfig(planes=(3,), electrodes='all', head='mean'),

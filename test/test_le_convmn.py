@@ -20,6 +20,7 @@ from leconvmn_ros.model import MOST_STATE_VALUES, MOST_WEIGHTS, parameter_count
 from pydantic import ValidationError
 import pytest
 import torch
+from torch.nn import functional
 
 CHANNELS, LENGTH = 3, 5
 # Every head, over every reach that it can read.
@@ -34,6 +35,13 @@ STACKS = {
     'all electrodes, mean over time': {'electrodes': 'all', 'head': 'mean'},
     'all columns of a ring': {'electrodes': 'ring', 'time': 'all', 'head': 'mean'},
     'the whole image': {'electrodes': 'all', 'time': 'all', 'head': 'all'},
+    'a ring, then all of it': {'electrodes': 'ring_then_all', 'head': 'all'},
+    'a ring, then all of it, mean over time': {'electrodes': 'ring_then_all', 'head': 'mean'},
+    'all columns of a ring, then all of it': {
+        'electrodes': 'ring_then_all',
+        'time': 'all',
+        'head': 'all',
+    },
 }
 every_stack = pytest.mark.parametrize('options', STACKS.values(), ids=STACKS)
 
@@ -128,11 +136,13 @@ def test_layers_are_stacked_and_read_by_the_head(options):
 @torch.no_grad()
 def test_layers_reach_as_far_as_they_are_told(options):
     electrodes, kernel = options.get('electrodes', 'neighbours'), options.get('kernel', 3)
-    over_all, all_times = electrodes == 'all', options.get('time') == 'all'
+    sees_all = {'all': 0, 'ring_then_all': 1}.get(electrodes)
+    all_times = options.get('time') == 'all'
     layers = make_model(**options).stacks[0].layers
     # Behind a layer that sees all electrodes there is but one row, behind all times one column.
-    behind = (1 if over_all else CHANNELS, 1 if all_times else LENGTH)
-    sizes = ((CHANNELS, LENGTH), behind, behind)
+    columns = 1 if all_times else LENGTH
+    rows = {None: (CHANNELS, CHANNELS), 0: (1, 1), 1: (CHANNELS, 1)}[sees_all]
+    sizes = ((CHANNELS, LENGTH), *((behind, columns) for behind in rows))
     torch.manual_seed(0)
     cells = [
         ConvLstmCell(
@@ -140,9 +150,9 @@ def test_layers_reach_as_far_as_they_are_told(options):
             planes,
             size=sizes[number],
             kernel=kernel,
-            all_rows=over_all and number == 0,
+            all_rows=sees_all == number,
             all_columns=all_times and number == 0,
-            ring=electrodes == 'ring',
+            ring=electrodes.startswith('ring'),
         )
         for number, (inputs, planes) in enumerate(((1, 4), (4, 3), (3, 2)))
     ]
@@ -286,6 +296,27 @@ def test_dropout_is_of_what_the_head_reads_and_for_training_alone(options, dropo
     torch.testing.assert_close(dropped[0].var(dim=0), expected.detach(), rtol=0.2, atol=0)
 
 
+@every_stack
+def test_layer_dropout_is_of_what_a_layer_hands_on_and_for_training_alone(options):
+    model, plain = make_model(**options, layer_dropout=0.5), make_model(**options)
+    images = make_images(1).expand(1, 4000, -1, -1)
+    state = model.initial_state(4000)
+    with torch.no_grad():
+        expected, end = plain(images, state)
+        torch.testing.assert_close(model(images, state)[0], expected)
+        _, after = model.train()(images, state)
+    # The first layer sees the whole image, each other one what is left.
+    torch.testing.assert_close(after[0], end[0])
+    for (h, _), (of_all, _) in zip(after[1:], end[1:], strict=True):
+        assert (h != of_all).flatten(1).any(dim=1).float().mean() > 0.9
+    # Of the second layer's gates, the variance tells the share: see the dropout of the head.
+    second = model.stacks[0].layers[1]
+    with torch.no_grad():
+        seen = functional.dropout(end[0][0], 0.5)
+        left = second(seen[None], second.initial_state(4000))[1][0]
+    torch.testing.assert_close(after[1][0].var(dim=0), left.var(dim=0), rtol=0.3, atol=1e-5)
+
+
 def test_too_large_a_state_is_refused_before_memory_is_taken():
     config = LeConvMnConfig(stacks=(StackConfig(planes=(512,) * 7),))
     with pytest.raises(ValueError, match=f'need .* values; allowed are {MOST_STATE_VALUES}'):
@@ -320,6 +351,22 @@ def test_the_weights_are_limited():
         LeConvMn(one, (2, MOST_WEIGHTS // 4 // 512 // 4), joints=1)
         with pytest.raises(ValueError, match=r'kernels over 2 x 16385 .* need .* allowed are'):
             LeConvMn(one, (2, MOST_WEIGHTS // 2 // 512 // 4 + 1), joints=1)
+        # Of whichever layer.
+        stack = StackConfig(planes=(256, 256), head='all', electrodes='ring_then_all', time='all')
+        two = LeConvMnConfig(stacks=(one.stacks[0], stack))
+        LeConvMn(two, (256, 5), joints=1)
+        with pytest.raises(ValueError, match=r'kernels over 257 x 1 .* of 256 need .* allowed'):
+            LeConvMn(two, (257, 5), joints=1)
+        stack = StackConfig(planes=(512, 512), kernel=9)
+        with pytest.raises(ValueError, match=r'kernels over 9 x 9 .* of 512 need .* allowed are'):
+            LeConvMn(LeConvMnConfig(stacks=(stack,)), (16, 5), joints=1)
+
+
+def test_to_gather_there_must_be_a_second_layer():
+    with pytest.raises(ValidationError, match='ring_then_all need two layers'):
+        StackConfig(planes=(), electrodes='ring_then_all', head='all')
+    with pytest.raises(ValidationError, match='head shared reads a map'):
+        StackConfig(electrodes='ring_then_all')
 
 
 @every_stack
@@ -340,7 +387,7 @@ def test_a_kernel_must_not_reach_around_the_ring():
         make_model(electrodes='ring', kernel=9)
     # Whichever stack it is of.
     with pytest.raises(ValueError, match='kernel 9 is too large for a ring of 3'):
-        make_network({}, {'electrodes': 'ring', 'kernel': 9})
+        make_network({}, {'electrodes': 'ring_then_all', 'kernel': 9, 'head': 'all'})
 
 
 def test_there_may_be_no_layer_but_the_last():
