@@ -78,6 +78,11 @@ def remarks(result: Mapping[str, Any]) -> list[str]:
         f'{result["multiplications"] / 1e9:.3f} GMAC',
         f'garbage collector: {gc["collections"]} runs, {gc["longest_ms"]:.2f} ms at most',
     ]
+    lines += [
+        f'{name} by events of the GPU itself: median {_us(row["events_us"])} us'
+        for name, row in result['stages'].items()
+        if 'events_us' in row
+    ]
     if result.get('skipped'):
         lines.append(result['skipped'])
     if live := result.get('live'):

@@ -24,11 +24,11 @@ from leconvmn_ros.checkpoint import Checkpoint
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.engines import (
     CHOICES,
-    EagerEngine,
     Engine,
     fastest,
     interleaved,
     make_engine,
+    ON_GPU,
 )
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.intake import Intake, IntakeCounts, Piece
@@ -92,8 +92,8 @@ class Decoder:
             output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one
                 per image.
             device: 'auto', 'cpu' or 'cuda', see `find_device`.
-            engine: what runs the network on a CPU, one of CHOICES. The fastest of several is
-                found by `choose_engine`; until then, and on a GPU, it is 'eager'.
+            engine: what runs the network, one of CHOICES. The fastest of several is found by
+                `choose_engine`; until then it is 'eager'.
             greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
             speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
 
@@ -117,7 +117,7 @@ class Decoder:
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
         )
         self._checkpoint, self._choice = checkpoint, engine
-        self._engine = _engine_for(checkpoint, find_device(device), engine)
+        self._engine = self._first_engine(find_device(device))
         self._image_size = path.image_size
         self._mean = np.array([joint.mean for joint in joints])
         self._scale = np.array([joint.scale for joint in joints])
@@ -271,10 +271,18 @@ class Decoder:
         Args:
             recorded: for `decode_together` instead of `decode`.
         """
-        if self._choice in {'auto', 'reduced'} and self._engine.device.type == 'cpu':
-            streams = self._streams if recorded else 1
-            self._engine = fastest(self._choice, self._checkpoint.build_model(), streams)
-            self.reset()
+        if self._choice not in {'auto', 'reduced'}:
+            return
+        streams = self._streams if recorded else 1
+        device = self._engine.device
+        try:
+            self._engine = fastest(self._choice, self._checkpoint.build_model(), streams, device)
+        except RuntimeError as error:
+            if device.type == 'cpu':
+                raise
+            self._leave(device, error)
+            self.choose_engine(recorded=recorded)
+        self.reset()
 
     def _step(self, images: Sequence[Image]) -> list[NDArray[np.float64]]:
         """Advance the streams of these images; return their angles (rad)."""
@@ -298,24 +306,37 @@ class Decoder:
     def _states_of(self, images: Sequence[Image]) -> list[Any]:
         return [self._states[image.stream] for image in images]
 
-    def _leave(self, device: torch.device, error: RuntimeError) -> None:
-        """Go on without a GPU that is lost or full; what it held is lost, so afresh."""
+    def _first_engine(self, device: torch.device) -> Engine:
+        """Make the engine that was asked for, or the one before the fastest is found."""
+        try:
+            return _engine_for(self._checkpoint, device, self._choice)
+        except RuntimeError as error:
+            if device.type == 'cpu':
+                raise
+            return self._engine_without(device, error)
+
+    def _engine_without(self, device: torch.device, error: RuntimeError) -> Engine:
+        """Return an engine on the CPU, in place of one on a GPU that is lost or full."""
         logging.getLogger(__name__).error(
             'the network left %s for the CPU and starts afresh: %s',
             device,
             str(error).partition('\n')[0],
         )
-        self._engine = _engine_for(self._checkpoint, torch.device('cpu'), self._choice)
+        if self._choice in ON_GPU:
+            self._choice = 'auto'
+        return _engine_for(self._checkpoint, torch.device('cpu'), self._choice)
+
+    def _leave(self, device: torch.device, error: RuntimeError) -> None:
+        """Go on without a GPU; what it held is lost, so afresh."""
+        self._engine = self._engine_without(device, error)
         self._states = [self._engine.initial_state() for _ in range(self._streams)]
 
 
 def _engine_for(checkpoint: Checkpoint, device: torch.device, choice: str) -> Engine:
     if choice not in CHOICES:
         raise ConfigurationError(f'engine {choice!r}; allowed are {", ".join(CHOICES)}')
-    model = checkpoint.build_model()
-    if device.type != 'cpu' or choice in {'auto', 'reduced'}:
-        return EagerEngine(model, device)
-    return make_engine(choice, model)
+    name = 'eager' if choice in {'auto', 'reduced'} else choice
+    return make_engine(name, checkpoint.build_model(), device)
 
 
 def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:

@@ -14,6 +14,8 @@
 
 """Finds the device that the network runs on."""
 
+import logging
+
 from leconvmn_ros.errors import ConfigurationError
 import torch
 
@@ -22,13 +24,20 @@ def find_device(name: str) -> torch.device:
     """Return a torch device that works on this machine.
 
     Args:
-        name: 'auto' (a GPU if torch finds one), 'cpu', 'cuda', 'cuda:1' and so on.
+        name: 'auto' (a GPU if torch finds one that works), 'cpu', 'cuda', 'cuda:1' and so on.
 
     Raises:
         ConfigurationError: there is no such device.
     """
     if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+        if torch.cuda.is_available():
+            try:
+                return find_device('cuda')
+            except ConfigurationError as error:
+                logging.getLogger(__name__).error(  # noqa: TRY400 - one line is enough
+                    'the network runs on the CPU: a GPU is there, but %s', error
+                )
+        name = 'cpu'
     try:
         device = torch.device(name)
         # And back: the device 'meta' takes everything and gives nothing.

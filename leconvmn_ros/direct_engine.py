@@ -21,8 +21,8 @@ What it does in another way than `conv_lstm.ConvLstmCell`, with the same result:
 - beyond the first layer one convolution takes images and state together;
 - tanh(x) is 2 sigmoid(2 x) - 1, with the first 2 in the weights: torch's sigmoid is six times as
   fast as its tanh;
-- pixels of one plane are no work for a convolution, nor is a kernel over all rows: a matrix product
-  of what the kernels see;
+- pixels of one plane are no work for a convolution, nor is a kernel over all rows: a product of
+  matrices with what the kernels see;
 - weights of convolutions are packed beforehand;
 - large convolutions with kernels of 3 x 3 are done by `Winograd` where that measures faster.
 
@@ -121,11 +121,11 @@ class _Stack:
         if self._head != 'shared':
             read = cells if self._head in {'all', 'mean'} else cells[-1:]
             columns = 1 if self._head == 'mean' else self._columns
-            of_layers = weight.split([c.planes * c.size[0] * columns for c in read], dim=1)
+            sizes = [c.planes * c.size[0] * columns for c in read]
             weight = torch.cat(
                 [
-                    part.unflatten(1, (cell.planes, -1)).swapaxes(1, 2).flatten(1)
-                    for part, cell in zip(of_layers, read, strict=True)
+                    part.view(len(part), cell.planes, -1).swapaxes(1, 2).flatten(1)
+                    for part, cell in zip(torch.split(weight, sizes, dim=1), read, strict=True)
                 ],
                 dim=1,
             )
@@ -142,7 +142,7 @@ class _Stack:
             return (self._weight @ x)[0] + self._bias, advanced
         read = [x] if self._head == 'last' else [h for h, _ in advanced]
         if self._head == 'mean':
-            read = [h.unflatten(0, (-1, self._columns)).mean(dim=1) for h in read]
+            read = [h.view(-1, self._columns, h.shape[1]).mean(dim=1) for h in read]
         x = torch.cat([h.flatten() for h in read])
         return functional.linear(x, self._weight, self._bias), advanced
 
@@ -233,7 +233,7 @@ class _GatheringLayer(_Layer):
     def step(self, x: Tensor, state: LayerState) -> LayerState:
         """Return the new h and c for an image (1, 1, channels, columns) or the h below."""
         if x.dim() == 2:
-            x = x.T.unflatten(1, (-1, self._size[1]))[None]
+            x = x.T.reshape(1, x.shape[1], -1, self._size[1])
         if self._wrap:
             x = functional.pad(x, (0, 0, self._wrap, self._wrap), mode='circular')
         around = functional.unfold(x, self._kernel, padding=self._padding)[0].T

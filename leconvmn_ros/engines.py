@@ -29,10 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-EXACT = ('eager', 'direct', 'onnx')
-REDUCED = ('bfloat16', 'int8')
+EXACT = ('eager', 'direct', 'onnx', 'graph')
+REDUCED = ('bfloat16', 'int8', 'float16')
+# Of these, eager runs on any device, and on a GPU only:
+ON_GPU = ('graph', 'float16')
 # What may be asked for: the fastest of EXACT, the fastest of all, or one by name.
 CHOICES = ('auto', 'reduced', *EXACT, *REDUCED)
+
+_CPU = torch.device('cpu')
 
 # Interleaved, and the fastest of each counts: other programs slow all down at times.
 _TIMED_STEPS = 10
@@ -47,7 +51,7 @@ class Engine(ABC):
     """
 
     name: str
-    device = torch.device('cpu')
+    device = _CPU
 
     @abstractmethod
     def initial_state(self) -> Any:
@@ -126,18 +130,29 @@ class EagerEngine(Engine):
         return list(outputs[0].cpu().numpy()), advanced or [State() for _ in pixels]
 
 
-def make_engine(name: str, model: Model) -> Engine:
-    """Make an engine that runs a model on the CPU.
+def make_engine(name: str, model: Model, device: torch.device = _CPU) -> Engine:
+    """Make an engine that runs a model.
 
     Args:
         name: of EXACT or REDUCED.
-        model: on the CPU, in evaluation mode.
+        model: in evaluation mode.
+        device: what to run it on.
 
     Raises:
-        ConfigurationError: this model or this machine cannot have it.
+        ConfigurationError: this model, this device or this machine cannot have it.
     """
     if name == 'eager':
-        return EagerEngine(model, torch.device('cpu'))
+        return EagerEngine(model, device)
+    if (name in ON_GPU) != (device.type == 'cuda'):
+        there = [n for n in EXACT + REDUCED if (n in ON_GPU) == (device.type == 'cuda')]
+        raise ConfigurationError(
+            f'engine {name} does not run on {device}; '
+            f'allowed there are auto, reduced, {", ".join(dict.fromkeys(("eager", *there)))}'
+        )
+    if name in ON_GPU:
+        from leconvmn_ros.graph_engine import GraphEngine  # noqa: PLC0415 - made of this module
+
+        return GraphEngine(model, device, half=name == 'float16')
     if name == 'onnx':
         from leconvmn_ros.onnx_engine import OnnxEngine  # noqa: PLC0415 - an optional library
 
@@ -147,12 +162,14 @@ def make_engine(name: str, model: Model) -> Engine:
     return DirectEngine(model, name)
 
 
-def possible_engines(names: Sequence[str], model: Model) -> list[Engine]:
+def possible_engines(
+    names: Sequence[str], model: Model, device: torch.device = _CPU
+) -> list[Engine]:
     """Make those of the engines that there can be, in the same order."""
     engines = []
     for name in names:
         try:
-            engine = make_engine(name, model)
+            engine = make_engine(name, model, device)
             engine.prepare()
         except ConfigurationError:
             continue
@@ -160,16 +177,17 @@ def possible_engines(names: Sequence[str], model: Model) -> list[Engine]:
     return engines
 
 
-def fastest(choice: str, model: Model, streams: int = 1) -> Engine:
+def fastest(choice: str, model: Model, streams: int = 1, device: torch.device = _CPU) -> Engine:
     """Find the engine that takes the least time for a step, with the threads torch now has.
 
     Args:
         choice: 'auto' or 'reduced'.
-        model: on the CPU, in evaluation mode.
+        model: in evaluation mode.
         streams: so many advance together.
+        device: what to run it on.
     """
     names = EXACT if choice == 'auto' else EXACT + REDUCED
-    engines = possible_engines(names, model)
+    engines = possible_engines(names, model, device)
     pixels = np.zeros(model.image_size, dtype=np.float32)
     steps = [stepping(engine, pixels, streams) for engine in engines]
     times = interleaved(steps, _TIMED_STEPS).min(axis=1)

@@ -20,6 +20,7 @@ look at the image with kernels of different reach, each estimates all joints, an
 the network is their mean, weighted by what the validation data say of each.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 from leconvmn_ros.conv_lstm import ConvLstmCell
@@ -182,7 +183,8 @@ class Stack(nn.Module):
     ) -> tuple[Tensor, State]:
         """Advance by some images, (steps, batch, channels, columns)."""
         x = images.unsqueeze(2)  # (steps, batch, 1, channels, columns)
-        hidden, advanced = [], State()
+        hidden: list[Tensor] = []
+        advanced = State()
         for layer, before in zip(self.layers, state, strict=True):
             if hidden:
                 x = functional.dropout(x, self._config.layer_dropout, self.training)
@@ -213,7 +215,7 @@ def check_size(config: LeConvMnConfig, image_size: tuple[int, int], joints: int)
     for stack in config.stacks:
         rows, wide = channels, columns
         planes = (1, *stack.planes, joints)
-        for number, (before, after) in enumerate(zip(planes, planes[1:], strict=False)):
+        for number, (before, after) in enumerate(pairwise(planes)):
             # A single row has no neighbours, nor has a single column: see `ConvLstmCell`.
             kernel = (
                 rows if stack.gathering == number or rows == 1 else stack.kernel,

@@ -39,6 +39,7 @@ def whole_way(
     chunk: int,
     output_rate: float,
     seconds: float,
+    device: str,
     engine: str,
     threads: int,
     progress: Callable[[float], None],
@@ -50,6 +51,7 @@ def whole_way(
         chunk: samples per message.
         output_rate: estimates per second (Hz).
         seconds: how long (s).
+        device: see `find_device`.
         engine: see `engines.CHOICES`.
         threads: CPU threads of the decoder, 0 = its own choice.
         progress: called with the share done.
@@ -70,7 +72,7 @@ def whole_way(
                 'decoder',
                 {
                     'checkpoint': folder / 'checkpoint',
-                    'device': 'cpu',
+                    'device': device,
                     'output_rate': float(output_rate),
                     'engine': engine,
                     'threads': threads,

@@ -107,6 +107,7 @@ def find_limit(
     chunk_seconds: float,
     output_rate: float,
     seconds: float,
+    device: str,
     engine: str,
     threads: int,
     progress: Callable[[str], None],
@@ -119,6 +120,7 @@ def find_limit(
         chunk_seconds: length of a message (s), at least one sample.
         output_rate: estimates per second (Hz).
         seconds: how long each rate is tried (s).
+        device: see `find_device`.
         engine: see `engines.CHOICES`.
         threads: CPU threads of the decoder, 0 = its own choice.
         progress: called with what is being tried.
@@ -139,6 +141,7 @@ def find_limit(
                 chunk=max(1, round(chunk_seconds * rate)),
                 output_rate=output_rate,
                 seconds=seconds,
+                device=device,
                 engine=engine,
                 threads=threads,
                 progress=lambda _: None,

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from leconvmn_ros.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord
 from leconvmn_ros.decoder import Decoder
-from leconvmn_ros.engines import EXACT, interleaved, possible_engines, REDUCED, stepping
+from leconvmn_ros.engines import EXACT, interleaved, ON_GPU, possible_engines, REDUCED, stepping
 from leconvmn_ros.intake import Intake
 from leconvmn_ros.joints import JOINTS
 from leconvmn_ros.model import Model
@@ -57,12 +57,14 @@ class Stage(NamedTuple):
         touched: bytes of its input and output.
         multiplications: with an addition each, 0 where they do not count.
         precision: of these, a name in `machine.ceilings`.
+        gpu: where it runs, if not on the CPU.
     """
 
     call: Callable[[], object]
     touched: int = 0
     multiplications: int = 0
     precision: str = 'float32'
+    gpu: torch.device | None = None
 
 
 def random_checkpoint(
@@ -132,12 +134,18 @@ def chunks_for_ever(samples: NDArray[np.float32], sampling_rate: float) -> Itera
         yield EmgChunk(round(first * NANOSECONDS / sampling_rate), sampling_rate, first, samples)
 
 
-def network_stages(model: Model) -> dict[str, Stage]:
-    """Return one step of the network in every engine that there can be here."""
+def network_stages(checkpoint: Checkpoint, gpu: torch.device | None) -> dict[str, Stage]:
+    """Return one step of the network in every engine that there can be here.
+
+    Args:
+        checkpoint: with the network.
+        gpu: to be timed, too.
+    """
+    model = checkpoint.build_model()
     pixels = np.zeros(model.image_size, dtype=np.float32)
     multiplications = multiplications_of(model)
     touched = sum(p.nbytes for p in model.parameters())
-    return {
+    stages = {
         f'network, {engine.name}': Stage(
             stepping(engine, pixels),
             touched,
@@ -146,6 +154,11 @@ def network_stages(model: Model) -> dict[str, Stage]:
         )
         for engine in possible_engines(EXACT + REDUCED, model)
     }
+    if gpu is not None:
+        # What it could do at best is not measured, so there are no shares.
+        for engine in possible_engines(('eager', *ON_GPU), checkpoint.build_model(), gpu):
+            stages[f'network, {engine.name}, {gpu}'] = Stage(stepping(engine, pixels), gpu=gpu)
+    return stages
 
 
 @torch.inference_mode()
@@ -182,10 +195,29 @@ def measure_in_turn(stages: Mapping[str, Stage], repetitions: int) -> dict[str, 
     for (name, stage), row, own in zip(stages.items(), times, cpu, strict=True):
         use = {'cpu_us': 1e6 * float(np.median(own)), 'cores': float(own.sum() / row.sum())}
         rows[name] = _row(row) | use | _allocations(stage.call)
+        if stage.gpu is not None:
+            rows[name]['events_us'] = 1e6 * float(np.median(_by_events(stage, repetitions)))
     fastest = next(iter(rows.values()))['least_us']
     for row in rows.values():
         row['of_first'] = row['least_us'] / fastest
     return rows
+
+
+def _by_events(stage: Stage, repetitions: int) -> list[float]:
+    """Time a stage by events on its GPU: from its first work there to its last (s)."""
+    times = []
+    with torch.cuda.device(stage.gpu):
+        for _ in range(repetitions):
+            start, end = (
+                torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+                for _ in range(2)
+            )
+            start.record()
+            stage.call()
+            end.record()
+            end.synchronize()
+            times.append(start.elapsed_time(end) / 1e3)
+    return times
 
 
 def _row(times: NDArray[np.float64]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from leconvmn_ros.engines import (
     fastest,
     interleaved,
     make_engine,
+    ON_GPU,
     possible_engines,
     REDUCED,
     stepping,
@@ -94,8 +95,11 @@ def engine_or_skip(name, model):
     if name == 'onnx':
         pytest.importorskip('onnx')
         pytest.importorskip('onnxruntime')
+    on_gpu = name in ON_GPU
+    if on_gpu and not torch.cuda.is_available():
+        pytest.skip('there is no GPU')
     try:
-        return make_engine(name, model)
+        return make_engine(name, model, torch.device('cuda' if on_gpu else 'cpu'))
     except ConfigurationError as error:
         if name in REDUCED:
             pytest.skip(str(error))
@@ -266,8 +270,9 @@ class Sleeper(EagerEngine):
 def sleepers(monkeypatch):
     """Engines of known pace: of all int8 is the fastest, of the exact ones direct."""
     paces = {'eager': 0.03, 'direct': 0.01, 'onnx': 0.05, 'bfloat16': 0.02, 'int8': 0.0}
+    paces |= dict.fromkeys(ON_GPU, 0.06)
     monkeypatch.setattr(
-        'leconvmn_ros.engines.make_engine', lambda name, _: Sleeper(name, paces[name])
+        'leconvmn_ros.engines.make_engine', lambda name, *_: Sleeper(name, paces[name])
     )
 
 
@@ -311,7 +316,7 @@ def test_decoder_chooses_when_it_warms_up():
     assert decoder.engine == 'direct'
 
 
-@pytest.mark.parametrize('choice', [name for name in CHOICES if name != 'onnx'])
+@pytest.mark.parametrize('choice', [name for name in CHOICES if name not in {'onnx', *ON_GPU}])
 def test_decoder_with_each_choice(choice):
     emg = cut(make_emg(600), [7] * 85)
     checkpoint = make_checkpoint(planes=(6, 4))

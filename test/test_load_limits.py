@@ -123,6 +123,7 @@ def test_a_disturbance_is_no_limit(monkeypatch):
         chunk_seconds=0.01,
         output_rate=50.0,
         seconds=4.0,
+        device='cpu',
         engine='direct',
         threads=1,
         progress=lambda _: None,

@@ -144,7 +144,7 @@ def add_engine(parser: argparse.ArgumentParser, whose: str) -> None:
         '--engine',
         choices=CHOICES,
         default='auto',
-        help=f'what runs {whose} on a CPU: auto = the fastest in full precision, '
+        help=f'what runs {whose}: auto = the fastest in full precision, '
         'reduced = the fastest, even if less accurate, or one by name',
     )
 

@@ -35,8 +35,9 @@ from leconvmn_ros.bench_report import (
     stage_table,
 )
 from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
-from leconvmn_ros.commands.arguments import add_engine, integers, number
+from leconvmn_ros.commands.arguments import add_device, add_engine, integers, number
 from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.live_bench import whole_way
 from leconvmn_ros.load_limits import find_limit
@@ -89,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=meaning,
         )
     add_engine(parser, 'the decoder over ROS 2')
+    add_device(parser)
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the result here')
     parser.add_argument(
         '--limits',
@@ -149,6 +151,7 @@ def _limits(arguments: argparse.Namespace) -> dict[str, Any]:
                     chunk_seconds=arguments.chunk,
                     output_rate=arguments.output_rate,
                     seconds=arguments.seconds,
+                    device=arguments.device,
                     engine=arguments.engine,
                     threads=arguments.threads,
                     progress=partial(progress, done / len(counts)),
@@ -163,6 +166,7 @@ def _limits(arguments: argparse.Namespace) -> dict[str, Any]:
             'output_rate': arguments.output_rate,
             'seconds': arguments.seconds,
             'threads': arguments.threads,
+            'device': arguments.device,
             'engine': arguments.engine,
         },
         'limits': limits,
@@ -184,7 +188,7 @@ def _network(arguments: argparse.Namespace) -> tuple[Checkpoint, str]:
 def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     path = checkpoint.description.signal_path
     chunk = max(1, round(arguments.chunk * path.sampling_rate))
-    model = checkpoint.build_model()
+    device = find_device(arguments.device)
     result: dict[str, Any] = {
         'format': FORMAT,
         'machine': describe_machine(),
@@ -195,18 +199,24 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
             'chunk': chunk,
             'output_rate': arguments.output_rate,
             'threads': arguments.threads,
+            'device': str(device),
             'engine': arguments.engine,
         },
-        'multiplications': multiplications_of(model),
+        'multiplications': multiplications_of(checkpoint.build_model()),
     }
-    decoder = Decoder(checkpoint, output_rate=arguments.output_rate, engine=arguments.engine)
+    decoder = Decoder(
+        checkpoint,
+        output_rate=arguments.output_rate,
+        device=str(device),
+        engine=arguments.engine,
+    )
     with progress_bar('bench') as progress:
         best = ceilings()
         progress(0.2)
         decoder.choose_engine()
         stages, rows = _stages(checkpoint, chunk, decoder, arguments.messages, result)
         progress(0.4)
-        networks = network_stages(model)
+        networks = network_stages(checkpoint, None if device.type == 'cpu' else device)
         stages |= networks
         rows |= measure_in_turn(networks, arguments.steps)
         progress(0.6)
@@ -219,6 +229,7 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
                 chunk=chunk,
                 output_rate=arguments.output_rate,
                 seconds=arguments.seconds,
+                device=str(device),
                 engine=arguments.engine,
                 threads=arguments.threads,
                 progress=lambda share: progress(0.6 + 0.4 * share),

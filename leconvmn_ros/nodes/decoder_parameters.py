@@ -44,7 +44,7 @@ _PARAMETERS = (
     _Parameter(
         'engine',
         'auto',
-        'what runs the network on a CPU: auto (the fastest in full precision), reduced (the '
+        'what runs the network: auto (the fastest in full precision), reduced (the '
         f'fastest, even if less accurate), or {", ".join(EXACT + REDUCED)}',
     ),
     _Parameter(

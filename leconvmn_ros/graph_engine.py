@@ -1,0 +1,193 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A network on a GPU as one captured CUDA graph: a step costs one launch instead of hundreds.
+
+The state stays on the device, the image goes there and the angles come back through pinned memory,
+and the only wait is that for the angles.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+import copy
+
+from leconvmn_ros.engines import EagerEngine, Engine
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.model import Model, State
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+# cuDNN and cuBLAS choose and set up in the first calls, which must not be captured.
+_WARM_UP_CALLS = 3
+# What engines of one network may differ by, in standard deviations of an angle: convolutions on
+# a GPU may round to 10 bits (TF32), as float16 does.
+_TOLERANCE = 0.05
+_CHECKED_STEPS = 4
+
+
+class GraphEngine(Engine):
+    """Runs any model of this package on a GPU, in float32 or in float16.
+
+    On a CPU, where there are no graphs, it does the same call by call: slow, and good for tests.
+    """
+
+    def __init__(self, model: Model, device: torch.device, *, half: bool = False) -> None:
+        """Move the model to the device.
+
+        Args:
+            model: in evaluation mode.
+            device: a GPU.
+            half: weights and state in float16.
+        """
+        self.name = 'float16' if half else 'graph'
+        self.device = device
+        self._plain = EagerEngine(model, device)
+        self._model = copy.deepcopy(model).half() if half else model
+        self._captured: dict[int, _Step] = {}
+
+    def prepare(self) -> None:
+        """Capture the step of one stream, and check what it gives.
+
+        Raises:
+            ConfigurationError: the device cannot capture or run it, or it gives other angles than
+                the model itself.
+        """
+        if self._captured:
+            return
+        try:
+            error = self._difference()
+        except RuntimeError as problem:
+            reason = str(problem).partition('\n')[0]
+            raise ConfigurationError(
+                f'engine {self.name} is not possible on {self.device}: {reason}'
+            ) from problem
+        if not error <= _TOLERANCE:  # NaN is none either
+            self._captured.clear()
+            raise ConfigurationError(
+                f'engine {self.name} on {self.device} differs by {error:.3g} standard deviations '
+                f'from the network itself; allowed are {_TOLERANCE}'
+            )
+
+    def _difference(self) -> float:
+        """Return the largest difference from the model itself, over some random images."""
+        random = np.random.default_rng(0)
+        state, expected_state = self.initial_state(), self._plain.initial_state()
+        largest = 0.0
+        for _ in range(_CHECKED_STEPS):
+            pixels = random.standard_normal(self._model.image_size, dtype=np.float32)
+            output, state = self.step(pixels, state)
+            expected, expected_state = self._plain.step(pixels, expected_state)
+            # And not max(), which may lose a NaN.
+            largest = float(np.maximum(largest, np.abs(output - expected).max()))
+        return largest
+
+    @torch.inference_mode()
+    def initial_state(self) -> Tensor:
+        """Return zeros, all layers one after another, (values,)."""
+        state = self._model.initial_state()
+        values = sum(part.numel() for layer in state for part in layer)
+        return torch.zeros(values, dtype=_precision(self._model), device=self.device)
+
+    def step(
+        self, pixels: NDArray[np.float32], state: Tensor
+    ) -> tuple[NDArray[np.float32], Tensor]:
+        """Advance by one image; see `Engine.step`."""
+        outputs, states = self.step_together([pixels], [state])
+        return outputs[0], states[0]
+
+    @torch.inference_mode()
+    def step_together(
+        self, pixels: Sequence[NDArray[np.float32]], states: Sequence[Tensor]
+    ) -> tuple[list[NDArray[np.float32]], list[Tensor]]:
+        """Advance several streams in one graph; see `Engine.step_together`."""
+        with _current(self.device):
+            step = self._captured.get(len(pixels))
+            if step is None:
+                step = self._captured[len(pixels)] = _Step(self._model, self.device, len(pixels))
+            return step.run(pixels, states)
+
+
+class _Step:
+    """One step of so many streams, with the memory that it reads and writes."""
+
+    def __init__(self, model: Model, device: torch.device, batch: int) -> None:
+        self._model, self._device = model, device
+        on_gpu = device.type == 'cuda'
+        self._shapes = [part.shape[1:] for layer in model.initial_state() for part in layer]
+        values = sum(shape.numel() for shape in self._shapes)
+        self._image_there = torch.zeros(batch, *model.image_size, device=device)
+        self._state = torch.zeros(batch, values, dtype=_precision(model), device=device)
+        self._image_here = torch.zeros(batch, *model.image_size, pin_memory=on_gpu)
+        self._advance()
+        self._outputs_here = torch.zeros(self._outputs_there.shape, pin_memory=on_gpu)
+        self._graph = self._capture() if on_gpu else None
+
+    def _advance(self) -> None:
+        """Take the step from image and state to outputs, (batch, joints), and the next state."""
+        sizes = [shape.numel() for shape in self._shapes]
+        parts = torch.split(self._state, sizes, dim=1)
+        # cuDNN takes no strides between streams.
+        shaped = [
+            part.reshape(len(part), *shape).contiguous()
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+        state: State = list(zip(shaped[::2], shaped[1::2], strict=True))
+        outputs, advanced = self._model(self._image_there[None].to(self._state.dtype), state)
+        # A model without memory has nothing to put together.
+        after = [part.flatten(1) for layer in advanced for part in layer] or [self._state]
+        self._next_state = torch.cat(after, dim=1)
+        self._outputs_there: Tensor = outputs[0].float()
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Record the step on a stream of its own, as CUDA demands."""
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP_CALLS):
+                self._advance()
+        torch.cuda.current_stream(self._device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._advance()
+        return graph
+
+    def run(
+        self, pixels: Sequence[NDArray[np.float32]], states: Sequence[Tensor]
+    ) -> tuple[list[NDArray[np.float32]], list[Tensor]]:
+        """Take the step for these images and states."""
+        for row, image in zip(self._image_here.numpy(), pixels, strict=True):
+            row[...] = image
+        for own, before in zip(self._state, states, strict=True):
+            own.copy_(before)
+        self._image_there.copy_(self._image_here, non_blocking=True)
+        if self._graph is None:
+            self._advance()
+        else:
+            self._graph.replay()
+        self._outputs_here.copy_(self._outputs_there, non_blocking=True)
+        # The next replay writes over it.
+        after = list(self._next_state.clone())
+        if self._graph is not None:
+            torch.cuda.current_stream(self._device).synchronize()
+        return list(self._outputs_here.numpy().copy()), after
+
+
+def _precision(model: Model) -> torch.dtype:
+    return model.shares.dtype
+
+
+def _current(device: torch.device) -> AbstractContextManager[object]:
+    return torch.cuda.device(device) if device.type == 'cuda' else nullcontext()
