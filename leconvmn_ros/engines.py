@@ -143,11 +143,11 @@ def make_engine(name: str, model: Model, device: torch.device = _CPU) -> Engine:
     """
     if name == 'eager':
         return EagerEngine(model, device)
-    if (name in ON_GPU) != (device.type == 'cuda'):
-        there = [n for n in EXACT + REDUCED if (n in ON_GPU) == (device.type == 'cuda')]
+    if device.type != _home(name):
+        there = ['eager', *(n for n in EXACT[1:] + REDUCED if _home(n) == device.type)]
         raise ConfigurationError(
             f'engine {name} does not run on {device}; '
-            f'allowed there are auto, reduced, {", ".join(dict.fromkeys(("eager", *there)))}'
+            f'allowed there are auto, reduced, {", ".join(there)}'
         )
     if name in ON_GPU:
         from leconvmn_ros.graph_engine import GraphEngine  # noqa: PLC0415 - made of this module
@@ -160,6 +160,11 @@ def make_engine(name: str, model: Model, device: torch.device = _CPU) -> Engine:
     from leconvmn_ros.direct_engine import DirectEngine  # noqa: PLC0415 - made of this module
 
     return DirectEngine(model, name)
+
+
+def _home(name: str) -> str:
+    """Return the type of device that an engine other than eager runs on."""
+    return 'cuda' if name in ON_GPU else 'cpu'
 
 
 def possible_engines(

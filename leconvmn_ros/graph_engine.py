@@ -70,6 +70,7 @@ class GraphEngine(Engine):
         try:
             error = self._difference()
         except RuntimeError as problem:
+            self._captured.clear()
             reason = str(problem).partition('\n')[0]
             raise ConfigurationError(
                 f'engine {self.name} is not possible on {self.device}: {reason}'
