@@ -88,6 +88,11 @@ class StackConfig(BaseModel):
         return self
 
     @property
+    def on_ring(self) -> bool:
+        """Whether the last electrode is a neighbour of the first."""
+        return self.electrodes in {'ring', 'ring_then_all'}
+
+    @property
     def gathering(self) -> int | None:
         """Number of the layer whose kernels see all electrodes at once, from 0."""
         return {'all': 0, 'ring_then_all': 1}.get(self.electrodes)
@@ -161,7 +166,7 @@ class Stack(nn.Module):
                 kernel=config.kernel,
                 all_rows=config.gathering == number,
                 all_columns=config.time == 'all' and number == 0,
-                ring=config.electrodes in {'ring', 'ring_then_all'},
+                ring=config.on_ring,
                 forget_bias=forget_bias,
             )
             size = cell.size
@@ -225,7 +230,7 @@ def check_size(config: LeConvMnConfig, image_size: tuple[int, int], joints: int)
             wide = 1 if stack.time == 'all' else wide
             _check_weights(before, after, kernel)
             size += 2 * after * rows * wide
-        if stack.electrodes in {'ring', 'ring_then_all'} and stack.kernel // 2 > channels:
+        if stack.on_ring and stack.kernel // 2 > channels:
             raise ValueError(f'kernel {stack.kernel} is too large for a ring of {channels}')
     if size > MOST_STATE_VALUES:
         raise ValueError(

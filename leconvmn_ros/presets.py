@@ -81,14 +81,7 @@ _RING_THEN_ALL = StackConfig(
     layer_dropout=0.3,
 )
 # and the whole image at once.
-_WHOLE = StackConfig(
-    planes=(128, 128),
-    electrodes='all',
-    time='all',
-    head='all',
-    dropout=0.3,
-    layer_dropout=0.3,
-)
+_WHOLE = _RING_THEN_ALL.model_copy(update={'planes': (128, 128), 'electrodes': 'all'})
 _FIT = RecurrentFit(epochs=30, noise=0.3, averaging=0.99)
 
 PRESETS = {
