@@ -108,7 +108,27 @@ def ninapro() -> Path:
     return folder
 
 
-# Imported in the fixtures, because most tests need no rclpy.
+# Imported in the fixtures, because most tests need neither torch nor rclpy.
+@pytest.fixture(scope='session')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a small bag and a decoder trained on it, among other things; only to be read."""
+    from cli_harness import make_trained_folder
+
+    made = tmp_path_factory.mktemp('cli')
+    make_trained_folder(made)
+    return made
+
+
+@pytest.fixture(scope='session')
+def wide_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a bag that is long enough to find a lag in; only to be read."""
+    from cli_harness import make_late_bag
+
+    made = tmp_path_factory.mktemp('wide')
+    make_late_bag(made)
+    return made
+
+
 @pytest.fixture(scope='module')
 def module_peer(ros_domain: int) -> Iterator['Peer']:  # noqa: ARG001 - the domain comes first
     from node_harness import peer
