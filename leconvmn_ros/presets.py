@@ -103,7 +103,9 @@ PRESETS = {
         threads=1,
     ),
     # The network of the paper, trained as it takes it: faster, its gates saturate for good.
-    'paper': TrainingSettings(fit=RecurrentFit(epochs=60, learning_rate=1e-3, lanes=4)),
+    'paper': TrainingSettings(
+        fit=RecurrentFit(epochs=60, learning_rate=1e-3, lanes=4), second_pass=True
+    ),
     # The paper's own way to train it: one sequence, Adam at 1e-4, features as they are.
     'paper_training': TrainingSettings(
         exposure=ExposureConfig(standardise=False),
@@ -119,7 +121,11 @@ PRESETS = {
     ),
     # The LSTM that the paper compares with: RMS features, one after another.
     'lstm_paper': TrainingSettings(
-        exposure=_COARSE, model=LstmConfig(steps='columns'), fit=RecurrentFit(epochs=15), threads=1
+        exposure=_COARSE,
+        model=LstmConfig(steps='columns'),
+        fit=RecurrentFit(epochs=15),
+        second_pass=True,
+        threads=1,
     ),
     # A fair one: it sees the same images, is as many networks, and is trained the same way.
     'lstm': TrainingSettings(
@@ -139,7 +145,11 @@ PRESETS = {
     ),
     # As the paper has it, on the RMS features of the moment.
     'spgp_paper': TrainingSettings(
-        exposure=_COARSE, model=SpgpConfig(input='column'), fit=SpgpFit(), threads=1
+        exposure=_COARSE,
+        model=SpgpConfig(input='column'),
+        fit=SpgpFit(),
+        second_pass=True,
+        threads=1,
     ),
     # The floor: a straight line.
     'ridge': TrainingSettings(
