@@ -14,8 +14,9 @@
 
 """Runs commands in this process, and makes what they work on."""
 
-from leconvmn_ros.bags import BagWriter, read_bag
+from leconvmn_ros.bags import BagWriter, read_bag, write_bag
 from leconvmn_ros.cli import main
+from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.reference_lag import shifted
 import numpy as np
 from scipy.io import savemat
@@ -24,6 +25,15 @@ import torch
 torch.set_num_threads(1)
 SMALL = ['--channels', '2', '--sampling-rate', '50', '--movements', '1', '--repetitions', '5']
 QUICK = ['--epochs', '1', '--threads', '1']
+# Of other electrodes than the rest, and its joints never move.
+STILL = SampledSubject(
+    name='three',
+    sampling_rate=50.0,
+    emg=np.ones((200, 3), np.float32),
+    positions=np.zeros((200, 10)),
+    movement=np.zeros(200, np.int64),
+    repetition=np.arange(200) // 40 + 1,
+)
 
 
 def run(capsys, *arguments):
@@ -85,6 +95,7 @@ def make_trained_folder(folder):
     (folder / 'other').mkdir()
     (folder / 'other' / 'thesis.tex').write_text('mine')
     write_mat(folder / 'S1_E1_A1.mat')
+    write_bag(STILL, folder / 'three_channels')
 
 
 def make_late_bag(folder):

@@ -19,27 +19,8 @@ import subprocess
 import sys
 
 from cli_harness import content, run, SMALL
-from leconvmn_ros.bags import write_bag
 from leconvmn_ros.cli import COMMANDS, EXIT_FAILED
-from leconvmn_ros.recording import SampledSubject
-import numpy as np
 import pytest
-
-
-def of_other_channels(folder):
-    place = folder / 'three_channels'
-    if not place.exists():
-        subject = SampledSubject(
-            name='three',
-            sampling_rate=50.0,
-            emg=np.ones((200, 3), np.float32),
-            positions=np.zeros((200, 10)),
-            movement=np.zeros(200, np.int64),
-            repetition=np.arange(200) // 40 + 1,
-        )
-        write_bag(subject, place)
-    return place
-
 
 # Arguments with {} for the folder of the fixture and {new} for an empty one; what is said.
 FAILURES = {
@@ -215,7 +196,6 @@ FAILURES = {
 
 @pytest.mark.parametrize('case', FAILURES)
 def test_failures_are_one_line_and_leave_nothing(capsys, folder, tmp_path, case):
-    of_other_channels(folder)
     (tmp_path / 'new').mkdir()
     arguments, message = FAILURES[case]
     words = arguments.replace('{new}', str(tmp_path / 'new')).replace('{}', str(folder)).split()

@@ -41,7 +41,7 @@ def interrupted(arguments, when, tmp_path, number=signal.SIGINT):
         )
         deadline = time.monotonic() + 60
         try:
-            while not when(errors) and process.poll() is None:
+            while not when() and process.poll() is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.005)
             assert process.poll() is None, errors.read_text()
@@ -69,7 +69,7 @@ def test_stopped_while_converting_leaves_no_broken_bag(tmp_path, number, expecte
         ['convert', tmp_path / 'long.mat', '--output', output, '--chunk', '0.01'],
         # In the midst of the messages. Earlier, modules are still imported, and an interrupt is
         # lost if it comes within the callbacks by which CPython frees the lock of a module.
-        lambda _: any(file.stat().st_size > 100_000 for file in output.rglob('*.mcap')),
+        lambda: any(file.stat().st_size > 100_000 for file in output.rglob('*.mcap')),
         tmp_path,
         number,
     )
@@ -84,7 +84,7 @@ def test_ctrl_c_while_training_leaves_no_broken_checkpoint(folder, tmp_path):
     code, errors = interrupted(
         ['train', folder / 'bag', '--output', place, '--epochs', '10000', '--threads', '1'],
         # The place is checked before the training starts.
-        lambda _: place.parent.exists() and (time.sleep(1.5) or True),
+        lambda: place.parent.exists() and (time.sleep(1.5) or True),
         tmp_path,
     )
     assert code == EXIT_INTERRUPTED
@@ -98,7 +98,7 @@ def test_a_demo_that_is_terminated_leaves_no_node_behind(tmp_path):
     place = tmp_path / 'demo'
     code, errors = interrupted(
         ['demo', '--output', place, '--rate', '1'],
-        lambda _: bool(programs_that_name(place)),
+        lambda: bool(programs_that_name(place)),
         tmp_path,
         signal.SIGTERM,
     )
