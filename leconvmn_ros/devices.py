@@ -12,8 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Finds the device that the network runs on."""
+"""The device that the network runs on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import logging
 
 from leconvmn_ros.errors import ConfigurationError
@@ -48,3 +50,22 @@ def find_device(name: str) -> torch.device:
             'allowed are auto, cpu, and cuda where torch finds a GPU'
         ) from error
     return device
+
+
+@contextmanager
+def computing_on(device: torch.device) -> Iterator[None]:
+    """Make a GPU the current one, and have it compute in float32 what is in float32.
+
+    Left alone, its convolutions and LSTM layers round to 10 bits (TF32): a decoder would say
+    something else on a GPU than on a CPU.
+    """
+    if device.type != 'cuda':
+        yield
+        return
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.cuda.device(device):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed

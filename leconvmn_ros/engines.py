@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
+from leconvmn_ros.devices import computing_on
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.model import Model, State
 import numpy as np
@@ -107,9 +108,10 @@ class EagerEngine(Engine):
     @torch.inference_mode()
     def step(self, pixels: NDArray[np.float32], state: State) -> tuple[NDArray[np.float32], State]:
         """Advance by one image; see `Engine.step`."""
-        image = torch.from_numpy(pixels)[None, None].to(self.device)
-        output, state = self._model(image, state)
-        return output[0, 0].cpu().numpy(), state
+        with computing_on(self.device):
+            image = torch.from_numpy(pixels)[None, None].to(self.device)
+            output, state = self._model(image, state)
+            return output[0, 0].cpu().numpy(), state
 
     @torch.inference_mode()
     def step_together(
@@ -123,7 +125,8 @@ class EagerEngine(Engine):
             (torch.cat([h for h, _ in layer]), torch.cat([c for _, c in layer]))
             for layer in zip(*states, strict=True)
         ]
-        outputs, state = self._model(images, state)
+        with computing_on(self.device):
+            outputs, state = self._model(images, state)
         layers = [zip(h.split(1), c.split(1), strict=True) for h, c in state]
         advanced = [list(own) for own in zip(*layers, strict=True)]
         # A model without memory has no layers.

@@ -14,9 +14,12 @@
 
 """Devices: see also test_decoder.py, which goes through the decoder."""
 
-from leconvmn_ros.devices import find_device
+from contextlib import nullcontext
+
+from leconvmn_ros.devices import computing_on, find_device
 from leconvmn_ros.errors import ConfigurationError
 import pytest
+import torch
 
 
 def test_cpu_is_always_there():
@@ -26,3 +29,20 @@ def test_cpu_is_always_there():
 def test_a_device_that_gives_nothing_back_is_refused():
     with pytest.raises(ConfigurationError, match='allowed are auto, cpu, and cuda'):
         find_device('meta')
+
+
+def test_float32_is_not_rounded_to_less_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device', nullcontext)  # there need be none
+
+    def rounded():
+        return torch.backends.cudnn.allow_tf32
+
+    assert rounded()  # as torch has it
+    with computing_on(torch.device('cuda')):
+        assert not rounded()
+    assert rounded()  # other code in this process is left alone
+    with pytest.raises(RuntimeError), computing_on(torch.device('cuda')):
+        raise RuntimeError('CUDA error: the GPU is lost')
+    assert rounded()
+    with computing_on(torch.device('cpu')):
+        assert rounded()
