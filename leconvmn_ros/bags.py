@@ -142,6 +142,7 @@ def read_bag(
     Raises:
         RecordingError: the bag is missing or damaged, a topic is missing or of another type, or a
             message is malformed.
+        ConfigurationError: a topic is asked for twice.
     """
     emg, reference, labels = EmgCollector(), ReferenceCollector(), LabelCollector()
     with open_bag(path) as bag:

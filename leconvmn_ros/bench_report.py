@@ -102,7 +102,7 @@ def _live(live: Mapping[str, Any]) -> list[str]:
             f'(the source itself was late by p99 {late["p99"]:.2f} ms)'
         )
     if live['faults']:
-        lines.append(f'the decoder missed input: {"; ".join(live["faults"][:3])}')
+        lines.append(f'the decoder said: {"; ".join(live["faults"][:3])}')
     return lines
 
 

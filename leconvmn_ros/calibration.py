@@ -15,12 +15,12 @@
 """How far one wearer opens and closes the hand, by the angles that the decoder gives for it."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, radians
+from math import nan, radians
 from pathlib import Path
 from typing import Annotated, Literal
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
+from leconvmn_ros.joints import JOINT_NAMES, JOINTS, LARGEST_ANGLE
 from leconvmn_ros.pydantic_errors import first_problem
 from leconvmn_ros.reports import write_text
 import numpy as np
@@ -34,7 +34,7 @@ LEAST_SHARE = 0.5
 LEAST_POSES = 10
 LARGEST_FILE = 2**16  # bytes
 
-Angle = Annotated[float, Field(strict=True, ge=-10.0, le=10.0)]
+Angle = Annotated[float, Field(strict=True, ge=-LARGEST_ANGLE, le=LARGEST_ANGLE)]
 
 
 class HumanRange(BaseModel):
@@ -117,13 +117,14 @@ def load_calibration(path: Path) -> Calibration:
 def median_pose(poses: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the median angle of every human joint in the poses recorded (rad).
 
-    The median, because the wearer arrives late and the decoder errs now and then.
+    The median, because the wearer arrives late and the decoder errs now and then; what is no angle
+    of a joint (`LARGEST_ANGLE`) is left out.
 
     Raises:
         ConfigurationError: there are too few poses.
     """
     seen = [
-        {name: pose[name] for name in JOINT_NAMES if name in pose and isfinite(pose[name])}
+        {name: a for name in JOINT_NAMES if abs(a := pose.get(name, nan)) <= LARGEST_ANGLE}
         for pose in poses
     ]
     seen = [pose for pose in seen if pose]

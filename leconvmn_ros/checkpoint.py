@@ -134,9 +134,7 @@ class Checkpoint:
         )
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(
-                prefix=f'.{folder.name}.', dir=folder.parent
-            ) as scratch:
+            with _scratch_for(folder) as scratch:
                 new = Path(scratch, 'new')
                 new.mkdir()
                 (new / WEIGHTS_FILE).write_bytes(data)
@@ -166,12 +164,17 @@ def check_place(folder: Path) -> None:
                     + '; choose another place or remove it'
                 )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f'.{folder.name[:99]}.', dir=folder.parent):
+        with _scratch_for(folder):
             pass
     except OSError as error:
         raise CheckpointError(
             f'cannot write checkpoint {folder}: {error.strerror or error}'
         ) from error
+
+
+def _scratch_for(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    # A name may have 255 bytes.
+    return tempfile.TemporaryDirectory(prefix=f'.{folder.name[:50]}.', dir=folder.parent)
 
 
 def _is_there(path: Path) -> bool:

@@ -88,7 +88,7 @@ def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
     parser = argparse.ArgumentParser(
         prog='leconvmn_ros',
         description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
-        epilog='The nodes are programs of their own: replay, decoder, evaluator, retarget.',
+        epilog='The nodes are programs: decoder, replay, evaluator, viewer, retarget, load.',
     )
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     chosen = None

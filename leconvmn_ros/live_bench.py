@@ -22,15 +22,15 @@ import time
 from typing import Any
 
 from leconvmn_ros.checkpoint import Checkpoint
+from leconvmn_ros.decoder_health import FAULTS
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.machine import cpu_seconds, resident_bytes
 from leconvmn_ros.node_processes import node_processes, NodeProcess
+from leconvmn_ros.round_trip import PUBLISHING
 
 # Importing torch, loading a network and choosing an engine (s).
 LONGEST_START = 120.0
 POLL_PERIOD = 0.1
-# What the decoder says of holes in its input, and of nothing else.
-FAULTS = 'input faults'
 
 
 def whole_way(
@@ -105,7 +105,7 @@ def _watch(
 ) -> dict[str, Any]:
     """Wait until the source is done, or a node has failed; say what the decoder took meanwhile."""
     running = (decoder.process, source.process)
-    while 'publishing' not in ''.join(source.said()) and all(p.poll() is None for p in running):
+    while PUBLISHING not in ''.join(source.said()) and all(p.poll() is None for p in running):
         time.sleep(POLL_PERIOD)
     if any(p.poll() is not None for p in running):
         return {}

@@ -89,7 +89,7 @@ def what_broke(
     if late is None or late['p99'] > 1e3 * max(chunk_seconds, 0.02):
         return 'the source did not keep its own pace'
     if trip['faults']:
-        return f'the decoder missed input: {trip["faults"][0].rpartition(": ")[2]}'
+        return f'the decoder said: {trip["faults"][0]}'
     if latency is None:
         return 'no estimate came'
     if latency['p99'] > LONGEST_LATENCY:

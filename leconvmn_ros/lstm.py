@@ -42,7 +42,10 @@ class LstmConfig(BaseModel):
     units: int = Field(default=128, ge=1, le=4096, description='hidden units of each layer')
     layers: int = Field(default=2, ge=1, le=8, description='layers')
     networks: int = Field(
-        default=1, ge=1, le=8, description='networks whose mean counts, as the stacks of LE-ConvMN'
+        default=1,
+        ge=1,
+        le=8,
+        description='networks whose weighted mean counts, as in LE-ConvMN',
     )
     forget_bias: float = Field(
         default=1.0, ge=-10, le=10, description='initial bias of the forget gates'

@@ -174,7 +174,7 @@ class MatFile:
         end = file.seek(0, 2)
         start = _HEADER_BYTES
         variables: dict[str, MatVariable] = {}
-        for _ in range(_MOST_VARIABLES):
+        for _ in range(_MOST_VARIABLES + 1):  # the last time for the end
             if start == end:
                 return variables
             file.seek(start)

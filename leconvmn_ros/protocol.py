@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # 'repetitions' holds out whole repetitions where there are some, 'paper' the end of each movement.
 Protocol = Literal['repetitions', 'paper']
-# Start and end (ns); the end is not part of it.
+# Start and end (ns).
 Interval = tuple[int, int]
 
 
@@ -258,6 +258,8 @@ class MovementHoldOut(BaseModel):
 HoldOut = Annotated[
     RepetitionHoldOut | BlockHoldOut | MovementHoldOut, Field(discriminator='kind')
 ]
+# What `of` fixes: hundreds of intervals of one recording, which say nothing to a reader.
+SET_BY_TRAINING = {'spans_ns', 'recordings'}
 
 
 def hold_out_named(

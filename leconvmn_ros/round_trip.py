@@ -21,6 +21,9 @@ from leconvmn_ros.recording import NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 
+# What the source says when it begins.
+PUBLISHING = 'publishing'
+
 
 class RoundTrip:
     """Keeps the times at which chunks left and estimates came."""

@@ -34,6 +34,7 @@ from leconvmn_ros.benchmark_runner import results_of
 from leconvmn_ros.benchmark_summary import summarise
 from leconvmn_ros.benchmark_tables import group_table, spread_text, write_tables
 from leconvmn_ros.metrics import METRICS
+from leconvmn_ros.protocol import BlockHoldOut, HeldOutParts, MovementHoldOut
 from matplotlib.image import imread
 import pytest
 from rich.console import Console
@@ -185,6 +186,31 @@ def test_what_is_needed_to_do_it_again_is_there(plan, page):
     assert 'an <ordinary> one' in page.text
     assert page.text.count('"learning_rate": 0.003') == 3
     assert 'repetitions, validation 4, test 2 and 5' in page.text
+
+
+@pytest.mark.parametrize(
+    ('hold_out', 'words'),
+    [
+        (BlockHoldOut(spans_ns=((5, 9),)), 'blocks, validation 0.15, test 0.25.'),
+        (
+            MovementHoldOut(
+                recordings=(
+                    HeldOutParts(span_ns=(5, 9), validation_ns=((6, 7),), test_ns=((7, 9),)),
+                )
+            ),
+            'movements, validation 0.1, test 0.2.',
+        ),
+    ],
+)
+def test_what_was_held_out_is_a_rule_and_no_list_of_intervals(hold_out, words, tmp_path):
+    plan = make_plan([made_up_bag(f'S{i}') for i in range(3)])
+    fill(plan, tmp_path)
+    results = [
+        r.model_copy(update={'outcome': r.outcome.model_copy(update={'hold_out': hold_out})})
+        for r in results_of(plan, tmp_path)
+    ]
+    page = Page(report_page(plan, results, summarise(plan, results), tmp_path))
+    assert f'Held out: {words}' in page.text
 
 
 def test_enough_subjects_give_p_values(tmp_path):

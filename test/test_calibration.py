@@ -39,7 +39,7 @@ FIST = {joint.name: 0.7 * joint.upper for joint in JOINTS}
 def test_a_pose_is_the_median_whatever_else_happens():
     rng = np.random.default_rng(0)
     steady = [{name: 0.5 + 0.01 * rng.standard_normal() for name in FIST} for _ in range(100)]
-    wild = [dict.fromkeys(FIST, angle) for angle in (-3.0, 3.0, 2.0, nan, inf) * 4]
+    wild = [dict.fromkeys(FIST, angle) for angle in (-3.0, 3.0, 2.0, nan, inf, -11.0) * 4]
     pose = median_pose([*steady[:50], *wild, *steady[50:], {'wheel': 1.0}, {}])
     assert pose == pytest.approx(dict.fromkeys(JOINT_NAMES, 0.5), abs=0.01)
 
@@ -48,6 +48,13 @@ def test_a_pose_of_a_decoder_of_fewer_joints():
     poses = [{'index_mcp': 0.1, 'index_pip': 0.2}] * LEAST_POSES
     assert median_pose(poses) == {'index_mcp': 0.1, 'index_pip': 0.2}
     assert median_pose([*poses, {'index_mcp': 0.1}]) == {'index_mcp': 0.1}
+
+
+def test_a_joint_that_gives_no_angles_is_left_out():
+    # In degrees, by a decoder of somebody else, say: no joint of the profile need follow it.
+    pose = median_pose([FIST | {'thumb_ip': 80.0}] * LEAST_POSES)
+    assert set(pose) == set(JOINT_NAMES) - {'thumb_ip'}
+    assert calibrate(OPEN, pose).joints
 
 
 @pytest.mark.parametrize('pose', [{'index_mcp': 0.1}, {'wheel': 0.1}, {'index_mcp': nan}])

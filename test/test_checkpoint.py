@@ -245,6 +245,13 @@ def test_a_place_that_cannot_be_is_one_clear_error(tmp_path, name):
         load_checkpoint(tmp_path / name)
 
 
+@pytest.mark.parametrize('name', ['x' * 250, 'ü' * 125])
+def test_the_longest_names_can_be_written(tmp_path, name):
+    check_place(tmp_path / name)
+    make_checkpoint().save(tmp_path / name)
+    assert load_checkpoint(tmp_path / name).weights
+
+
 def test_checking_a_free_place_leaves_no_trace(tmp_path):
     check_place(tmp_path / 'deep' / 'checkpoint')
     assert list((tmp_path / 'deep').iterdir()) == []

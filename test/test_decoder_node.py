@@ -19,6 +19,7 @@ import re
 import signal
 import time
 
+from leconvmn_ros.decoder_health import FAULTS
 from leconvmn_ros.emg_message import fill_message, stamp_to_ns
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray
@@ -108,7 +109,7 @@ def newest_faults(node):
     """Add up what the node has warned about so far."""
     faults = {}
     for line in node.text.splitlines():
-        if 'input faults' in line:
+        if FAULTS in line:
             for number, name in re.findall(r'(\d+) ([a-z ]+?)(?:,|$)', line.rpartition(': ')[2]):
                 faults[name] = faults.get(name, 0) + int(number)
     return faults
@@ -180,13 +181,13 @@ def test_faulty_input_is_counted_and_survived(ros, decoder):
 def test_faults_are_reported_once_a_second(ros, decoder):
     publisher = ros.publisher('/emg', EmgArray)
     ros.spin(1.1)
-    before, started = decoder.text.count('input faults'), time.monotonic()
+    before, started = decoder.text.count(FAULTS), time.monotonic()
     (bad,) = emg_messages(CHUNK / RATE, channels=1)
     while time.monotonic() - started < 2.5:
         publisher.publish(bad)
         ros.spin(0.005)
     passed = time.monotonic() - started
-    assert 2 <= decoder.text.count('input faults') - before <= passed + 1
+    assert 2 <= decoder.text.count(FAULTS) - before <= passed + 1
 
 
 def test_takes_sensor_data(ros, decoder):  # noqa: ARG001

@@ -357,6 +357,10 @@ def test_the_weights_are_limited():
         LeConvMn(two, (256, 5), joints=1)
         with pytest.raises(ValueError, match=r'kernels over 257 x 1 .* of 256 need .* allowed'):
             LeConvMn(two, (257, 5), joints=1)
+        # Of the state's kernels, too, which a single plane in does not tell.
+        stack = StackConfig(planes=(512,), kernel=15)
+        with pytest.raises(ValueError, match=r'kernels over 15 x 15 .* of 512 need .* allowed'):
+            LeConvMn(LeConvMnConfig(stacks=(stack,)), (16, 5), joints=1)
         stack = StackConfig(planes=(512, 512), kernel=9)
         with pytest.raises(ValueError, match=r'kernels over 9 x 9 .* of 512 need .* allowed are'):
             LeConvMn(LeConvMnConfig(stacks=(stack,)), (16, 5), joints=1)

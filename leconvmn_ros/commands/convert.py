@@ -21,9 +21,11 @@ their unit is taken as degrees.
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from leconvmn_ros.bags import write_bag
 from leconvmn_ros.ninapro import read_ninapro
+from leconvmn_ros.ninapro_layouts import Database
 from leconvmn_ros.progress import progress_bar
 
 
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--output', required=True, type=Path, metavar='FOLDER', help='where the bags go'
     )
     parser.add_argument(
-        '--database', choices=('DB1', 'DB2', 'DB5'), help='instead of telling it from the content'
+        '--database', choices=get_args(Database), help='instead of telling it from the content'
     )
     parser.add_argument(
         '--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)'

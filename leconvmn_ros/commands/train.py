@@ -37,7 +37,7 @@ from leconvmn_ros.commands.arguments import (
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
 from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
-from leconvmn_ros.protocol import hold_out_named, HoldOut, RepetitionHoldOut
+from leconvmn_ros.protocol import hold_out_named, HoldOut, RepetitionHoldOut, SET_BY_TRAINING
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recurrent_fit import EpochReport, RecurrentFit
 from leconvmn_ros.reference_lag import align_reference
@@ -121,8 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     checkpoint.save(arguments.output)
     record = checkpoint.description.training
-    # Without the hundreds of intervals that the paper's protocol holds out.
-    held_out = record.hold_out.model_dump_json(exclude={'recordings'})
+    held_out = record.hold_out.model_dump_json(exclude=SET_BY_TRAINING)
     CONSOLE.print(f'held out for the test: {held_out}', markup=False, soft_wrap=True)
     print(
         f'{arguments.output}: epoch {record.best_epoch} of {record.epochs}, {record.seconds:.0f} s'

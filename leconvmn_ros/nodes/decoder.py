@@ -272,8 +272,10 @@ def _chunk_from(message: EmgArray) -> EmgChunk | None:
 
 def _waited_too_long(info: dict[str, int], longest: float) -> bool:
     """Whether a message is of the past (s), because the decoder does not keep up; 0 = never."""
-    # Both by the clock of this machine, whatever use_sim_time says.
-    return 0 < longest < (time.time_ns() - info['received_timestamp']) / NANOSECONDS
+    # Both by the clock of this machine, whatever use_sim_time says. Some middleware does not tell
+    # when a message arrived (0), and CycloneDDS of Jazzy only when it was taken from the queue.
+    arrived = info['received_timestamp']
+    return bool(arrived) and 0 < longest < (time.time_ns() - arrived) / NANOSECONDS
 
 
 def main() -> None:

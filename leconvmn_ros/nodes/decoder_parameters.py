@@ -76,7 +76,8 @@ _PARAMETERS = (
         'longest_wait',
         0.5,
         'drop EMG that waited longer in the queue (s), 0 = none: a decoder that does not keep up '
-        'stays in the present; without effect if lossless',
+        'stays in the present; without effect if lossless, or if the middleware does not '
+        'tell when a message arrived',
         (0.0, 60.0),
     ),
     _Parameter(

@@ -17,7 +17,7 @@
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
-from leconvmn_ros.decoder_health import DecoderHealth, in_words, InputState
+from leconvmn_ros.decoder_health import DecoderHealth, FAULTS, in_words, InputState
 from leconvmn_ros.nodes.diagnostics import diagnostic_array, TOPIC
 from leconvmn_ros.nodes.input_events import InputEvents
 from leconvmn_ros.recording import NANOSECONDS
@@ -56,7 +56,7 @@ class DecoderReports:
         """
         news = events.news() if events else []
         if faults := in_words(health.news()):
-            news.append(f'input faults since the last report: {faults}')
+            news.append(FAULTS + faults)
         for sentence in news:
             self._node.get_logger().warning(sentence)
         now = time.monotonic()

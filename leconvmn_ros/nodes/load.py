@@ -36,7 +36,7 @@ from leconvmn_ros.nodes.quality_of_service import (
 from leconvmn_ros.nodes.running import declare, run_node
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.reports import write_json
-from leconvmn_ros.round_trip import RoundTrip
+from leconvmn_ros.round_trip import PUBLISHING, RoundTrip
 from leconvmn_ros.stage_times import noise
 from rclpy.node import Node
 from rclpy.task import Future
@@ -122,7 +122,7 @@ class LoadNode(Node):
         samples = noise(self._chunk, self._value('channels'))
         message = fill_message(EmgArray(), EmgChunk(0, self._rate, 0, samples))
         content = array('f', samples.tobytes())
-        self.get_logger().info('publishing')
+        self.get_logger().info(PUBLISHING)
         start_ns = self._trip.begin(time.monotonic_ns(), time.time_ns())
         for number, stamp_ns, due_ns in self._trip.plan():
             if self._stopping.wait(max(0, due_ns - time.monotonic_ns()) / NANOSECONDS):

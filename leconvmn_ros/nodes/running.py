@@ -115,8 +115,8 @@ def _explained(origin: str, error: RuntimeError) -> ConfigurationError:
     return ConfigurationError(
         f'the environment asks for security ({asked}), and ROS cannot start with it: {reason}. '
         'It needs a keystore (ros2 security generate_artifacts) named by ROS_SECURITY_KEYSTORE, '
-        "the node's enclave in it (--ros-args --enclave /leconvmn_ros/decoder), and a middleware "
-        'built with security, which the wheels on PyPI are not. To go without: '
+        "the node's enclave in it (such as --ros-args --enclave /leconvmn_ros/decoder), "
+        'and a middleware built with security, which the wheels on PyPI are not. To go without: '
         'ROS_SECURITY_ENABLE=false'
     )
 
