@@ -56,7 +56,7 @@ def reference_joints(track: JointTrack) -> tuple[str, ...]:
         f'{other} (wanted: {name})'
         for name in JOINT_NAMES
         for other in track.names
-        if name not in names and re.fullmatch(rf'(.*[^a-z])?{name}', other.lower())
+        if name not in names and _looks_like(other, name)
     ]
     if alike:
         raise RecordingError(
@@ -64,6 +64,13 @@ def reference_joints(track: JointTrack) -> tuple[str, ...]:
             f'all its joints: {list(track.names)}'
         )
     return names
+
+
+def _looks_like(other: str, name: str) -> bool:
+    """Whether a name is one of the ten in another spelling, with a prefix or a usual ending."""
+    letters = re.sub('[^a-z]', '', other.lower())
+    wanted = name.replace('_', '')
+    return re.fullmatch(f'.*{wanted}(joint|angle|flex|flexion)?', letters) is not None
 
 
 def check_unit(track: JointTrack, names: Sequence[str]) -> None:

@@ -30,7 +30,6 @@ from leconvmn_ros.benchmark_summary import ALL_DATABASES, Group, Spread, Summary
 from leconvmn_ros.benchmark_tables import spread_text
 from leconvmn_ros.paired_tests import LEVEL, PairedTest
 from leconvmn_ros.plots import draw_comparison
-from leconvmn_ros.protocol import SET_BY_TRAINING
 from leconvmn_ros.report_page import details, element, figure, page, table
 from leconvmn_ros.reports import METRIC_DIGITS, METRIC_TITLES
 
@@ -109,20 +108,12 @@ def _held_out(results: Sequence[RunResult]) -> list[ET.Element]:
     bags: dict[str, dict[str, None]] = {}
     for result in results:
         if isinstance(result.outcome, Scored):
-            content = result.outcome.hold_out.model_dump(mode='json', exclude=SET_BY_TRAINING)
-            words = f'{content.pop("kind")}, ' + ', '.join(
-                f'{key} {_plain(value)}' for key, value in content.items()
-            )
-            bags.setdefault(words, {})[result.bag] = None
+            bags.setdefault(result.outcome.hold_out.rule(), {})[result.bag] = None
     if not bags:
         return []
     all_alike = len(bags) == 1
     lines = [w if all_alike else f'{w} ({", ".join(names)})' for w, names in bags.items()]
     return [element('p', f'Held out: {"; ".join(lines)}.')]
-
-
-def _plain(value: object) -> str:
-    return ' and '.join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _count(number: int, what: str) -> str:

@@ -42,13 +42,27 @@ class Role(IntEnum):
 Repetition = Annotated[int, Field(ge=1)]
 
 
-class RepetitionHoldOut(BaseModel):
+class _Rule(BaseModel):
+    """What all kinds have in common."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    def rule(self) -> str:
+        """Say what is held out in words, without the intervals of one recording."""
+        content = self.model_dump(mode='json', exclude={'spans_ns', 'recordings'})
+        parts = [f'{key} {_plain(value)}' for key, value in content.items() if key != 'kind']
+        return ', '.join((content['kind'], *parts))
+
+
+def _plain(value: object) -> str:
+    return ' and '.join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+class RepetitionHoldOut(_Rule):
     """Whole repetitions, each with the rest that follows it, are held out.
 
     What comes before the first repetition belongs to the training data.
     """
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
 
     kind: Literal['repetitions'] = 'repetitions'
     validation: tuple[Repetition, ...] = Field(
@@ -101,10 +115,8 @@ class RepetitionHoldOut(BaseModel):
         return roles
 
 
-class BlockHoldOut(BaseModel):
+class BlockHoldOut(_Rule):
     """The end of a recording is the test, the share before it picks the epoch."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
 
     kind: Literal['blocks'] = 'blocks'
     validation: float = Field(default=0.15, gt=0, lt=0.5, description='share of the duration')
@@ -162,7 +174,7 @@ class HeldOutParts(BaseModel):
         return roles
 
 
-class MovementHoldOut(BaseModel):
+class MovementHoldOut(_Rule):
     """The end of each movement's time is the test, the share before it picks the epoch.
 
     The time of a movement is that of all its repetitions, each with the rest that follows it,
@@ -179,8 +191,6 @@ class MovementHoldOut(BaseModel):
 
     The test follows on what was trained on: less of a test than whole repetitions are.
     """
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
 
     kind: Literal['movements'] = 'movements'
     validation: float = Field(
@@ -258,8 +268,6 @@ class MovementHoldOut(BaseModel):
 HoldOut = Annotated[
     RepetitionHoldOut | BlockHoldOut | MovementHoldOut, Field(discriminator='kind')
 ]
-# What `of` fixes: hundreds of intervals of one recording, which say nothing to a reader.
-SET_BY_TRAINING = {'spans_ns', 'recordings'}
 
 
 def hold_out_named(
@@ -269,18 +277,22 @@ def hold_out_named(
     return MovementHoldOut() if protocol == 'paper' else default_hold_out(recording)
 
 
-def default_hold_out(recording: Recording) -> RepetitionHoldOut | BlockHoldOut:
-    """Choose what to hold out: by repetition if the recording has at least three, else by time.
+def default_hold_out(
+    recording: Recording,
+) -> RepetitionHoldOut | BlockHoldOut | MovementHoldOut:
+    """Choose what to hold out: by repetition if the recording has at least three.
 
     With six or ten repetitions these are the splits usual for Ninapro DB2 and DB5 (test 2, 5) and
-    DB1 (test 2, 5, 7).
+    DB1 (test 2, 5, 7). With one or two it is the end of each movement, so that all movements are
+    learnt; without labels, the end of the recording.
     """
     labels = recording.labels
     repetitions = (
         [] if labels is None else sorted(set(labels.repetition[labels.repetition > 0].tolist()))
     )
     if len(repetitions) < 3:
-        return BlockHoldOut()
+        there = labels is not None and labels.movement.any()
+        return MovementHoldOut() if there else BlockHoldOut()
     usual = (2, 5, 7) if len(repetitions) >= 10 else (2, 5)
     if set(usual) | {4} <= set(repetitions):
         return RepetitionHoldOut(validation=(4,), test=usual)

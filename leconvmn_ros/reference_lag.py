@@ -42,7 +42,7 @@ from leconvmn_ros.alignment import angles_at, check_unit, reference_joints
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.protocol import HoldOut, Role
 from leconvmn_ros.recording import JointTrack, NANOSECONDS, Recording
-from leconvmn_ros.segments import gapless_runs
+from leconvmn_ros.segments import check_same_time, gapless_runs
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -155,6 +155,7 @@ def find_reference_lag(recording: Recording, hold_out: HoldOut) -> ReferenceLag:
     if not recording.chunks or recording.reference is None:
         missing = 'EMG' if not recording.chunks else 'reference angles'
         raise RecordingError(f'{recording.name} has no {missing}, so no lag between the two')
+    check_same_time(recording, LONGEST_LAG)
     names = reference_joints(recording.reference)
     step = max(1, round(STEP * recording.chunks[0].sampling_rate))
     period = step / recording.chunks[0].sampling_rate

@@ -32,6 +32,8 @@ from leconvmn_ros.recording import JointTrack, NANOSECONDS, Recording
 import numpy as np
 from numpy.typing import NDArray
 
+# More, and more than every other message: no counter or clock of the source goes on.
+MOST_PIECES = 20
 # In place of a Role: of no use.
 _NONE = -1
 
@@ -107,6 +109,7 @@ def cut_segments(
     reference = recording.reference
     if reference is None:
         raise RecordingError(f'{recording.name} has no reference angles to learn from')
+    check_same_time(recording)
     segments = []
     labels, span_ns = recording.labels, recording.span_ns
 
@@ -134,17 +137,35 @@ def cut_segments(
                 segments.append(Segment(role, samples[first:last], angles[first:last], lead_in))
     if not segments:
         raise RecordingError(
-            f'{recording.name}: the reference angles and the EMG share no time, or the angles are '
-            f'all more than {LONGEST_GAP_NS / NANOSECONDS:g} s apart'
+            f'{recording.name}: no EMG has reference angles, which must be of the same time and '
+            f'no more than {LONGEST_GAP_NS / NANOSECONDS:g} s apart'
         )
     return segments
+
+
+def check_same_time(recording: Recording, margin: float = 0.0) -> None:
+    """Refuse a reference that was not measured while the EMG was, give or take a margin (s).
+
+    Raises:
+        RecordingError: their stamps are of different times.
+    """
+    if recording.reference is None or not len(recording.reference.stamps_ns):
+        return
+    start_ns, end_ns = recording.span_ns
+    first, last = (int(recording.reference.stamps_ns[place]) / NANOSECONDS for place in (0, -1))
+    start, end = start_ns / NANOSECONDS, end_ns / NANOSECONDS
+    if first > end + margin or last < start - margin:
+        raise RecordingError(
+            f'{recording.name}: the EMG is from {start:.1f} to {end:.1f} s, the reference from '
+            f'{first:.1f} to {last:.1f} s: these are not of one clock, or not recorded together'
+        )
 
 
 def gapless_runs(recording: Recording) -> list[Run]:
     """Return gapless runs of samples, as the decoder's intake has them.
 
     Raises:
-        RecordingError: the intake takes none of the EMG.
+        RecordingError: the intake takes none of the EMG, or nearly every message starts afresh.
     """
     first = recording.chunks[0]
     intake = Intake(first.samples.shape[1], first.sampling_rate)
@@ -163,6 +184,12 @@ def gapless_runs(recording: Recording) -> list[Run]:
             run.stamps_ns.append(piece.stamp_ns + offsets.astype(np.int64))
     if not runs:
         raise RecordingError(f'{recording.name} has no usable EMG: {intake.counts.faults()}')
+    if len(runs) > max(MOST_PIECES, len(recording.chunks) // 2):
+        raise RecordingError(
+            f'the EMG of {recording.name} falls into {len(runs)} pieces, its messages are '
+            f'{len(recording.chunks)}: first_sample must count the samples before each message, '
+            'and the stamps must fit it'
+        )
     return [run.joined() for run in runs]
 
 

@@ -90,8 +90,9 @@ def gather(
     validation = [s for segments in cut for s in segments if s.role is Role.VALIDATION]
     if not training or not (validation or learn_validation):
         raise RecordingError(
-            f'holding out {hold_out.model_dump()} leaves {len(training)} stretches to train on '
-            f'and {len(validation)} to choose the epoch; at least one of each is needed'
+            f'{", ".join(r.name for r in recordings)}: with {hold_out.rule()} held out there are '
+            f'{len(training)} stretches of EMG with reference to learn from and '
+            f'{len(validation)} to choose the epoch; at least one of each is needed'
         )
     path = _signal_path(recordings[0].chunks[0], exposure)
     features = [SignalPath(path).push(segment.samples) for segment in training]

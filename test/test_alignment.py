@@ -155,7 +155,18 @@ def test_reference_without_any_of_our_joints_is_refused():
 
 
 @pytest.mark.parametrize(
-    'other', ['right_hand/index_mcp', 'Index_MCP', 'r_index_mcp', 'hand.index_mcp', 'INDEX_MCP']
+    'other',
+    [
+        'right_hand/index_mcp',
+        'Index_MCP',
+        'r_index_mcp',
+        'hand.index_mcp',
+        'INDEX_MCP',
+        'IndexMCP',
+        'index-mcp',
+        'index_mcp_joint',
+        'index_mcp_flex',
+    ],
 )
 def test_joint_of_another_name_is_told_and_not_left_out(other):
     track = track_of([0], ('thumb_mcp', other))

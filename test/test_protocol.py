@@ -367,8 +367,8 @@ def test_protocols_by_name():
     ('repetitions', 'expected'),
     [
         (0, BlockHoldOut()),
-        (1, BlockHoldOut()),
-        (2, BlockHoldOut()),
+        (1, MovementHoldOut()),
+        (2, MovementHoldOut()),
         (3, RepetitionHoldOut(validation=(2,), test=(3,))),
         (4, RepetitionHoldOut(validation=(3,), test=(4,))),
         (6, RepetitionHoldOut(validation=(4,), test=(2, 5))),

@@ -29,7 +29,7 @@ from builders import (
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.protocol import BlockHoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.recording import JointTrack
-from leconvmn_ros.segments import cut_segments
+from leconvmn_ros.segments import cut_segments, gapless_runs, MOST_PIECES
 import numpy as np
 import pytest
 
@@ -202,14 +202,30 @@ def test_a_recording_without_what_is_needed_is_one_clear_error():
     recording = make_recording()
     later = recording.reference.stamps_ns + 10**12
     shifted = JointTrack(later, JOINTS, recording.reference.positions)
+    sparse = JointTrack(
+        1 + recording.reference.stamps_ns[::50], JOINTS, recording.reference.positions[::50]
+    )
     for change, message in (
         ({'chunks': []}, 'made up has no EMG'),
         ({'reference': None}, 'made up has no reference angles'),
         ({'labels': None}, 'no movement labels'),
-        ({'reference': shifted}, 'share no time'),
+        ({'reference': shifted}, r'the EMG is from \d.* not of one clock'),
+        ({'reference': sparse}, r'no EMG has reference angles.* 0\.2 s apart'),
     ):
         with pytest.raises(RecordingError, match=message):
             cut_segments(replace(recording, **change), JOINTS, HOLD_OUT)
+
+
+@pytest.mark.parametrize('size', [5, 100])
+def test_a_source_that_does_not_count_is_told_so(size):
+    recording = make_recording()
+    chunks = [chunk._replace(first_sample=0) for chunk in evenly_cut(emg_of(recording), size)]
+    uncounted = replace(recording, chunks=chunks)
+    if len(chunks) <= MOST_PIECES:  # as after that many long gaps
+        assert len(gapless_runs(uncounted)) == len(chunks)
+        return
+    with pytest.raises(RecordingError, match=r'falls into \d+ pieces.* first_sample must count'):
+        gapless_runs(uncounted)
 
 
 def test_recording_in_chunks_of_any_size_gives_the_same_segments():

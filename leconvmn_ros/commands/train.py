@@ -37,12 +37,13 @@ from leconvmn_ros.commands.arguments import (
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
 from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
-from leconvmn_ros.protocol import hold_out_named, HoldOut, RepetitionHoldOut, SET_BY_TRAINING
+from leconvmn_ros.protocol import hold_out_named, HoldOut, RepetitionHoldOut
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recurrent_fit import EpochReport, RecurrentFit
 from leconvmn_ros.reference_lag import align_reference
 from leconvmn_ros.signal_path import ExposureConfig
 from leconvmn_ros.training import train
+from leconvmn_ros.training_summary import training_summary
 
 # Options that stand for a value of the preset: the part of the settings, its class and the name.
 OVERRIDES = (
@@ -105,6 +106,9 @@ def run(arguments: argparse.Namespace) -> int:
     recordings = [
         _aligned(recording, arguments.reference_lag, hold_out) for recording in recordings
     ]
+    for recording in recordings:
+        for line in training_summary(recording, hold_out):
+            CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
     with progress_bar('train') as progress:
 
         def on_epoch(report: EpochReport) -> None:
@@ -121,8 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     checkpoint.save(arguments.output)
     record = checkpoint.description.training
-    held_out = record.hold_out.model_dump_json(exclude=SET_BY_TRAINING)
-    CONSOLE.print(f'held out for the test: {held_out}', markup=False, soft_wrap=True)
+    CONSOLE.print(f'held out: {record.hold_out.rule()}', markup=False, soft_wrap=True)
     print(
         f'{arguments.output}: epoch {record.best_epoch} of {record.epochs}, {record.seconds:.0f} s'
     )
