@@ -305,7 +305,7 @@ def synthesize(
             'emg_unit': 'V',
             'emg_kind': 'raw' if config.raw_emg else 'envelope',
             'joint_unit': 'rad',
-            'joint_names': ' '.join(JOINT_NAMES),
+            'joints': ' '.join(JOINT_NAMES),
             'config': config.model_dump_json(),
         },
     )
