@@ -45,7 +45,7 @@ from leconvmn_ros.benchmark_results import (
     Scores,
 )
 from leconvmn_ros.checkpoint import Checkpoint, package_version
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, settle_for_recordings
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import LeconvmnError, RecordingError
 from leconvmn_ros.evaluation import compare, Comparison, decode_recording
@@ -54,6 +54,7 @@ from leconvmn_ros.presets import TrainingSettings
 from leconvmn_ros.protocol import HoldOut, movement_at
 from leconvmn_ros.recording import LabelTrack
 from leconvmn_ros.recurrent_fit import EpochReport
+from leconvmn_ros.settling import settle_for_recordings
 from leconvmn_ros.training import train
 import numpy as np
 from numpy.typing import NDArray
@@ -311,7 +312,7 @@ def _score(
         parameters=parameter_count(checkpoint.build_model()),
         training_seconds=record.seconds,
         step_seconds=step_seconds,
-        environment=environment(device, threads),
+        environment=environment(decoder.device, threads),
     )
     files = _files_of(checkpoint) | {COMPARISON_FILE: pack_comparison(tested)}
     return RunOutput(_result(job, outcome), files)
@@ -338,7 +339,7 @@ def _part(comparison: Comparison, chosen: NDArray[np.bool_]) -> Comparison:
 
 
 def environment(device: str, threads: int) -> Environment:
-    """Describe this machine and its software."""
+    """Describe this machine and its software; `device` as `find_device` takes it."""
     found = find_device(device)
     return Environment(
         package=package_version(),

@@ -15,36 +15,23 @@
 """The decoder: EMG chunks in, time-stamped joint angles out; live and offline alike."""
 
 from collections.abc import Iterable, Iterator, Sequence
-import logging
-import os
-from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from leconvmn_ros.checkpoint import Checkpoint
 from leconvmn_ros.devices import find_device
-from leconvmn_ros.engines import (
-    CHOICES,
-    Engine,
-    fastest,
-    interleaved,
-    make_engine,
-    ON_GPU,
-)
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.intake import Intake, IntakeCounts, Piece
+from leconvmn_ros.network_streams import NetworkStreams
 from leconvmn_ros.output_limits import OutputLimits
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.signal_path import Image, LongExposure, SignalPath
 from leconvmn_ros.signal_quality import SignalQuality
 import numpy as np
 from numpy.typing import NDArray
-import torch
 
 # Estimates per second unless asked otherwise: what a hand's controller expects, at a fifth of an
 # image's length.
 DEFAULT_OUTPUT_RATE = 50.0
-
-WARM_UP_STEPS = 12
 
 
 class Estimate(NamedTuple):
@@ -116,9 +103,9 @@ class Decoder:
         self._images = LongExposure(
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
         )
-        self._checkpoint, self._choice = checkpoint, engine
-        self._engine = self._first_engine(find_device(device))
-        self._image_size = path.image_size
+        self._network = NetworkStreams(
+            checkpoint.build_model, self._streams, find_device(device), engine
+        )
         self._mean = np.array([joint.mean for joint in joints])
         self._scale = np.array([joint.scale for joint in joints])
         self._lower = np.array([joint.lower for joint in joints])
@@ -134,7 +121,7 @@ class Decoder:
     @property
     def device(self) -> str:
         """What the network runs on."""
-        return str(self._engine.device)
+        return str(self._network.engine.device)
 
     @property
     def counts(self) -> IntakeCounts:
@@ -194,17 +181,17 @@ class Decoder:
     def _estimates(self, completed: Sequence[_Completed]) -> list[Estimate]:
         """Advance the streams of these images, which differ; return what may be said."""
         estimates: list[Estimate] = []
-        for (stamp_ns, image, believed), positions in zip(
-            completed, self._step([image for _, image, _ in completed]), strict=True
-        ):
-            if not np.isfinite(positions).all():
+        images = [image for _, image, _ in completed]
+        outputs = self._network.advance([i.stream for i in images], [i.pixels for i in images])
+        for (stamp_ns, image, believed), output in zip(completed, outputs, strict=True):
+            if not np.isfinite(output).all():
                 # It would stay in the state for ever.
-                self._states[image.stream] = self._engine.initial_state()
+                self._network.forget(image.stream)
                 self.counts.failed_estimates += 1
             elif not believed:
                 self.counts.withheld_estimates += 1
             else:
-                estimates += self._limited(stamp_ns, positions)
+                estimates += self._limited(stamp_ns, output * self._scale + self._mean)
         return estimates
 
     def rest(self, stamp_ns: int) -> list[Estimate]:
@@ -213,10 +200,10 @@ class Decoder:
         It is the mean of the training angles: a posture of this hand by this measurement, while
         angles of 0 may be none.
         """
-        return self._limited(stamp_ns, self._mean.clip(self._lower, self._upper))
+        return self._limited(stamp_ns, self._mean)
 
     def _limited(self, stamp_ns: int, positions: NDArray[np.float64]) -> list[Estimate]:
-        limited = self._output.limited(stamp_ns, positions)
+        limited = self._output.limited(stamp_ns, positions.clip(self._lower, self._upper))
         return [] if limited is None else [Estimate(stamp_ns, limited)]
 
     def reset(self) -> None:
@@ -232,38 +219,12 @@ class Decoder:
         self.quality.interrupt()
         self._output.restart()
         self._images.reset()
-        self._states = [self._engine.initial_state() for _ in range(self._streams)]
-
-    def warm_up(self) -> float:
-        """Run the network some times, so that first-time work does not slow the first image.
-
-        Returns:
-            Median time of one step of the network (s).
-        """
-        self._engine.prepare()
-        self.reset()
-        blank = np.zeros(self._image_size, dtype=np.float32)
-        times = []
-        for number in range(WARM_UP_STEPS):
-            started = perf_counter()
-            self._step([Image(number % self._streams, 0, blank)])
-            times.append(perf_counter() - started)
-        self.reset()
-        return float(np.median(times))
-
-    def round_seconds(self) -> float:
-        """Warm up and return the least time in which all streams advance by an image (s)."""
-        self.warm_up()
-        blank = np.zeros(self._image_size, dtype=np.float32)
-        images = [Image(stream, 0, blank) for stream in range(self._streams)]
-        time = float(interleaved([lambda: self._step(images)], WARM_UP_STEPS // 2).min())
-        self.reset()
-        return time
+        self._network.forget()
 
     @property
     def engine(self) -> str:
         """Name of what runs the network, see `engines`."""
-        return self._engine.name
+        return self._network.engine.name
 
     def choose_engine(self, *, recorded: bool = False) -> None:
         """Where the fastest engine was asked for, measure which it is, and begin afresh.
@@ -271,124 +232,24 @@ class Decoder:
         Args:
             recorded: for `decode_together` instead of `decode`.
         """
-        if self._choice not in {'auto', 'reduced'}:
-            return
-        streams = self._streams if recorded else 1
-        device = self._engine.device
-        try:
-            self._engine = fastest(self._choice, self._checkpoint.build_model(), streams, device)
-        except RuntimeError as error:
-            if device.type == 'cpu':
-                raise
-            self._leave(device, error)
-            self.choose_engine(recorded=recorded)
+        self._network.choose(together=recorded)
         self.reset()
 
-    def _step(self, images: Sequence[Image]) -> list[NDArray[np.float64]]:
-        """Advance the streams of these images; return their angles (rad)."""
-        if not images:
-            return []
-        pixels = [image.pixels for image in images]
-        try:
-            outputs, states = self._engine.step_together(pixels, self._states_of(images))
-        except RuntimeError as error:
-            if self._engine.device.type == 'cpu':
-                raise
-            self._leave(self._engine.device, error)
-            outputs, states = self._engine.step_together(pixels, self._states_of(images))
-        for image, state in zip(images, states, strict=True):
-            self._states[image.stream] = state
-        return [
-            (output.astype(np.float64) * self._scale + self._mean).clip(self._lower, self._upper)
-            for output in outputs
-        ]
+    def warm_up(self) -> float:
+        """Make the engine ready and begin afresh.
 
-    def _states_of(self, images: Sequence[Image]) -> list[Any]:
-        return [self._states[image.stream] for image in images]
+        Returns:
+            Median time of one step of the network (s).
+        """
+        seconds = self._network.warm_up()
+        self.reset()
+        return seconds
 
-    def _first_engine(self, device: torch.device) -> Engine:
-        """Make the engine that was asked for, or the one before the fastest is found."""
-        try:
-            return _engine_for(self._checkpoint, device, self._choice)
-        except RuntimeError as error:
-            if device.type == 'cpu':
-                raise
-            return self._engine_without(device, error)
-
-    def _engine_without(self, device: torch.device, error: RuntimeError) -> Engine:
-        """Return an engine on the CPU, in place of one on a GPU that is lost or full."""
-        logging.getLogger(__name__).error(
-            'the network left %s for the CPU and starts afresh: %s',
-            device,
-            str(error).partition('\n')[0],
-        )
-        if self._choice in ON_GPU:
-            self._choice = 'auto'
-        return _engine_for(self._checkpoint, torch.device('cpu'), self._choice)
-
-    def _leave(self, device: torch.device, error: RuntimeError) -> None:
-        """Go on without a GPU; what it held is lost, so afresh."""
-        self._engine = self._engine_without(device, error)
-        self._states = [self._engine.initial_state() for _ in range(self._streams)]
-
-
-def _engine_for(checkpoint: Checkpoint, device: torch.device, choice: str) -> Engine:
-    if choice not in CHOICES:
-        raise ConfigurationError(f'engine {choice!r}; allowed are {", ".join(CHOICES)}')
-    name = 'eager' if choice in {'auto', 'reduced'} else choice
-    return make_engine(name, checkpoint.build_model(), device)
-
-
-def warm_up_with_threads(decoder: Decoder, threads: int = 0) -> float:
-    """Warm up and settle on an engine, and on a number of CPU threads for this process.
-
-    Several threads wait for one another after every layer: on a machine that does other things as
-    well, that costs a small network far more than it gains. So one thread is kept as long as it
-    leaves three quarters of the time free.
-
-    Args:
-        decoder: the decoder to warm up.
-        threads: threads to use; 0 = choose by measuring.
-
-    Returns:
-        Median time of one step of the network (s).
-    """
-    torch.set_num_threads(threads or 1)
-    decoder.choose_engine()
-    best = decoder.warm_up()
-    most = os.cpu_count() or 1
-    while (
-        not threads and best > 0.25 / decoder.output_rate and 2 * torch.get_num_threads() <= most
-    ):
-        torch.set_num_threads(2 * torch.get_num_threads())
-        time = decoder.warm_up()
-        # A network that hardly keeps up gets all there is, whatever this measurement says: other
-        # nodes that are just starting spoil it.
-        if time > 0.8 * best and best < 0.5 / decoder.output_rate:
-            torch.set_num_threads(torch.get_num_threads() // 2)
-            break
-        best = min(best, time)
-    return best
-
-
-def settle_for_recordings(decoder: Decoder, threads: int = 0) -> None:
-    """Settle on the engine, and on the number of CPU threads, that decode recordings the fastest.
-
-    Args:
-        decoder: the decoder to prepare.
-        threads: threads to use; 0 = one or all there are, by measuring.
-    """
-    counts = [threads] if threads else sorted({1, os.cpu_count() or 1}, reverse=True)
-    times = {}
-    for count in counts:
-        torch.set_num_threads(count)
-        decoder.choose_engine(recorded=True)
-        times[count] = decoder.round_seconds()
-    best = min(counts, key=times.__getitem__)
-    if best != counts[-1]:
-        torch.set_num_threads(best)
-        decoder.choose_engine(recorded=True)
-        decoder.warm_up()
+    def round_seconds(self) -> float:
+        """Warm up and return the least time in which all streams advance by an image (s)."""
+        seconds = self._network.round_seconds()
+        self.reset()
+        return seconds
 
 
 def _streams_for(output_rate: float, exposure: float, image_length: int) -> int:

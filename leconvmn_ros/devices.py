@@ -17,9 +17,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 import logging
+import os
 
 from leconvmn_ros.errors import ConfigurationError
 import torch
+
+# Of a training and its evaluation on a GPU, with what CUDA itself takes (bytes): an estimate.
+MEMORY_OF_RUN = 2 * 2**30
 
 
 def find_device(name: str) -> torch.device:
@@ -44,7 +48,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         # And back: the device 'meta' takes everything and gives nothing.
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, torch.cuda.DeferredCudaCallError) as error:
         raise ConfigurationError(
             f'device {name!r} cannot be used; '
             'allowed are auto, cpu, and cuda where torch finds a GPU'
@@ -52,20 +56,36 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def runs_at_once(name: str) -> int:
+    """Return how many trainings fit on a device beside one another, at least one.
+
+    Args:
+        name: see `find_device`.
+    """
+    cores = len(os.sched_getaffinity(0))
+    device = find_device(name)
+    if device.type != 'cuda':
+        return cores
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(cores, free // MEMORY_OF_RUN))
+
+
 @contextmanager
 def computing_on(device: torch.device) -> Iterator[None]:
     """Make a GPU the current one, and have it compute in float32 what is in float32.
 
-    Left alone, its convolutions and LSTM layers round to 10 bits (TF32): a decoder would say
-    something else on a GPU than on a CPU.
+    Left alone, its convolutions and LSTM layers round to 10 bits (TF32), and products of matrices
+    do where somebody allowed it: a decoder would say something else on a GPU than on a CPU.
     """
     if device.type != 'cuda':
         yield
         return
-    allowed = torch.backends.cudnn.allow_tf32
+    allowed, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision('highest')
     try:
         with torch.cuda.device(device):
             yield
     finally:
         torch.backends.cudnn.allow_tf32 = allowed
+        torch.set_float32_matmul_precision(products)

@@ -36,7 +36,7 @@ from functools import partial
 from typing import Any
 
 from leconvmn_ros.conv_lstm import ConvLstmCell
-from leconvmn_ros.engines import Engine, interleaved
+from leconvmn_ros.engine import Engine, interleaved
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.le_convmn import LeConvMn, Stack
 from leconvmn_ros.model import LayerState, Model, State

@@ -14,15 +14,14 @@
 
 """A network on a GPU as one captured CUDA graph: a step costs one launch instead of hundreds.
 
-The state stays on the device, the image goes there and the angles come back through pinned memory,
-and the only wait is that for the angles.
+The state stays on the device, the image goes there and the angles come back through pinned memory.
 """
 
 from collections.abc import Sequence
 import copy
 
 from leconvmn_ros.devices import computing_on
-from leconvmn_ros.engines import EagerEngine, Engine
+from leconvmn_ros.engine import EagerEngine, Engine
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.model import Model, State
 import numpy as np
@@ -55,7 +54,10 @@ class GraphEngine(Engine):
         self.name = 'float16' if half else 'graph'
         self.device = device
         self._plain = EagerEngine(model, device)
-        self._model = copy.deepcopy(model).half() if half else model
+        # Weights of its own: who moves an LSTM to a device, even to the one it is on, puts them
+        # elsewhere (flatten_parameters), and a graph goes on reading where they were.
+        own = copy.deepcopy(model).to(device)
+        self._model = own.half() if half else own
         self._tolerance = _HALF_TOLERANCE if half else _TOLERANCE
         self._captured: dict[int, _Step] = {}
 
@@ -65,11 +67,15 @@ class GraphEngine(Engine):
         Raises:
             ConfigurationError: the device cannot capture or run it, or it gives other angles than
                 the model itself.
+            torch.OutOfMemoryError: the device is full.
         """
         if self._captured:
             return
         try:
             error = self._difference()
+        except torch.OutOfMemoryError:
+            self._captured.clear()
+            raise
         except RuntimeError as problem:
             self._captured.clear()
             reason = str(problem).partition('\n')[0]
@@ -155,15 +161,24 @@ class _Step:
 
     def _capture(self) -> torch.cuda.CUDAGraph:
         """Record the step on a stream of its own, as CUDA demands."""
+        usual = torch.cuda.current_stream(self._device)
+        # The same for warm-up and capture: cuBLAS has a workspace for each stream, and on torch's
+        # own stream for captures the end of one graph takes away that of the others
+        # (pytorch issue 193402).
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(self._device))
+        stream.wait_stream(usual)
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP_CALLS):
                 self._advance()
-        torch.cuda.current_stream(self._device).wait_stream(stream)
+        usual.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._advance()
+        try:
+            with torch.cuda.graph(graph, stream=stream):
+                self._advance()
+        except RuntimeError:
+            torch.cuda.set_stream(usual)  # a capture that fails stays in its stream
+            raise
+        self._stream = stream
         return graph
 
     def run(
@@ -174,16 +189,16 @@ class _Step:
             row[...] = image
         for own, before in zip(self._state, states, strict=True):
             own.copy_(before)
-        self._image_there.copy_(self._image_here, non_blocking=True)
+        # The two copies wait. They need not (non_blocking), and would be microseconds faster, but
+        # then the end of pinned memory on a GPU that is lost ends the process.
+        self._image_there.copy_(self._image_here)
         if self._graph is None:
             self._advance()
         else:
             self._graph.replay()
-        self._outputs_here.copy_(self._outputs_there, non_blocking=True)
         # The next replay writes over it.
         after = list(self._next_state.clone())
-        if self._graph is not None:
-            torch.cuda.current_stream(self._device).synchronize()
+        self._outputs_here.copy_(self._outputs_there)
         return list(self._outputs_here.numpy().copy()), after
 
 

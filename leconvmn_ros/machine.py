@@ -22,7 +22,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
-from leconvmn_ros.engines import interleaved
+from leconvmn_ros.engine import interleaved
 import numpy as np
 import torch
 from torch.nn import functional

@@ -16,7 +16,7 @@
 
 from typing import Any
 
-from leconvmn_ros.engines import Engine
+from leconvmn_ros.engine import Engine
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.model import Model
 from leconvmn_ros.onnx_export import as_onnx, check_installed, IMAGE, OUTPUT, state_names

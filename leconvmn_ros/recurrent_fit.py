@@ -199,7 +199,8 @@ def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -
     window = range(min(len(lanes.images), settings.truncation))
     times = []
     # Dropout must not draw from what the training will draw from: same seed, same weights.
-    with torch.random.fork_rng():
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         for _ in range(4):
             started = time.perf_counter()
             learner.learn(lanes, window, model.initial_state(lanes.images.shape[1]))
@@ -236,7 +237,9 @@ class _Learner:
 
     def __init__(self, model: Model, settings: RecurrentFit) -> None:
         self.model, self._settings = model, settings
-        self.average = copy.deepcopy(model) if settings.averaging else model
+        # Moved to where it is: a copy of an LSTM on a GPU has its weights here and there.
+        device = next(model.parameters()).device
+        self.average = copy.deepcopy(model).to(device) if settings.averaging else model
         self._optimiser = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )

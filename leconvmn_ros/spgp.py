@@ -292,12 +292,11 @@ def fit_spgp(
     best, best_learned = SpgpOutcome(0, float('inf')), learned
     steps = settings.epochs if stop_after is None else stop_after
     for step in range(steps + 1):
-        try:
-            posterior = condition(learned, inputs, targets)
-        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        posterior = _condition_safely(learned, inputs, targets)
+        if posterior is None:
             raise RecordingError(
                 f'the fit diverged after {step} steps at learning rate {settings.learning_rate}'
-            ) from error
+            )
         loss = nan
         if validation is not None:
             loss = _loss(learned, posterior.weights, *model.matrices(validation))
@@ -318,6 +317,17 @@ def fit_spgp(
         )
     _give(model, best_learned, inputs, targets)
     return best
+
+
+def _condition_safely(
+    learned: Hyperparameters, inputs: Tensor, targets: Tensor
+) -> Posterior | None:
+    """Condition; return None if something is not finite: a CPU raises then, a GPU does not."""
+    try:
+        posterior = condition(learned, inputs, targets)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        return None
+    return posterior if bool(posterior.log_likelihood.isfinite()) else None
 
 
 def _start(inputs: Tensor, pseudo_inputs: int, rng: np.random.Generator) -> Hyperparameters:

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 
 from leconvmn_ros.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord
 from leconvmn_ros.decoder import Decoder
-from leconvmn_ros.engines import EXACT, interleaved, ON_GPU, possible_engines, REDUCED, stepping
+from leconvmn_ros.engine import interleaved
+from leconvmn_ros.engines import EXACT, ON_GPU, possible_engines, REDUCED, stepping
 from leconvmn_ros.intake import Intake
 from leconvmn_ros.joints import JOINTS
 from leconvmn_ros.model import Model
@@ -171,7 +172,7 @@ def multiplications_of(model: Model) -> int:
 
 
 def measure(stage: Stage, repetitions: int) -> dict[str, Any]:
-    """Time one stage; see `_row` for what is returned."""
+    """Time one stage; return what `_row` does, its processor time and its allocations."""
     for _ in range(max(2, round(_WARM_UP * repetitions))):
         stage.call()
     times = np.empty(repetitions)
@@ -197,14 +198,17 @@ def measure_in_turn(stages: Mapping[str, Stage], repetitions: int) -> dict[str, 
         rows[name] = _row(row) | use | _allocations(stage.call)
         if stage.gpu is not None:
             rows[name]['events_us'] = 1e6 * float(np.median(_by_events(stage, repetitions)))
-    fastest = next(iter(rows.values()))['least_us']
+    first = next(iter(rows.values()))['least_us']
     for row in rows.values():
-        row['of_first'] = row['least_us'] / fastest
+        row['of_first'] = row['least_us'] / first
     return rows
 
 
 def _by_events(stage: Stage, repetitions: int) -> list[float]:
-    """Time a stage by events on its GPU: from its first work there to its last (s)."""
+    """Time a stage by events on its GPU, one before the call and one after what it waits for (s).
+
+    The GPU has nothing else to do, so this is the time of the call, that of the CPU included.
+    """
     times = []
     with torch.cuda.device(stage.gpu):
         for _ in range(repetitions):

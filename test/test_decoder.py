@@ -31,11 +31,12 @@ from builders import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, warm_up_with_threads
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.recording import EmgChunk
+from leconvmn_ros.settling import warm_up_with_threads
 import numpy as np
 import pytest
 import torch

@@ -16,7 +16,7 @@
 
 from contextlib import nullcontext
 
-from leconvmn_ros.devices import computing_on, find_device
+from leconvmn_ros.devices import computing_on, find_device, runs_at_once
 from leconvmn_ros.errors import ConfigurationError
 import pytest
 import torch
@@ -35,14 +35,30 @@ def test_float32_is_not_rounded_to_less_on_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device', nullcontext)  # there need be none
 
     def rounded():
-        return torch.backends.cudnn.allow_tf32
+        return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
 
-    assert rounded()  # as torch has it
-    with computing_on(torch.device('cuda')):
-        assert not rounded()
-    assert rounded()  # other code in this process is left alone
-    with pytest.raises(RuntimeError), computing_on(torch.device('cuda')):
-        raise RuntimeError('CUDA error: the GPU is lost')
-    assert rounded()
-    with computing_on(torch.device('cpu')):
-        assert rounded()
+    # As torch has it, and as somebody may have set it.
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
+    torch.set_float32_matmul_precision('high')
+    try:
+        before = rounded()
+        with computing_on(torch.device('cuda')):
+            assert rounded() == (False, 'highest')
+        assert rounded() == before  # other code in this process is left alone
+        with pytest.raises(RuntimeError), computing_on(torch.device('cuda')):
+            raise RuntimeError('CUDA error: the GPU is lost')
+        assert rounded() == before
+        with computing_on(torch.device('cpu')):
+            assert rounded() == before
+    finally:
+        torch.set_float32_matmul_precision('highest')
+
+
+def test_as_many_runs_as_there_are_cores_or_as_a_gpu_has_memory_for(monkeypatch):
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: range(6))
+    assert runs_at_once('cpu') == 6
+    monkeypatch.setattr('leconvmn_ros.devices.find_device', torch.device)
+    for gibibytes, expected in ((139, 6), (8, 4), (1, 1)):
+        free = gibibytes * 2**30
+        monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda _, free=free: (free, free))
+        assert runs_at_once('cuda') == expected

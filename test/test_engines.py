@@ -14,19 +14,17 @@
 
 import gc
 from itertools import pairwise
-import logging
 import os
 import time
 import tracemalloc
 
 from builders import CHANNELS, cut, make_checkpoint, make_emg, one_stack
-from leconvmn_ros.decoder import Decoder, settle_for_recordings, warm_up_with_threads
+from leconvmn_ros.decoder import Decoder
+from leconvmn_ros.engine import EagerEngine, interleaved
 from leconvmn_ros.engines import (
     CHOICES,
-    EagerEngine,
     EXACT,
     fastest,
-    interleaved,
     make_engine,
     ON_GPU,
     possible_engines,
@@ -39,6 +37,7 @@ from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.models import build_model
 from leconvmn_ros.presets import PRESETS
 from leconvmn_ros.ridge import RidgeConfig
+from leconvmn_ros.settling import settle_for_recordings, warm_up_with_threads
 from leconvmn_ros.stage_times import chunks_for_ever
 import numpy as np
 import pytest
@@ -316,6 +315,42 @@ def test_decoder_chooses_when_it_warms_up():
     assert decoder.engine == 'direct'
 
 
+class Paced:
+    """In place of a decoder whose step takes a known time with so many threads."""
+
+    output_rate = 50.0
+
+    def __init__(self, seconds):
+        self.seconds, self.settled_on = seconds, []
+
+    def choose_engine(self):
+        pass
+
+    def warm_up(self):
+        self.settled_on.append(torch.get_num_threads())
+        return self.seconds[torch.get_num_threads()]
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'settled_on'),
+    [
+        ({1: 0.004}, [1]),  # a quarter of the time is free with one
+        ({1: 0.008, 2: 0.007}, [1, 2, 1]),  # two are hardly worth it: ready for one again
+        ({1: 0.008, 2: 0.006, 4: 0.0059}, [1, 2, 4, 2]),
+        ({1: 0.03, 2: 0.03, 4: 0.03}, [1, 2, 4]),  # it does not keep up: all there is
+    ],
+)
+def test_the_engine_is_ready_for_the_threads_that_are_left(seconds, settled_on, monkeypatch):
+    monkeypatch.setattr('os.cpu_count', lambda: 4)
+    decoder, before = Paced(seconds), torch.get_num_threads()
+    try:
+        assert warm_up_with_threads(decoder) == seconds[settled_on[-1]]
+        assert decoder.settled_on == settled_on
+        assert torch.get_num_threads() == settled_on[-1]
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize('choice', [name for name in CHOICES if name not in {'onnx', *ON_GPU}])
 def test_decoder_with_each_choice(choice):
     emg = cut(make_emg(600), [7] * 85)
@@ -353,60 +388,6 @@ def test_a_stream_leaves_nothing_behind():
 def test_unknown_engine_is_refused():
     with pytest.raises(ConfigurationError, match=r"engine 'warp'; allowed are auto, reduced, eag"):
         Decoder(make_checkpoint(), engine='warp')
-
-
-class LostGpu(EagerEngine):
-    """An engine that says it runs on a GPU, which is gone after some steps."""
-
-    def __init__(self, checkpoint, steps):
-        super().__init__(checkpoint.build_model(), torch.device('cpu'))
-        self.device, self.steps = torch.device('cuda'), steps
-
-    def step(self, pixels, state):
-        if self.steps == 0:
-            raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate')
-        self.steps -= 1
-        self.device, there = torch.device('cpu'), self.device
-        try:
-            return super().step(pixels, state)
-        finally:
-            self.device = there
-
-
-def test_a_lost_gpu_is_left_for_the_cpu(caplog):
-    checkpoint = make_checkpoint()
-    chunks = cut(make_emg(400), [10] * 40)
-    decoder = Decoder(checkpoint, output_rate=0)
-    decoder._engine = LostGpu(checkpoint, steps=5)
-    with caplog.at_level(logging.ERROR):
-        estimates = [e for chunk in chunks for e in decoder.decode(chunk)]
-    plain = Decoder(checkpoint, output_rate=0)
-    expected = [e for chunk in chunks for e in plain.decode(chunk)]
-    assert [e.stamp_ns for e in estimates] == [e.stamp_ns for e in expected]
-    for one, other in zip(estimates[:5], expected[:5], strict=True):
-        np.testing.assert_array_equal(one.positions, other.positions)
-    # The state was lost: what follows is as from a network that starts there.
-    afresh = Decoder(checkpoint, output_rate=0)
-    images = []
-    plain_step = afresh._step
-    afresh._step = lambda completed: images.append(completed) or plain_step(completed)
-    for chunk in chunks:
-        afresh.decode(chunk)
-    afresh.reset()
-    for completed, estimate in zip(images[5:], estimates[5:], strict=True):
-        np.testing.assert_array_equal(plain_step(completed), [estimate.positions])
-    assert [record.getMessage() for record in caplog.records] == [
-        'the network left cuda for the CPU and starts afresh: CUDA out of memory.'
-    ]
-
-
-def test_an_error_on_the_cpu_is_no_lost_gpu():
-    checkpoint = make_checkpoint()
-    decoder = Decoder(checkpoint, output_rate=0)
-    decoder._engine = LostGpu(checkpoint, steps=0)
-    decoder._engine.device = torch.device('cpu')
-    with pytest.raises(torch.OutOfMemoryError):
-        decoder.decode(cut(make_emg(50), [])[0])
 
 
 def test_timing_takes_turns():

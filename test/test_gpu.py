@@ -15,12 +15,13 @@
 """Where there is a GPU: training and decoding there is as on the CPU; see test_graph_engine.py."""
 
 from builders import HOLD_OUT, make_checkpoint, make_recording, one_stack
-from leconvmn_ros.decoder import Decoder, warm_up_with_threads
+from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.presets import TrainingSettings
 from leconvmn_ros.recurrent_fit import RecurrentFit
 from leconvmn_ros.ridge import RidgeConfig, RidgeFit
+from leconvmn_ros.settling import warm_up_with_threads
 from leconvmn_ros.spgp import SpgpConfig, SpgpFit
 from leconvmn_ros.training import train
 import numpy as np

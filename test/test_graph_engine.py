@@ -17,15 +17,17 @@
 import logging
 
 from builders import cut, make_checkpoint, make_emg, one_stack
-from leconvmn_ros.decoder import Decoder, warm_up_with_threads
+from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.devices import find_device
-from leconvmn_ros.engines import EagerEngine, make_engine, ON_GPU, possible_engines
+from leconvmn_ros.engine import EagerEngine
+from leconvmn_ros.engines import make_engine, ON_GPU, possible_engines
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.graph_engine import GraphEngine
 from leconvmn_ros.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.lstm import LstmConfig
 from leconvmn_ros.models import build_model
 from leconvmn_ros.ridge import RidgeConfig
+from leconvmn_ros.settling import warm_up_with_threads
 from leconvmn_ros.spgp import SpgpConfig
 import numpy as np
 import pytest
@@ -141,13 +143,20 @@ def test_one_that_gives_something_else_is_refused(monkeypatch):
 def test_a_device_that_cannot_is_one_clear_error(monkeypatch):
     engine = GraphEngine(build(MODELS['paper']), DEVICE)
 
-    def full(*_):
-        raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate')
+    def fail(error):
+        def step(*_):
+            raise error
 
-    monkeypatch.setattr(engine, 'step', full)
+        monkeypatch.setattr(engine, 'step', step)
+
+    fail(RuntimeError('CUDA error: not permitted when stream is capturing.\nSearch for'))
     with pytest.raises(
-        ConfigurationError, match=r'engine graph is not possible on .* of memory.$'
+        ConfigurationError, match=r'engine graph is not possible on .* is capturing.$'
     ):
+        engine.prepare()
+    # A device that is full has room for no other engine either.
+    fail(torch.OutOfMemoryError('CUDA out of memory.'))
+    with pytest.raises(torch.OutOfMemoryError):
         engine.prepare()
 
 
@@ -189,7 +198,7 @@ def test_a_gpu_that_is_full_from_the_start_is_left_for_the_cpu(choice, monkeypat
 
 def test_a_gpu_that_fails_while_the_fastest_engine_is_sought_is_left(monkeypatch, caplog):
     decoder = Decoder(make_checkpoint(), engine='auto')
-    decoder._engine.device = torch.device('cuda')
+    decoder._network._engine.device = torch.device('cuda')
     there = []
 
     def fastest(_choice, model, _streams, device):
@@ -198,7 +207,7 @@ def test_a_gpu_that_fails_while_the_fastest_engine_is_sought_is_left(monkeypatch
             raise RuntimeError('CUDA error: the GPU is lost')
         return make_engine('direct', model)
 
-    monkeypatch.setattr('leconvmn_ros.decoder.fastest', fastest)
+    monkeypatch.setattr('leconvmn_ros.network_streams.fastest', fastest)
     with caplog.at_level(logging.ERROR):
         decoder.choose_engine()
     assert (there, decoder.engine, decoder.device) == (['cuda', 'cpu'], 'direct', 'cpu')

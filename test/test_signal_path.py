@@ -17,7 +17,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leconvmn_ros import signal_path
-from leconvmn_ros.engines import interleaved
+from leconvmn_ros.engine import interleaved
 from leconvmn_ros.signal_path import (
     columns_of,
     FeatureStatistics,

@@ -196,9 +196,11 @@ def test_the_decoder_sees_the_training_mean_of_a_masked_channel(monkeypatch):
     emg[200:, 1] = 0
     decoder = Decoder(make_checkpoint())
     images = []
-    step = decoder._step
+    advance = decoder._network.advance
     monkeypatch.setattr(
-        decoder, '_step', lambda some: images.extend(image.pixels for image in some) or step(some)
+        decoder._network,
+        'advance',
+        lambda streams, pixels: images.extend(pixels) or advance(streams, pixels),
     )
     estimates = decode(decoder, evenly_cut(emg, 5))
     assert decoder.counts.faults() == {'flat_channels': 1}

@@ -41,8 +41,9 @@ def go_live(folder, bag, checkpoint, *, output_rate, rate, profiles):
     with started_nodes(folder) as start:
         decoder = start(
             'decoder',
-            # Offline it is eager too: the engines differ in their rounding.
+            # Offline it is eager on the CPU, too: engines and devices differ in their rounding.
             parameters={
+                'device': 'cpu',
                 'checkpoint': checkpoint,
                 'output_rate': output_rate,
                 'engine': 'eager',

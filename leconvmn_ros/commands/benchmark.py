@@ -23,7 +23,6 @@ import argparse
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from functools import partial
-import os
 from pathlib import Path
 import shlex
 
@@ -43,6 +42,7 @@ from leconvmn_ros.commands.arguments import (
     number,
 )
 from leconvmn_ros.decoder import DEFAULT_OUTPUT_RATE
+from leconvmn_ros.devices import runs_at_once
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.presets import PRESETS
 from leconvmn_ros.progress import CONSOLE, progress_bar
@@ -92,9 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--workers',
         type=number(int, 1, 4096),
-        default=len(os.sched_getaffinity(0)),
         metavar='N',
-        help='runs at a time on this machine',
+        help='runs at a time on this machine (default: one for each core; on a GPU, as many as it '
+        'has memory for)',
     )
     parser.add_argument(
         '--threads',
@@ -170,8 +170,10 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 def _execute(arguments: argparse.Namespace) -> Execute:
     """Choose where the runs are done."""
-    common = {key: getattr(arguments, key) for key in ('workers', 'device', 'threads')}
-    if arguments.ray is None:
+    common = {key: getattr(arguments, key) for key in ('device', 'threads')}
+    on_ray = arguments.ray is not None
+    common['workers'] = arguments.workers or runs_at_once('cpu' if on_ray else arguments.device)
+    if not on_ray:
         if arguments.gpus_per_run is not None:
             raise ConfigurationError('--gpus-per-run is for --ray; here the runs share --device')
         return partial(run_in_processes, **common)

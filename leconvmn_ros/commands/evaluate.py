@@ -34,7 +34,7 @@ from leconvmn_ros.commands.arguments import (
     png,
     read_recording,
 )
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE, settle_for_recordings
+from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recording, join
 from leconvmn_ros.plots import plot_comparison
@@ -42,6 +42,7 @@ from leconvmn_ros.progress import progress_bar
 from leconvmn_ros.recording import JointTrack, Recording
 from leconvmn_ros.reference_lag import MOST_LAG, shifted
 from leconvmn_ros.reports import score_table_text, write_estimates, write_json
+from leconvmn_ros.settling import settle_for_recordings
 from rich.console import Console
 
 
