@@ -10,7 +10,8 @@ TESTS = test
 ifeq ($(DISTRO),jazzy)
 VENV := .venv
 # Modules are used where they lie. The built messages land in leconvmn_ros/msg/, so one distribution can have this.
-EDITABLE := --editable
+# By a path: an import hook would give way to a folder of this name, such as the clone, beside a script.
+EDITABLE := --config-settings editable_mode=compat --editable
 else
 VENV := .venv-$(DISTRO)
 # A plain install copies the modules, so they are packaging too.

@@ -85,9 +85,7 @@ def _import_ray() -> ModuleType:
     try:
         return import_module('ray')
     except ImportError as error:
-        raise ConfigurationError(
-            f'Ray cannot be imported ({error}); pip install "leconvmn_ros[ray]"'
-        ) from error
+        raise ConfigurationError(f'Ray cannot be imported ({error}); pip install ray') from error
 
 
 def _connect(ray: ModuleType, address: str, cpus: int) -> None:

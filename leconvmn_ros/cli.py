@@ -30,7 +30,7 @@ from leconvmn_ros.errors import LeconvmnError
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 
 COMMANDS = {
-    'demo': 'make a subject, train, then replay, decode and evaluate over ROS 2',
+    'demo': 'replay, decode and evaluate a subject over ROS 2',
     'convert': 'turn Ninapro .mat files (DB1, DB2, DB5) into bags',
     'synthesize': 'make the bag of a synthetic subject',
     'align': 'find how late the reference angles of a bag are against its EMG',

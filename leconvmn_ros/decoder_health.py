@@ -123,6 +123,17 @@ class DecoderHealth:
         faults = self._decoder.counts.faults()
         return {name: n - before[name] for name, n in faults.items() if n > before[name]}
 
+    def remarks(self) -> list[str]:
+        """Return what to tell of them, each in a sentence."""
+        news = self.news()
+        remarks = [FAULTS + in_words(news)] if news else []
+        if not news.keys().isdisjoint({'wrong_channels', 'wrong_rate'}):
+            remarks.append(
+                f'this decoder takes {self._decoder.channels} channels at '
+                f'{self._decoder.sampling_rate:g} Hz, other EMG is refused'
+            )
+        return remarks
+
     def report(self, state: InputState, period: float) -> list[Status]:
         """Report on the last `period` seconds, and start to collect anew."""
         statuses = [self._input(state, period), self._output(period), self._signal(period)]

@@ -328,6 +328,7 @@ def _status_table(status: LiveStatus) -> str:
         f'later than {1e3 * LATE:.0f} ms': f'{status.late}',
         'EMG': emg,
         'samples lost': f'{status.lost}',
+        'messages refused': f'{status.refused}',
     }
     cells = ''.join(
         f'<tr><td style="opacity:.65;padding-right:1.2em">{name}</td><td>{value}</td></tr>'
@@ -359,7 +360,7 @@ def import_viser() -> ModuleType:
         return import_module('viser')
     except ImportError as error:
         raise ConfigurationError(
-            f'the live view cannot be shown ({error}); pip install "leconvmn_ros[view]"'
+            f'the live view cannot be shown ({error}); pip install "viser<1.2"'
         ) from error
 
 

@@ -44,7 +44,7 @@ def check_installed(*libraries: str) -> None:
     missing = [name for name in libraries if find_spec(name) is None]
     if missing:
         raise ConfigurationError(
-            f'ONNX needs {" and ".join(missing)}: pip install "leconvmn_ros[onnx]"'
+            f'ONNX needs {" and ".join(missing)}: pip install onnx onnxruntime'
         )
 
 

@@ -26,7 +26,7 @@ import pytest
 needs_ray = pytest.mark.skipif(
     find_spec('ray') is None,
     reason='RAY IS NOT INSTALLED: benchmarks over several machines are NOT tested here; '
-    'pip install "leconvmn_ros[ray]"',
+    'pip install ray',
 )
 
 

@@ -29,6 +29,7 @@ from leconvmn_ros.decoder import Estimate
 from leconvmn_ros.emg_message import fill_message, stamp_to_ns
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes import decoder as decoder_node
+from leconvmn_ros.nodes import decoder_reports
 from leconvmn_ros.nodes.decoder import DecoderNode
 from leconvmn_ros.nodes.input_events import InputEvents
 from leconvmn_ros.nodes.quality_of_service import EMG_INPUT
@@ -317,6 +318,16 @@ def test_a_clock_that_goes_back_is_told(run, capfd):
             assert rig.spin_until(told)
     output = capfd.readouterr().err
     assert output.count('the clock went back by 51.000 s') == 1
+
+
+def test_a_topic_on_which_nothing_comes_is_told_once(run, capfd, monkeypatch):
+    monkeypatch.setattr(decoder_reports, 'PATIENCE', 0.5)
+    with run('-r', 'emg:=arm', **OFF) as rig:
+        rig.spin(3.0)
+        rig.send(rig.publisher('/arm'), 200)
+        rig.spin(1.2)
+    output = capfd.readouterr().err
+    assert output.count('no EMG to decode on /arm for 0.5 s, publishers there: 0') == 1
 
 
 # ---- diagnostics

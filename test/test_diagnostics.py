@@ -18,7 +18,7 @@ from builders import CHANNELS, evenly_cut, make_checkpoint, make_emg
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from leconvmn_ros.decoder import Decoder
-from leconvmn_ros.decoder_health import DecoderHealth, in_words, InputState, Level, Status
+from leconvmn_ros.decoder_health import DecoderHealth, FAULTS, in_words, InputState, Level, Status
 from leconvmn_ros.nodes.diagnostics import diagnostic_array
 import numpy as np
 import pytest
@@ -82,13 +82,23 @@ def test_faults_are_told_in_the_period_in_which_they_happen(decoder):
     feed(decoder, 100)
     feed(decoder, 50, first=150)
     assert health.news() == {'lost_samples': 50, 'restarts': 1}
+    assert health.remarks() == [FAULTS + '50 lost samples, 1 restarts']
     status = report(health)['input']
     assert (status.level, status.summary) == (Level.WARN, '50 lost samples, 1 restarts')
     assert status.values['lost samples, total'] == '50'
-    assert health.news() == {}
+    assert (health.news(), health.remarks()) == ({}, [])
     status = report(health)['input']
     assert (status.level, status.summary) == (Level.OK, 'fine')
     assert status.values['lost samples, total'] == '50'
+
+
+def test_what_the_decoder_takes_is_told_where_something_else_comes(decoder):
+    health = DecoderHealth(decoder, 'm')
+    feed(decoder, 100, emg=make_emg(100, CHANNELS + 1))
+    assert health.remarks() == [
+        FAULTS + '10 wrong channels',
+        f'this decoder takes {CHANNELS} channels at 100 Hz, other EMG is refused',
+    ]
 
 
 def test_faults_of_before_are_no_news(decoder):

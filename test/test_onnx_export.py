@@ -29,7 +29,7 @@ def test_without_the_library_it_says_what_to_install(tmp_path, monkeypatch, caps
     make_checkpoint().save(tmp_path / 'trained')
     arguments = ['export', str(tmp_path / 'trained'), '--output', str(tmp_path / 'out.onnx')]
     assert main(arguments) == 1
-    assert 'ONNX needs onnx: pip install "leconvmn_ros[onnx]"' in capsys.readouterr().err
+    assert 'ONNX needs onnx: pip install onnx onnxruntime' in capsys.readouterr().err
     assert not (tmp_path / 'out.onnx').exists()
     with pytest.raises(ConfigurationError):
         export(make_checkpoint())

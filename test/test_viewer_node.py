@@ -33,7 +33,7 @@ from sensor_msgs.msg import JointState
 
 needs_viser = pytest.mark.skipif(
     find_spec('viser') is None,
-    reason='LIVE VIEW UNTRIED: viser is not installed; pip install "leconvmn_ros[view]"',
+    reason='LIVE VIEW UNTRIED: viser is not installed; pip install "viser<1.2"',
 )
 needs_browser = pytest.mark.skipif(
     find_browser() is None, reason='LIVE VIEW NOT LOOKED AT: there is no Chromium here'
@@ -199,4 +199,4 @@ def test_without_viser_one_line_says_what_to_install(start, tmp_path, monkeypatc
     node = start('viewer')
     assert node.wait() == 1
     assert node.text.count('\n') == 1
-    assert 'pip install "leconvmn_ros[view]"' in node.text
+    assert 'pip install "viser<1.2"' in node.text

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The whole way in one command: recording, training, replay over ROS 2, scores.
+"""The whole way in one command: recording, decoder, replay over ROS 2, scores.
 
 Without RECORDING a synthetic subject is made, for which there is a trained decoder. With a Ninapro
 .mat file or a bag, that is used, and a decoder is trained.

@@ -164,4 +164,11 @@ def _compare(
     if recording.reference is None:
         raise RecordingError(f'{recording.name} has no reference angles to score against')
     hold_out = checkpoint.description.training.hold_out if part == 'test' else None
-    return compare(estimates, recording.reference, recording.labels, recording.span_ns, hold_out)
+    try:
+        return compare(
+            estimates, recording.reference, recording.labels, recording.span_ns, hold_out
+        )
+    except RecordingError as error:
+        if hold_out is None:
+            raise
+        raise RecordingError(f'{error}; --part all scores the whole recording') from error

@@ -14,10 +14,11 @@
 
 """Tells how the decoder is, once a second: the log what is new, /diagnostics everything."""
 
+from math import inf
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
-from leconvmn_ros.decoder_health import DecoderHealth, FAULTS, in_words, InputState
+from leconvmn_ros.decoder_health import DecoderHealth, InputState
 from leconvmn_ros.nodes.diagnostics import diagnostic_array, TOPIC
 from leconvmn_ros.nodes.input_events import InputEvents
 from leconvmn_ros.recording import NANOSECONDS
@@ -25,6 +26,9 @@ from leconvmn_ros.stale_input import StaleInput
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
+
+# How long no EMG comes to a decoder that listens before the log says so (s).
+PATIENCE = 5.0
 
 
 class DecoderReports:
@@ -35,6 +39,7 @@ class DecoderReports:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, 1)
         self._last = time.monotonic()
+        self._waiting_since: float | None = None
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
         )
@@ -54,12 +59,10 @@ class DecoderReports:
             events: of its subscription, None while it does not listen.
             stale: whether EMG comes.
         """
-        news = events.news() if events else []
-        if faults := in_words(health.news()):
-            news.append(FAULTS + faults)
-        for sentence in news:
-            self._node.get_logger().warning(sentence)
         now = time.monotonic()
+        news = events.news() if events else []
+        for sentence in (*news, *health.remarks(), *self._still_waiting(events, stale, now)):
+            self._node.get_logger().warning(sentence)
         statuses = health.report(_input_state(events, stale, now), now - self._last)
         self._last = now
         self._publisher.publish(
@@ -69,6 +72,25 @@ class DecoderReports:
                 statuses,
             )
         )
+
+    def _still_waiting(
+        self, events: InputEvents | None, stale: StaleInput, now: float
+    ) -> list[str]:
+        """Return a sentence, once, if no EMG has come for long since the decoder listens."""
+        if events is None or stale.silent_for(now) is not None:
+            self._waiting_since = None
+            return []
+        if self._waiting_since is None:
+            self._waiting_since = now
+        if now - self._waiting_since < PATIENCE:
+            return []
+        self._waiting_since = inf
+        topic = events.subscription.topic_name
+        sentence = (
+            f'no EMG to decode on {topic} for {PATIENCE:g} s, publishers there: '
+            f'{events.subscription.get_publisher_count()}; another topic: -r emg:=/NAME'
+        )
+        return [sentence]
 
     def _on_clock_going_back(self, jump: TimeJump) -> None:
         self._node.get_logger().warning(

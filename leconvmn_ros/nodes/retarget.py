@@ -90,6 +90,11 @@ class RetargetNode(Node):
             f'{self._profile.command.rate:g} Hz on {self._publisher.topic_name}, once '
             f'{self._input.topic_name} has {", ".join(self._profile.human_joints)}'
         )
+        if self._state is None:
+            self.get_logger().warning(
+                f'{self._profile.hand} does not tell its pose: the first command takes it to its '
+                'rest pose from wherever it is, as fast as it moves'
+            )
 
     def _read_calibration(self) -> Calibration | None:
         path = self.get_parameter('calibration').value
