@@ -46,6 +46,9 @@ ARGUMENTS = [
         default_value='joint_states_reference',
         description='topic of the measured angles in the bag',
     ),
+    DeclareLaunchArgument(
+        'reference_lag', default_value='0.0', description='how late the measured angles are (s)'
+    ),
     DeclareLaunchArgument('device', default_value='auto', description='auto, cpu or cuda'),
     DeclareLaunchArgument(
         'params_file',
@@ -89,7 +92,11 @@ def generate_launch_description() -> LaunchDescription:
                 {'checkpoint': str, 'device': str, 'output_rate': float},
                 on_exit=_shutdown_after_error,
             ),
-            _node('evaluator', {'checkpoint': str, 'output': str}, on_exit=Shutdown()),
+            _node(
+                'evaluator',
+                {'checkpoint': str, 'output': str, 'reference_lag': float},
+                on_exit=Shutdown(),
+            ),
             _node(
                 'replay',
                 {'bag': str, 'rate': float},

@@ -284,7 +284,7 @@ def test_a_urdf_that_cannot_be_drawn_is_refused(old, new, reason):
 
 def test_without_viser_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'viser', None)
-    with pytest.raises(ConfigurationError, match='pip install "viser<1.2"'):
+    with pytest.raises(ConfigurationError, match=r'pip install "viser<1\.2"'):
         LiveView('127.0.0.1', 8080, 'right')
 
 
