@@ -49,11 +49,11 @@ from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import LeconvmnError, RecordingError
 from leconvmn_ros.evaluation import compare, Comparison, decode_recording
+from leconvmn_ros.fit import EpochReport
 from leconvmn_ros.model import parameter_count
 from leconvmn_ros.presets import TrainingSettings
 from leconvmn_ros.protocol import HoldOut, movement_at
 from leconvmn_ros.recording import LabelTrack
-from leconvmn_ros.recurrent_fit import EpochReport
 from leconvmn_ros.settling import settle_for_recordings
 from leconvmn_ros.training import train
 import numpy as np

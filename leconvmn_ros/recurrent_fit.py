@@ -22,9 +22,10 @@ from collections.abc import Callable
 import copy
 from math import ceil, cos, nan, pi
 import time
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.fit import EpochReport, Fit
 from leconvmn_ros.lanes import arrange_lanes, Lanes
 from leconvmn_ros.model import Model, State
 from leconvmn_ros.shares import find_shares
@@ -71,62 +72,6 @@ class RecurrentFit(BaseModel):
         lt=1,
         description='decay per step of the moving average of the weights that is kept; 0 = none',
     )
-
-
-class EpochReport(NamedTuple):
-    """How an epoch went; losses are mean squared errors of standardised angles.
-
-    Attributes:
-        epoch: from 1.
-        epochs: how many there will be.
-        training_loss: mean over the epoch, while it was learning.
-        validation_loss: after the epoch; NaN in the second pass, which has no validation data.
-        best_epoch: the one with the lowest validation loss so far.
-        second_pass: whether the validation data are being learnt, too.
-    """
-
-    epoch: int
-    epochs: int
-    training_loss: float
-    validation_loss: float
-    best_epoch: int
-    second_pass: bool = False
-
-    def text(self) -> str:
-        """Say it in a line."""
-        if self.second_pass:
-            return f'second pass, epoch {self.epoch}: loss {self.training_loss:.3f}'
-        return (
-            f'epoch {self.epoch}: loss {self.training_loss:.3f}, '
-            f'validation {self.validation_loss:.3f} (best at {self.best_epoch})'
-        )
-
-    def share(self, second_pass: bool) -> float:
-        """Return the share of the training that is done, 0 to 1.
-
-        Args:
-            second_pass: whether there is a second pass.
-        """
-        done = self.epoch / max(1, self.epochs)
-        if not second_pass:
-            return done
-        # A guess: the second pass has more data and often fewer epochs.
-        return 0.5 + 0.5 * done if self.second_pass else 0.5 * done
-
-
-class Fit(NamedTuple):
-    """A trained model.
-
-    Attributes:
-        model: with the weights of the best epoch.
-        epoch: what the validation data chose: the best epoch, from 1 (for an SPGP the best step,
-            for a ridge the place of the best penalty).
-        loss: validation loss of the model; NaN without validation data.
-    """
-
-    model: Model
-    epoch: int
-    loss: float
 
 
 def fit_recurrent(

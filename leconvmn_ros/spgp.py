@@ -35,6 +35,7 @@ from math import isfinite, log, nan, pi
 from typing import Literal, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.fit import EpochReport
 from leconvmn_ros.memoryless import Examples, InputKind, Memoryless
 from leconvmn_ros.model import MOST_WEIGHTS
 import numpy as np
@@ -203,24 +204,6 @@ def _correlation(some: Tensor, others: Tensor) -> Tensor:
     return torch.exp(-0.5 * (norms - 2 * some @ others.T).clamp_min(0))
 
 
-class StepReport(NamedTuple):
-    """How a step went.
-
-    Attributes:
-        step: 0 is the start, before any step.
-        steps: how many there will be.
-        training_loss: negative log marginal likelihood per target.
-        validation_loss: mean squared error of standardised angles.
-        best_step: the one with the lowest validation loss so far.
-    """
-
-    step: int
-    steps: int
-    training_loss: float
-    validation_loss: float
-    best_step: int
-
-
 class SpgpFit(BaseModel):
     """How it is fitted."""
 
@@ -258,7 +241,7 @@ def fit_spgp(
     *,
     seed: int = 0,
     stop_after: int | None = None,
-    on_step: Callable[[StepReport], None] | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> SpgpOutcome:
     """Maximise the log marginal likelihood (Adam, cosine schedule); validation picks the step.
 
@@ -272,7 +255,7 @@ def fit_spgp(
         settings: how to fit.
         seed: of the training images that the pseudo-inputs start from.
         stop_after: step to end with, although the schedule is for `settings.epochs`.
-        on_step: called after each step.
+        on_epoch: called after each step.
 
     Raises:
         ConfigurationError: more pseudo-inputs than training images.
@@ -303,9 +286,13 @@ def fit_spgp(
         if loss < best.validation_loss or (validation is None and step == steps):
             best = SpgpOutcome(step, loss)
             best_learned = Hyperparameters(*(values.detach().clone() for values in learned))
-        if on_step is not None:
+        if on_epoch is not None:
             training_loss = -posterior.log_likelihood.item() / targets.numel()
-            on_step(StepReport(step, steps, training_loss, loss, best.step))
+            on_epoch(
+                EpochReport(
+                    step, steps, training_loss, loss, best.step, second_pass=validation is None
+                )
+            )
         if step < steps:
             optimiser.zero_grad()
             (-posterior.log_likelihood).backward()  # type: ignore[no-untyped-call]

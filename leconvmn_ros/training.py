@@ -26,6 +26,7 @@ from leconvmn_ros.checkpoint import Checkpoint, Description, package_version, Tr
 from leconvmn_ros.devices import find_device
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation import as_json
+from leconvmn_ros.fit import EpochReport, Fit
 from leconvmn_ros.intake import RATE_TOLERANCE
 from leconvmn_ros.lanes import images_of
 from leconvmn_ros.memoryless import Examples
@@ -36,9 +37,7 @@ from leconvmn_ros.presets import check_goes_on, TrainingSettings
 from leconvmn_ros.protocol import default_hold_out, HoldOut
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recurrent_fit import (
-    EpochReport,
     expected_seconds,
-    Fit,
     fit_recurrent,
     RecurrentFit,
     run_lanes,
@@ -46,7 +45,7 @@ from leconvmn_ros.recurrent_fit import (
 )
 from leconvmn_ros.ridge import fit_ridge, PENALTIES, Ridge
 from leconvmn_ros.signal_path import SignalPathConfig
-from leconvmn_ros.spgp import fit_spgp, Spgp, SpgpFit, StepReport
+from leconvmn_ros.spgp import fit_spgp, Spgp, SpgpFit
 from leconvmn_ros.training_data import gather, TrainingData
 import numpy as np
 import torch
@@ -185,10 +184,6 @@ def _fit(
         penalty, loss = fit_ridge(model, training, validation, penalties)
         return Fit(model, PENALTIES.index(penalty) + 1, loss)
 
-    def on_step(report: StepReport) -> None:
-        if on_epoch is not None:
-            on_epoch(EpochReport(*report, second_pass=validation is None))
-
     if not isinstance(model, Spgp) or not isinstance(settings.fit, SpgpFit):
         raise TypeError(f'{type(model)} fitted by {type(settings.fit)}')
     step, loss = fit_spgp(
@@ -198,7 +193,7 @@ def _fit(
         settings.fit,
         seed=settings.seed,
         stop_after=chosen,
-        on_step=on_step,
+        on_epoch=on_epoch,
     )
     return Fit(model, step, loss)
 

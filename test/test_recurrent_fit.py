@@ -21,11 +21,11 @@ from math import inf, isnan, nan
 from builders import HOLD_OUT, JOINTS, make_recording, one_stack
 from leconvmn_ros import recurrent_fit
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.fit import EpochReport
 from leconvmn_ros.lanes import arrange_lanes, Stretch
 from leconvmn_ros.le_convmn import LeConvMn
 from leconvmn_ros.lstm import Lstm, LstmConfig
 from leconvmn_ros.recurrent_fit import (
-    EpochReport,
     expected_seconds,
     fit_recurrent,
     RecurrentFit,

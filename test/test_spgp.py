@@ -127,7 +127,7 @@ def fitted(training=None, validation=None, *, steps=30, seed=0, **options):
         validation,
         SpgpFit(epochs=steps, learning_rate=0.1),
         seed=seed,
-        on_step=reports.append,
+        on_epoch=reports.append,
     )
     return model, fit, reports
 
@@ -146,7 +146,7 @@ def loss_of(model, examples):
 def test_learning_raises_the_likelihood_and_beats_ridge():
     training, validation, test = (make_examples(n, s) for n, s in ((300, 0), (100, 1), (200, 2)))
     model, fit, reports = fitted(training, validation)
-    assert [report.step for report in reports] == list(range(31))
+    assert [report.epoch for report in reports] == list(range(31))
     assert reports[-1].training_loss < reports[0].training_loss - 0.2
     ridge = Ridge(RidgeConfig(input='image'), SIZE, joints=2)
     fit_ridge(ridge, training, validation)
@@ -162,7 +162,7 @@ def test_validation_picks_the_step():
     model, fit, reports = fitted(training, validation, steps=40)
     losses = [report.validation_loss for report in reports]
     assert 0 < fit.step < 40  # else this test shows nothing
-    assert fit.step == int(np.argmin(losses)) == reports[-1].best_step
+    assert fit.step == int(np.argmin(losses)) == reports[-1].best_epoch
     assert (
         fit.validation_loss == min(losses) == pytest.approx(loss_of(model, validation), rel=1e-4)
     )

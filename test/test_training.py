@@ -257,7 +257,7 @@ def test_the_second_pass_takes_what_validation_chose(kind):
         assert reports == []
     else:
         steps = []
-        fit_spgp(models[0], training, validation, settings.fit, on_step=steps.append)
+        fit_spgp(models[0], training, validation, settings.fit, on_epoch=steps.append)
         fit_spgp(models[1], whole, None, settings.fit, stop_after=other.best_epoch)
         losses = [step.validation_loss for step in steps]
         assert other.best_epoch == int(np.argmin(losses))

@@ -35,11 +35,12 @@ from leconvmn_ros.commands.arguments import (
     read_recording,
 )
 from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.fit import EpochReport
 from leconvmn_ros.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
 from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
 from leconvmn_ros.protocol import hold_out_named, HoldOut, RepetitionHoldOut
 from leconvmn_ros.recording import Recording
-from leconvmn_ros.recurrent_fit import EpochReport, RecurrentFit
+from leconvmn_ros.recurrent_fit import RecurrentFit
 from leconvmn_ros.reference_lag import align_reference
 from leconvmn_ros.signal_path import ExposureConfig
 from leconvmn_ros.training import train
