@@ -120,11 +120,18 @@ class GraphEngine(Engine):
     def step_together(
         self, pixels: Sequence[NDArray[np.float32]], states: Sequence[Tensor]
     ) -> tuple[list[NDArray[np.float32]], list[Tensor]]:
-        """Advance several streams in one graph; see `Engine.step_together`."""
+        """Advance several streams in one graph; see `Engine.step_together`.
+
+        There is a graph for one stream and one for as many as come together first. Other numbers
+        are rare (the images at a gap of a recording): these go one by one.
+        """
+        count = len(pixels)
+        if count > 1 and count not in self._captured and max(self._captured, default=1) > 1:
+            return super().step_together(pixels, states)
         with computing_on(self.device):
-            step = self._captured.get(len(pixels))
+            step = self._captured.get(count)
             if step is None:
-                step = self._captured[len(pixels)] = _Step(self._model, self.device, len(pixels))
+                step = self._captured[count] = _Step(self._model, self.device, count)
             return step.run(pixels, states)
 
 

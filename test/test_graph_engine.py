@@ -98,6 +98,12 @@ def test_streams_together_are_the_same_as_one_by_one(config):
         outputs, states = engine.step_together(pixels, states)
         together.append(outputs)
     np.testing.assert_allclose(np.swapaxes(together, 0, 1), alone, rtol=0, atol=ATOL)
+    # As many as come together first have a graph, and one alone; others go one by one.
+    assert set(engine._captured) == {1, 3}
+    two, _ = engine.step_together([sequences[0][0], sequences[1][0]], states[:2])
+    three, _ = engine.step_together([sequence[0] for sequence in sequences], states)
+    np.testing.assert_allclose(two, three[:2], rtol=0, atol=ATOL)
+    assert set(engine._captured) == {1, 3}
     # A stream may go on alone.
     one, _ = engine.step(sequences[0][0], states[0])
     (other, _), _ = engine.step_together([sequences[0][0]] * 2, states[:2])
