@@ -15,7 +15,7 @@
 """The device that the network runs on."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack, suppress
 import logging
 import os
 
@@ -70,6 +70,23 @@ def runs_at_once(name: str) -> int:
     return max(1, min(cores, free // MEMORY_OF_RUN))
 
 
+def gave_out(device: torch.device, error: RuntimeError) -> bool:
+    """Whether an error means that a GPU is full or lost, and not that it cannot do what was asked.
+
+    Only memory that torch allots itself is reported by a type of its own.
+    """
+    text = str(error)
+    if device.type == 'cpu':
+        return False
+    if isinstance(error, torch.OutOfMemoryError) or 'out of memory' in text or 'ALLOC_F' in text:
+        return True
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError):
+        return True
+    return False
+
+
 @contextmanager
 def computing_on(device: torch.device) -> Iterator[None]:
     """Make a GPU the current one, and have it compute in float32 what is in float32.
@@ -80,12 +97,15 @@ def computing_on(device: torch.device) -> Iterator[None]:
     if device.type != 'cuda':
         yield
         return
-    allowed, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision('highest')
-    try:
-        with torch.cuda.device(device):
-            yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = allowed
-        torch.set_float32_matmul_precision(products)
+    with ExitStack() as stack:
+        stack.enter_context(torch.cuda.device(device))
+        # Settings made by torch's newer interface cannot be read by this one: they are somebody's
+        # own choice.
+        with suppress(RuntimeError):
+            if torch.backends.cudnn.allow_tf32:
+                torch.backends.cudnn.allow_tf32 = False
+                stack.callback(setattr, torch.backends.cudnn, 'allow_tf32', True)
+            if (products := torch.get_float32_matmul_precision()) != 'highest':
+                torch.set_float32_matmul_precision('highest')
+                stack.callback(torch.set_float32_matmul_precision, products)
+        yield

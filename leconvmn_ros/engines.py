@@ -78,13 +78,22 @@ def _home(name: str) -> str:
 def possible_engines(
     names: Sequence[str], model: Model, device: torch.device = _CPU
 ) -> list[Engine]:
-    """Make those of the engines that there can be, in the same order."""
-    engines = []
+    """Make those of the engines that there can be, in the same order.
+
+    Raises:
+        RuntimeError: a GPU is full or lost, and not one of them could be made.
+    """
+    engines: list[Engine] = []
     for name in names:
         try:
             engine = make_engine(name, model, device)
             engine.prepare()
         except ConfigurationError:
+            continue
+        except RuntimeError:
+            # A GPU may have room for one and not for two.
+            if device.type == 'cpu' or not engines:
+                raise
             continue
         engines.append(engine)
     return engines
@@ -100,11 +109,20 @@ def fastest(choice: str, model: Model, streams: int = 1, device: torch.device = 
         device: what to run it on.
     """
     names = EXACT if choice == 'auto' else EXACT + REDUCED
-    engines = possible_engines(names, model, device)
     pixels = np.zeros(model.image_size, dtype=np.float32)
-    steps = [stepping(engine, pixels, streams) for engine in engines]
-    times = interleaved(steps, _TIMED_STEPS).min(axis=1)
-    return engines[int(times.argmin())]
+    steps: dict[Engine, Callable[[], None]] = {}
+    for engine in possible_engines(names, model, device):
+        step = stepping(engine, pixels, streams)
+        try:
+            step()
+        except (ConfigurationError, RuntimeError):
+            # Several streams may be too much for an engine that had room for one.
+            if device.type == 'cpu' or not steps:
+                raise
+            continue
+        steps[engine] = step
+    times = interleaved(list(steps.values()), _TIMED_STEPS).min(axis=1)
+    return list(steps)[int(times.argmin())]
 
 
 def stepping(engine: Engine, pixels: NDArray[np.float32], streams: int = 1) -> Callable[[], None]:

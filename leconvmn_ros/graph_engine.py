@@ -20,7 +20,7 @@ The state stays on the device, the image goes there and the angles come back thr
 from collections.abc import Sequence
 import copy
 
-from leconvmn_ros.devices import computing_on
+from leconvmn_ros.devices import computing_on, gave_out
 from leconvmn_ros.engine import EagerEngine, Engine
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.model import Model, State
@@ -67,39 +67,46 @@ class GraphEngine(Engine):
         Raises:
             ConfigurationError: the device cannot capture or run it, or it gives other angles than
                 the model itself.
-            torch.OutOfMemoryError: the device is full.
+            RuntimeError: the device is full or lost.
         """
-        if self._captured:
-            return
+        if 1 not in self._captured:
+            self._capture(1)
+
+    @torch.inference_mode()
+    def _capture(self, streams: int) -> None:
+        """Capture the step of so many streams, and check it; see `prepare`."""
         try:
-            error = self._difference()
-        except torch.OutOfMemoryError:
-            self._captured.clear()
-            raise
+            with computing_on(self.device):
+                self._captured[streams] = _Step(self._model, self.device, streams)
+                error = self._difference(streams)
         except RuntimeError as problem:
-            self._captured.clear()
+            self._captured.pop(streams, None)
+            if gave_out(self.device, problem):
+                raise
             reason = str(problem).partition('\n')[0]
             raise ConfigurationError(
                 f'engine {self.name} is not possible on {self.device}: {reason}'
             ) from problem
         if not error <= self._tolerance:  # NaN is none either
-            self._captured.clear()
+            del self._captured[streams]
             raise ConfigurationError(
                 f'engine {self.name} on {self.device} differs by {error:.3g} standard deviations '
                 f'from the network itself; allowed are {self._tolerance}'
             )
 
-    def _difference(self) -> float:
+    def _difference(self, streams: int) -> float:
         """Return the largest difference from the model itself, over some random images."""
         random = np.random.default_rng(0)
-        state, expected_state = self.initial_state(), self._plain.initial_state()
+        states = [self.initial_state()] * streams
+        expected_states = [self._plain.initial_state()] * streams
         largest = 0.0
         for _ in range(_CHECKED_STEPS):
-            pixels = random.standard_normal(self._model.image_size, dtype=np.float32)
-            output, state = self.step(pixels, state)
-            expected, expected_state = self._plain.step(pixels, expected_state)
+            shape = (streams, *self._model.image_size)
+            pixels = list(random.standard_normal(shape, dtype=np.float32))
+            outputs, states = self._captured[streams].run(pixels, states)
+            expected, expected_states = self._plain.step_together(pixels, expected_states)
             # And not max(), which may lose a NaN.
-            largest = float(np.maximum(largest, np.abs(output - expected).max()))
+            largest = float(np.maximum(largest, np.abs(np.subtract(outputs, expected)).max()))
         return largest
 
     @torch.inference_mode()
@@ -126,13 +133,12 @@ class GraphEngine(Engine):
         are rare (the images at a gap of a recording): these go one by one.
         """
         count = len(pixels)
-        if count > 1 and count not in self._captured and max(self._captured, default=1) > 1:
-            return super().step_together(pixels, states)
+        if count not in self._captured:
+            if count > 1 and max(self._captured, default=1) > 1:
+                return super().step_together(pixels, states)
+            self._capture(count)
         with computing_on(self.device):
-            step = self._captured.get(count)
-            if step is None:
-                step = self._captured[count] = _Step(self._model, self.device, count)
-            return step.run(pixels, states)
+            return self._captured[count].run(pixels, states)
 
 
 class _Step:
@@ -171,7 +177,7 @@ class _Step:
         usual = torch.cuda.current_stream(self._device)
         # The same for warm-up and capture: cuBLAS has a workspace for each stream, and on torch's
         # own stream for captures the end of one graph takes away that of the others
-        # (pytorch issue 193402).
+        # (pytorch issue 193402). There are 32, taken in turn: far more than graphs at a time here.
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(usual)
         with torch.cuda.stream(stream):
@@ -185,7 +191,6 @@ class _Step:
         except RuntimeError:
             torch.cuda.set_stream(usual)  # a capture that fails stays in its stream
             raise
-        self._stream = stream
         return graph
 
     def run(

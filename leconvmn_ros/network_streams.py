@@ -19,6 +19,7 @@ import logging
 from time import perf_counter
 from typing import Any, TypeVar
 
+from leconvmn_ros.devices import gave_out
 from leconvmn_ros.engine import Engine, interleaved
 from leconvmn_ros.engines import CHOICES, fastest, make_engine, ON_GPU, possible_engines
 from leconvmn_ros.errors import ConfigurationError
@@ -158,9 +159,9 @@ class NetworkStreams:
         """Go on without a GPU; what it held is lost, so afresh.
 
         Raises:
-            RuntimeError: the one given, if it was no GPU.
+            RuntimeError: the one given, if the fault is not that of a GPU.
         """
-        if device.type == 'cpu':
+        if not gave_out(device, error):
             raise error
         logging.getLogger(__name__).error(
             'the network left %s for the CPU and starts afresh: %s',

@@ -136,7 +136,8 @@ def fit_recurrent(
 
 def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -> float:
     """Tell how long the epochs of `fit_recurrent` will take, from a few steps on a copy (s)."""
-    learner = _Learner(copy.deepcopy(model), settings)
+    device = next(model.parameters()).device
+    learner = _Learner(copy.deepcopy(model).to(device), settings)
     lanes = arrange_lanes(
         data.training, data.signal_path, settings.lanes, np.random.default_rng(0)
     )
@@ -144,7 +145,6 @@ def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -
     window = range(min(len(lanes.images), settings.truncation))
     times = []
     # Dropout must not draw from what the training will draw from: same seed, same weights.
-    device = next(model.parameters()).device
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         for _ in range(4):
             started = time.perf_counter()

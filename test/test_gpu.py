@@ -14,6 +14,10 @@
 
 """Where there is a GPU: training and decoding there is as on the CPU; see test_graph_engine.py."""
 
+from pathlib import Path
+import subprocess
+import sys
+
 from builders import HOLD_OUT, make_checkpoint, make_recording, one_stack
 from leconvmn_ros.decoder import Decoder
 from leconvmn_ros.le_convmn import LeConvMnConfig, StackConfig
@@ -88,3 +92,31 @@ def assert_same(checkpoint, recording, engine):
         np.testing.assert_allclose(
             [e.positions for e in found], [e.positions for e in expected], rtol=0, atol=1e-4
         )
+
+
+def test_a_gpu_that_is_lost_is_left_and_the_process_goes_on(tmp_path):
+    # In a process of its own: what is done to the GPU's context cannot be undone.
+    make_checkpoint(model=SETTINGS['stacks'].model).save(tmp_path / 'checkpoint')
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from builders import make_recording
+from leconvmn_ros.checkpoint import load_checkpoint
+from leconvmn_ros.decoder import Decoder
+import torch
+checkpoint = load_checkpoint(Path({str(tmp_path / 'checkpoint')!r}))
+decoder = Decoder(checkpoint, device='cuda', engine='graph')
+decoder.warm_up()
+chunks = make_recording().chunks
+for chunk in chunks[:50]:
+    decoder.decode(chunk)
+torch._assert_async(torch.zeros(1, device='cuda'))
+after = [e for chunk in chunks[50:] for e in decoder.decode(chunk)]
+print(decoder.device, len(after) > 50)
+"""
+    ended = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (ended.returncode, ended.stdout) == (0, 'cpu True\n'), ended.stderr
+    assert ended.stderr.count('the network left cuda') == 1

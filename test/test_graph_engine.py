@@ -14,6 +14,7 @@
 
 """The engine for GPUs: where there is none, all of it but the capture is tried on the CPU."""
 
+from contextlib import nullcontext
 import logging
 
 from builders import cut, make_checkpoint, make_emg, one_stack
@@ -132,18 +133,31 @@ def test_half_precision_is_near(name):
     assert next(model.parameters()).dtype == torch.float32
 
 
-def test_one_that_gives_something_else_is_refused(monkeypatch):
+@pytest.mark.parametrize('streams', [1, 3])
+def test_one_that_gives_something_else_is_refused(monkeypatch, streams):
     engine = GraphEngine(build(MODELS['paper']), DEVICE)
-    step = engine._plain.step
-    monkeypatch.setattr(engine._plain, 'step', lambda *of: (step(*of)[0] + 0.1, step(*of)[1]))
-    with pytest.raises(ConfigurationError, match=r'engine graph on .* differs by 0\.\d+ standard'):
-        engine.prepare()
+    plain = engine._plain.step_together
+
+    def step_all():
+        engine.step_together(list(images(streams)), [engine.initial_state()] * streams)
+
+    def off(pixels, states):
+        outputs, states = plain(pixels, states)
+        return [output + 0.1 for output in outputs], states
+
+    monkeypatch.setattr(engine._plain, 'step_together', off)
     # And is not taken for good the next time.
-    with pytest.raises(ConfigurationError, match='differs by'):
-        engine.prepare()
-    monkeypatch.setattr(engine._plain, 'step', lambda *_: (np.full(JOINTS, np.nan), None))
+    for _ in range(2):
+        with pytest.raises(
+            ConfigurationError, match=r'engine graph on .* differs by 0\.\d+ standard'
+        ):
+            step_all()
+    nothing = [np.full(JOINTS, np.nan)] * streams
+    monkeypatch.setattr(engine._plain, 'step_together', lambda _, states: (nothing, states))
     with pytest.raises(ConfigurationError, match='differs by nan'):
-        engine.prepare()
+        step_all()
+    monkeypatch.undo()
+    step_all()
 
 
 def test_a_device_that_cannot_is_one_clear_error(monkeypatch):
@@ -153,17 +167,20 @@ def test_a_device_that_cannot_is_one_clear_error(monkeypatch):
         def step(*_):
             raise error
 
-        monkeypatch.setattr(engine, 'step', step)
+        monkeypatch.setattr('leconvmn_ros.graph_engine._Step', step)
 
     fail(RuntimeError('CUDA error: not permitted when stream is capturing.\nSearch for'))
     with pytest.raises(
         ConfigurationError, match=r'engine graph is not possible on .* is capturing.$'
     ):
         engine.prepare()
-    # A device that is full has room for no other engine either.
-    fail(torch.OutOfMemoryError('CUDA out of memory.'))
-    with pytest.raises(torch.OutOfMemoryError):
-        engine.prepare()
+    # One that is full or lost has room for no other engine either.
+    monkeypatch.setattr(engine, 'device', torch.device('cuda'))
+    monkeypatch.setattr('leconvmn_ros.graph_engine.computing_on', nullcontext)
+    for error in (torch.OutOfMemoryError('full'), RuntimeError('CUBLAS_STATUS_ALLOC_FAILED')):
+        fail(error)
+        with pytest.raises(type(error), match=str(error)):
+            engine.prepare()
 
 
 @pytest.mark.parametrize('name', ON_GPU)

@@ -14,6 +14,7 @@
 
 """The network in use: when a GPU is lost, whatever it was doing."""
 
+from contextlib import nullcontext
 import logging
 
 from builders import cut, make_checkpoint, make_emg
@@ -132,13 +133,29 @@ def test_an_engine_by_name_that_does_not_fit_the_gpu_is_left(monkeypatch, caplog
     def full(*_):
         raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate')
 
-    monkeypatch.setattr(engine, 'step', full)
+    monkeypatch.setattr('leconvmn_ros.graph_engine._Step', full)
     monkeypatch.setattr(engine, 'initial_state', list)
+    monkeypatch.setattr('leconvmn_ros.graph_engine.computing_on', nullcontext)
     decoder._network._engine, decoder._network._choice = engine, 'graph'
     with caplog.at_level(logging.ERROR):
         decoder.warm_up()
     assert (decoder.device, decoder.engine) == ('cpu', 'direct')
     assert [record.getMessage() for record in caplog.records] == [LEFT]
+
+
+def test_a_fault_of_ours_on_a_gpu_is_no_lost_gpu(monkeypatch):
+    monkeypatch.setattr(torch, 'zeros', lambda *_, **__: torch.ones(1))  # one that works
+    checkpoint = make_checkpoint()
+    decoder = Decoder(checkpoint, output_rate=0)
+    lose_gpu(decoder, checkpoint, 5)
+
+    def step(*_):
+        raise RuntimeError('shapes cannot be multiplied')
+
+    decoder._network._engine.step = step
+    with pytest.raises(RuntimeError, match='shapes'):
+        decode(decoder, cut(make_emg(50), []))
+    assert decoder.device == 'cuda'
 
 
 def test_an_error_on_the_cpu_is_no_lost_gpu():
