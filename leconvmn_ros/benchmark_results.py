@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zipfile import BadZipFile
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError, RecordingError
 from leconvmn_ros.evaluation import as_json, Comparison
 from leconvmn_ros.metrics import ScoreTable
 from leconvmn_ros.protocol import HoldOut
@@ -143,12 +143,12 @@ def write_output(folder: Path, output: RunOutput) -> None:
     """Write the files of a run; the result comes last and says that the others are complete.
 
     Raises:
-        RecordingError: the place cannot be written.
+        OutputError: the place cannot be written.
     """
     try:
         (folder / RESULT_FILE).unlink(missing_ok=True)
     except OSError as error:
-        raise RecordingError(f'cannot write {folder}: {error.strerror or error}') from error
+        raise OutputError(f'cannot write {folder}: {error.strerror or error}') from error
     for name, content in output.files.items():
         write_bytes(folder / name, content)
     text = output.result.model_dump_json(indent=2) + '\n'

@@ -36,7 +36,7 @@ def write_tables(folder: Path, plan: Plan, results: Sequence[RunResult], summary
     """Write results.json, and CSV files by run, joint and movement; RMSE and MAE are in degrees.
 
     Raises:
-        RecordingError: the place cannot be written.
+        OutputError: the place cannot be written.
     """
     write_json(
         folder / 'results.json',

@@ -19,7 +19,7 @@ from math import nan, radians
 from pathlib import Path
 from typing import Annotated, Literal
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.joints import JOINT_NAMES, JOINTS, LARGEST_ANGLE
 from leconvmn_ros.pydantic_errors import first_problem
 from leconvmn_ros.reports import write_text
@@ -79,12 +79,9 @@ class Calibration(BaseModel):
         """Write it as JSON; the file is complete or as it was.
 
         Raises:
-            ConfigurationError: the place cannot be written.
+            OutputError: the place cannot be written.
         """
-        try:
-            write_text(path, self.model_dump_json(indent=2) + '\n')
-        except RecordingError as error:
-            raise ConfigurationError(str(error)) from error
+        write_text(path, self.model_dump_json(indent=2) + '\n')
 
 
 # Straight fingers, and the end of active motion.

@@ -35,7 +35,11 @@ class MalformedMessageError(LeconvmnError):
 
 
 class RecordingError(LeconvmnError):
-    """A recording (bag, .mat file) cannot be read, written, or used for what was asked."""
+    """A recording (bag, .mat file), or what was made of it, is of no use for what was asked."""
+
+
+class OutputError(LeconvmnError):
+    """A result cannot be written where it was asked for."""
 
 
 class CheckpointError(LeconvmnError):

@@ -37,7 +37,7 @@ def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
     """Write the picture that `draw_comparison` makes.
 
     Raises:
-        RecordingError: the place cannot be written.
+        OutputError: the place cannot be written.
     """
     write_bytes(path, draw_comparison(comparison, title))
 
@@ -90,7 +90,7 @@ def plot_lag(lag: ReferenceLag, path: Path, title: str) -> None:
     """Draw how well each lag fits, and which delays are usual, as a PNG.
 
     Raises:
-        RecordingError: the place cannot be written.
+        OutputError: the place cannot be written.
     """
     figure = Figure(figsize=(7, 3.5), layout='constrained')
     FigureCanvasAgg(figure)

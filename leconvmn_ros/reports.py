@@ -21,7 +21,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError
 from leconvmn_ros.metrics import METRICS
 from leconvmn_ros.recording import JointTrack
 import numpy as np
@@ -42,10 +42,10 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and move it into place.
 
     Raises:
-        RecordingError: the place cannot be written.
+        OutputError: the place cannot be written.
     """
     # Not made by tempfile: that would hide the results from all other users.
-    scratch = path.parent / f'.{path.name[:99]}.{os.getpid()}.partial'
+    scratch = path.parent / f'.{path.name[:50]}.{os.getpid()}.partial'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -54,7 +54,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         finally:
             scratch.unlink(missing_ok=True)
     except OSError as error:
-        raise RecordingError(f'cannot write {path}: {error.strerror or error}') from error
+        raise OutputError(f'cannot write {path}: {error.strerror or error}') from error
 
 
 def write_text(path: Path, text: str) -> None:

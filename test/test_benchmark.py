@@ -33,7 +33,7 @@ from leconvmn_ros.benchmark_results import (
 )
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.decoder import Decoder
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError, RecordingError
 from leconvmn_ros.evaluation import as_json, compare, decode_recording
 from leconvmn_ros.protocol import RepetitionHoldOut
 import numpy as np
@@ -227,10 +227,10 @@ def test_a_result_is_gone_while_its_files_are_replaced(output, tmp_path, monkeyp
     write_output(tmp_path, output)
 
     def full(*_):
-        raise RecordingError('cannot write: disk full')
+        raise OutputError('cannot write: disk full')
 
     monkeypatch.setattr('leconvmn_ros.benchmark_results.write_bytes', full)
-    with pytest.raises(RecordingError, match='disk full'):
+    with pytest.raises(OutputError, match='disk full'):
         write_output(tmp_path, output)
     assert read_result(tmp_path) is None
 

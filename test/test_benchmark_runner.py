@@ -20,7 +20,7 @@ from benchmark_builders import in_process, made_up_bag, make_bag, make_output, m
 from leconvmn_ros import benchmark
 from leconvmn_ros.benchmark_results import Failed, read_result, RESULT_FILE, RunResult, Scored
 from leconvmn_ros.benchmark_runner import load_plan, results_of, run_missing, save_plan
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError, RecordingError
 import pytest
 
 
@@ -176,7 +176,7 @@ def test_a_failed_run_is_kept_told_and_tried_again(plan, tmp_path):
 def test_a_full_disk_ends_the_runs(plan, tmp_path):
     (tmp_path / 'runs').write_text('in the way')
     runs = Runs()
-    with pytest.raises(RecordingError, match='cannot'):
+    with pytest.raises(OutputError, match='cannot write'):
         finish(plan, tmp_path, runs)
     assert runs.closed
 

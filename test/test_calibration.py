@@ -27,7 +27,7 @@ from leconvmn_ros.calibration import (
     median_pose,
     UNCALIBRATED,
 )
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.errors import ConfigurationError, OutputError
 from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def test_saved_and_read(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(ConfigurationError, match=r'cannot write .*wearer\.json'):
+    with pytest.raises(OutputError, match=r'cannot write .*wearer\.json'):
         UNCALIBRATED.save(tmp_path / 'file' / 'wearer.json')
 
 

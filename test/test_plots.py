@@ -14,7 +14,7 @@
 
 """The picture of a result, and its time axis."""
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError
 from leconvmn_ros.evaluation import Comparison
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.plots import _scored_time, plot_comparison, plot_lag
@@ -70,7 +70,7 @@ def test_dollars_in_names_are_no_mathematics(tmp_path):
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, place):
     (tmp_path / 'file').write_text('')
     (tmp_path / 'folder').mkdir()
-    with pytest.raises(RecordingError, match='cannot write'):
+    with pytest.raises(OutputError, match='cannot write'):
         plot_comparison(make_comparison(1), tmp_path / place, '')
 
 

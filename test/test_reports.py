@@ -20,7 +20,7 @@ import json
 import os
 from pathlib import Path
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError
 from leconvmn_ros.evaluation import as_json, Comparison
 from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.reports import (
@@ -79,7 +79,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, there, method, e
         raise error
 
     monkeypatch.setattr(Path, method, fail)
-    expected = RecordingError if isinstance(error, OSError) else KeyboardInterrupt
+    expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         write_text(path, 'new')
     assert [p.name for p in tmp_path.iterdir()] == (['report.json'] if there else [])
@@ -91,7 +91,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, there, method, e
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, place):
     (tmp_path / 'file').write_text('')
     (tmp_path / 'folder').mkdir()
-    with pytest.raises(RecordingError, match=r'cannot write .*: '):
+    with pytest.raises(OutputError, match=r'cannot write .*: '):
         write_bytes(tmp_path / place, b'')
     assert sorted(p.name for p in tmp_path.iterdir()) == ['file', 'folder']
 

@@ -24,7 +24,12 @@ from typing import Any
 
 from leconvmn_ros.checkpoint import load_checkpoint
 from leconvmn_ros.emg_message import chunk_from_message, stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, RecordingError
+from leconvmn_ros.errors import (
+    ConfigurationError,
+    MalformedMessageError,
+    OutputError,
+    RecordingError,
+)
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,
@@ -206,7 +211,7 @@ class EvaluatorNode(Node):
             comparison = self._session.compare()
             write_estimates(folder / 'estimates.csv', self._session.estimates)
             plot_comparison(comparison, folder / 'estimates.png', 'Estimate over DDS')
-        except RecordingError as error:
+        except (OutputError, RecordingError) as error:
             self.get_logger().error(str(error))
             return 1
         self.get_logger().info(f'{_summary(report)}; results in {folder}')

@@ -32,7 +32,7 @@ from leconvmn_ros.calibration import (
     load_calibration,
     median_pose,
 )
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
+from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, OutputError
 from leconvmn_ros.hand_profile import load_profile
 from leconvmn_ros.nodes.hand_command import command_message
 from leconvmn_ros.nodes.quality_of_service import COMMAND, overridable, POSE_INPUT
@@ -202,7 +202,7 @@ class RetargetNode(Node):
         try:
             response.message = await self._measure(name)
             response.success = True
-        except ConfigurationError as error:
+        except (ConfigurationError, OutputError) as error:
             response.message = str(error)
             self.get_logger().error(response.message)
         else:
