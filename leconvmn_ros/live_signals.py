@@ -145,7 +145,6 @@ class LiveStatus(NamedTuple):
 
     Attributes:
         channels: EMG channels, 0 before the first message.
-        sampling_rate: what the EMG messages say (Hz).
         emg_rate: samples that came per second (Hz).
         estimate_rate: estimates that came per second (Hz).
         latency: median time from publishing the EMG that completed an estimate to the arrival of
@@ -156,7 +155,6 @@ class LiveStatus(NamedTuple):
     """
 
     channels: int
-    sampling_rate: float
     emg_rate: float
     estimate_rate: float
     latency: float | None
@@ -182,7 +180,6 @@ class LiveSignals:
         self.messages = self.refused = 0
         self._clock = clock
         self._samples = SampleCount()
-        self._sampling_rate = 0.0
         self._latency = Latency()
         self._late = 0
         # When something came, and how many samples or how long it took.
@@ -195,7 +192,6 @@ class LiveSignals:
         self.messages += 1
         self.emg.add(chunk)
         self._samples.add(chunk)
-        self._sampling_rate = chunk.sampling_rate
         self._emg_arrivals.append((self._clock(), len(chunk.samples)))
         self._note_latencies(self._latency.add_emg(chunk, published_ns))
 
@@ -242,7 +238,6 @@ class LiveSignals:
         recent = [value for _, value in self._latencies]
         return LiveStatus(
             channels=self.emg.channels,
-            sampling_rate=self._sampling_rate,
             emg_rate=sum(count for _, count in self._emg_arrivals) / RECENT,
             estimate_rate=sum(count for _, count in self._estimate_arrivals) / RECENT,
             latency=median(recent) / NANOSECONDS if recent else None,
