@@ -35,9 +35,9 @@ def run(jobs, **options):
     return run_on_ray(jobs, **defaults | options)
 
 
-def test_without_ray_the_extra_is_named(monkeypatch):
+def test_without_ray_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'ray', None)
-    with pytest.raises(ConfigurationError, match=r'pip install "leconvmn_ros\[ray\]"'):
+    with pytest.raises(ConfigurationError, match='pip install ray'):
         next(run([], address='local'))
 
 

@@ -290,7 +290,7 @@ def test_without_viser_it_is_named(monkeypatch):
 
 @pytest.fixture
 def view():
-    pytest.importorskip('viser', reason='the extra [view] is not installed')
+    pytest.importorskip('viser', reason='viser is not installed')
     views = []
 
     def make(port=8200, host='127.0.0.1'):
