@@ -28,7 +28,7 @@ import numpy as np
 SAME_CLOCK = 10.0
 # Share of a second beyond which the decoder has no time left.
 BUSY = 0.9
-# What the log begins with when it tells them.
+# What the log says before the faults that it tells.
 FAULTS = 'faults since the last report: '
 # Where a counter of IntakeCounts is reported; all others are of the input.
 _PARTS = {

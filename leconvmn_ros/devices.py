@@ -81,8 +81,8 @@ def gave_out(device: torch.device, error: RuntimeError) -> bool:
     if isinstance(error, torch.OutOfMemoryError) or 'out of memory' in text or 'ALLOC_F' in text:
         return True
     try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError):
+        find_device(str(device))
+    except ConfigurationError:
         return True
     return False
 

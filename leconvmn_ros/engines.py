@@ -34,7 +34,8 @@ REDUCED = ('bfloat16', 'int8', 'float16')
 # Of these, eager runs on any device, and on a GPU only:
 ON_GPU = ('graph', 'float16')
 # What may be asked for: the fastest of EXACT, the fastest of all, or one by name.
-CHOICES = ('auto', 'reduced', *EXACT, *REDUCED)
+MEASURED = ('auto', 'reduced')
+CHOICES = (*MEASURED, *EXACT, *REDUCED)
 
 _CPU = torch.device('cpu')
 
@@ -103,7 +104,7 @@ def fastest(choice: str, model: Model, streams: int = 1, device: torch.device = 
     """Find the engine that takes the least time for a step, with the threads torch now has.
 
     Args:
-        choice: 'auto' or 'reduced'.
+        choice: one of MEASURED.
         model: in evaluation mode.
         streams: so many advance together.
         device: what to run it on.

@@ -229,8 +229,8 @@ def check_size(config: LeConvMnConfig, image_size: tuple[int, int], joints: int)
             rows = 1 if stack.gathering == number else rows
             wide = 1 if stack.time == 'all' else wide
             _check_weights(before, after, kernel)
-            reach = tuple(1 if length == 1 else stack.kernel for length in (rows, wide))
-            _check_weights(after, after, (reach[0], reach[1]))
+            of_state = 1 if rows == 1 else stack.kernel, 1 if wide == 1 else stack.kernel
+            _check_weights(after, after, of_state)
             size += 2 * after * rows * wide
         if stack.on_ring and stack.kernel // 2 > channels:
             raise ValueError(f'kernel {stack.kernel} is too large for a ring of {channels}')

@@ -72,6 +72,7 @@ class Memoryless(Model):
 
     def matrices(self, examples: Examples) -> tuple[Tensor, Tensor]:
         """Return inputs (images, inputs) and targets (images, joints) to fit to, in float64."""
-        device = next(self.parameters()).device
-        images, targets = (torch.from_numpy(part).to(device, torch.float64) for part in examples)
+        images, targets = (
+            torch.from_numpy(part).to(self.device, torch.float64) for part in examples
+        )
         return self.inputs_of(images), targets

@@ -46,6 +46,11 @@ class Model(nn.Module, ABC):
         # Nothing to keep where there is nothing to share.
         self.register_buffer('shares', torch.full((parts,), 1 / parts), persistent=parts > 1)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.shares.device
+
     @abstractmethod
     def initial_state(self, batch: int = 1) -> State:
         """Return the state before the first image."""

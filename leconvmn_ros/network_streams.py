@@ -21,7 +21,14 @@ from typing import Any, TypeVar
 
 from leconvmn_ros.devices import gave_out
 from leconvmn_ros.engine import Engine, interleaved
-from leconvmn_ros.engines import CHOICES, fastest, make_engine, ON_GPU, possible_engines
+from leconvmn_ros.engines import (
+    CHOICES,
+    fastest,
+    make_engine,
+    MEASURED,
+    ON_GPU,
+    possible_engines,
+)
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.model import Model
 import numpy as np
@@ -29,8 +36,6 @@ from numpy.typing import NDArray
 import torch
 
 WARM_UP_STEPS = 12
-# The engine is the fastest of several.
-_MEASURED = ('auto', 'reduced')
 
 _T = TypeVar('_T')
 
@@ -62,7 +67,7 @@ class NetworkStreams:
         model = build_model()
         self._blank = np.zeros(model.image_size, dtype=np.float32)
         try:
-            self._engine = make_engine('eager' if choice in _MEASURED else choice, model, device)
+            self._engine = make_engine('eager' if choice in MEASURED else choice, model, device)
         except RuntimeError as error:
             self._leave(device, error)
         self.forget()
@@ -103,7 +108,7 @@ class NetworkStreams:
         Args:
             together: for all streams at once, instead of one after the other.
         """
-        if self._choice in _MEASURED:
+        if self._choice in MEASURED:
             at_once = self._streams if together else 1
             self._engine = self._safely(
                 lambda: fastest(self._choice, self._build(), at_once, self._engine.device)
@@ -170,7 +175,7 @@ class NetworkStreams:
         )
         if self._choice in ON_GPU:
             self._choice = 'auto'
-        # There is no time to measure now.
-        names = ('direct', 'eager') if self._choice in _MEASURED else (self._choice,)
+        # There is no time to measure all of them now.
+        names = ('direct', 'eager') if self._choice in MEASURED else (self._choice,)
         self._engine = possible_engines(names, self._build())[0]
         self._states = self._fresh_states()

@@ -136,8 +136,7 @@ def fit_recurrent(
 
 def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -> float:
     """Tell how long the epochs of `fit_recurrent` will take, from a few steps on a copy (s)."""
-    device = next(model.parameters()).device
-    learner = _Learner(copy.deepcopy(model).to(device), settings)
+    learner = _Learner(_copied(model), settings)
     lanes = arrange_lanes(
         data.training, data.signal_path, settings.lanes, np.random.default_rng(0)
     )
@@ -145,7 +144,7 @@ def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -
     window = range(min(len(lanes.images), settings.truncation))
     times = []
     # Dropout must not draw from what the training will draw from: same seed, same weights.
-    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
+    with torch.random.fork_rng([model.device] if model.device.type == 'cuda' else []):
         for _ in range(4):
             started = time.perf_counter()
             learner.learn(lanes, window, model.initial_state(lanes.images.shape[1]))
@@ -182,9 +181,7 @@ class _Learner:
 
     def __init__(self, model: Model, settings: RecurrentFit) -> None:
         self.model, self._settings = model, settings
-        # Moved to where it is: a copy of an LSTM on a GPU has its weights here and there.
-        device = next(model.parameters()).device
-        self.average = copy.deepcopy(model).to(device) if settings.averaging else model
+        self.average = _copied(model) if settings.averaging else model
         self._optimiser = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -229,6 +226,11 @@ class _Learner:
             average.lerp_(new, 1 - decay)
 
 
+def _copied(model: Model) -> Model:
+    # Moved to where it is: a copy of an LSTM on a GPU has its weights here and there.
+    return copy.deepcopy(model).to(model.device)
+
+
 @torch.inference_mode()
 def _share_out(model: Model, lanes: Lanes) -> float:
     """Let each part count as much as makes the loss on these lanes least; return that."""
@@ -246,7 +248,7 @@ def _validate(model: Model, lanes: Lanes) -> float:
 
 def _at(model: Model, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State, Tensor]:
     """Return what a model takes at some steps."""
-    device = next(model.parameters()).device
+    device = model.device
     images = torch.from_numpy(lanes.images[steps.start : steps.stop]).to(device)
     fresh = torch.from_numpy(lanes.fresh[steps.start : steps.stop]).to(device)
     return images, state, fresh

@@ -171,6 +171,9 @@ def condition(hyperparameters: Hyperparameters, inputs: Tensor, targets: Tensor)
     log_likelihood = -0.5 * (
         joints * (images * log(2 * pi) + log_determinant) + squares - whitened.square().sum()
     )
+    # On a CPU the decompositions have raised by now; on a GPU they do not.
+    if not log_likelihood.isfinite():
+        raise torch.linalg.LinAlgError('the likelihood is not finite')  # type: ignore[attr-defined]
     solved = torch.linalg.solve_triangular(inner_lower.T, whitened, upper=True)
     weights = signal * torch.linalg.solve_triangular(lower.T, solved, upper=True)
     return Posterior(log_likelihood, weights)
@@ -275,11 +278,12 @@ def fit_spgp(
     best, best_learned = SpgpOutcome(0, float('inf')), learned
     steps = settings.epochs if stop_after is None else stop_after
     for step in range(steps + 1):
-        posterior = _condition_safely(learned, inputs, targets)
-        if posterior is None:
+        try:
+            posterior = condition(learned, inputs, targets)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise RecordingError(
                 f'the fit diverged after {step} steps at learning rate {settings.learning_rate}'
-            )
+            ) from error
         loss = nan
         if validation is not None:
             loss = _loss(learned, posterior.weights, *model.matrices(validation))
@@ -304,17 +308,6 @@ def fit_spgp(
         )
     _give(model, best_learned, inputs, targets)
     return best
-
-
-def _condition_safely(
-    learned: Hyperparameters, inputs: Tensor, targets: Tensor
-) -> Posterior | None:
-    """Condition; return None if something is not finite: a CPU raises then, a GPU does not."""
-    try:
-        posterior = condition(learned, inputs, targets)
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        return None
-    return posterior if bool(posterior.log_likelihood.isfinite()) else None
 
 
 def _start(inputs: Tensor, pseudo_inputs: int, rng: np.random.Generator) -> Hyperparameters:

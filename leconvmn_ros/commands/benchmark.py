@@ -170,10 +170,14 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 def _execute(arguments: argparse.Namespace) -> Execute:
     """Choose where the runs are done."""
-    common = {key: getattr(arguments, key) for key in ('device', 'threads')}
-    on_ray = arguments.ray is not None
-    common['workers'] = arguments.workers or runs_at_once('cpu' if on_ray else arguments.device)
-    if not on_ray:
+    # Ray counts the GPUs of its cluster by itself.
+    where = arguments.device if arguments.ray is None else 'cpu'
+    common = {
+        'workers': arguments.workers or runs_at_once(where),
+        'device': arguments.device,
+        'threads': arguments.threads,
+    }
+    if arguments.ray is None:
         if arguments.gpus_per_run is not None:
             raise ConfigurationError('--gpus-per-run is for --ray; here the runs share --device')
         return partial(run_in_processes, **common)
