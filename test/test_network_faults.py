@@ -140,7 +140,8 @@ def test_a_link_that_delays_and_drops(sides, tmp_path):
     with decoding(source_space, decoder_space, tmp_path) as (source, said):
         with narrow(source_space, source_end, '60kbit', '300ms'):
             time.sleep(5)
-        assert said('decoder', 'lost samples')
+            # On a machine that stalls, the source may fill the queue no sooner.
+            assert said('decoder', 'lost samples')
         time.sleep(1)
         account = account_of(source, tmp_path)
     assert account['lost samples'] > 0
