@@ -40,7 +40,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 help:
 	@echo 'make demo    synthetic subject, replay, decoder and evaluator over ROS 2; ends with scores and a plot'
 	@echo '             (VIEW=1: in real time, shown in the browser)'
-	@echo 'make test    the tests (TESTS=test/test_metrics.py for some of them)'
+	@echo 'make test    the tests (TESTS=test/evaluation/test_metrics.py for some of them)'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make setup   only what the above do first: everything into $(VENV)'
 	@echo 'make clean   remove virtual environments and everything built'

@@ -22,12 +22,12 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.commands.arguments import add_protocol, add_topics, png, read_recording
-from leconvmn_ros.plots import plot_lag
-from leconvmn_ros.progress import progress_bar
-from leconvmn_ros.protocol import hold_out_named
+from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.dataset.hold_out import hold_out_named
+from leconvmn_ros.dataset.reference_lag import find_reference_lag, PLAUSIBLE_DELAY, ReferenceLag
+from leconvmn_ros.evaluation.plots import plot_lag
+from leconvmn_ros.evaluation.tables import write_json
 from leconvmn_ros.recording import Recording
-from leconvmn_ros.reference_lag import find_reference_lag, PLAUSIBLE_DELAY, ReferenceLag
-from leconvmn_ros.reports import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,15 +20,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
-from leconvmn_ros.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
-from leconvmn_ros.bags import read_bag
-from leconvmn_ros.engines import CHOICES
+from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.dataset.hold_out import Protocol
+from leconvmn_ros.dataset.reference_lag import MOST_LAG
+from leconvmn_ros.engines.choice import CHOICES
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.progress import progress_bar
-from leconvmn_ros.protocol import Protocol
-from leconvmn_ros.pydantic_errors import first_problem
 from leconvmn_ros.recording import Recording
-from leconvmn_ros.reference_lag import MOST_LAG
+from leconvmn_ros.recordings.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
+from leconvmn_ros.recordings.bags import read_bag
+from leconvmn_ros.strict_model import first_problem
 from pydantic import BaseModel, ValidationError
 
 # The names of the limits in JSON schema.

@@ -26,7 +26,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.bench_report import (
+from leconvmn_ros.commands.arguments import add_device, add_engine, integers, number
+from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
+from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.engines.devices import find_device
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.evaluation.tables import write_json
+from leconvmn_ros.speed.end_to_end import whole_way
+from leconvmn_ros.speed.limits import find_limit
+from leconvmn_ros.speed.peak_rates import ceilings, describe_machine
+from leconvmn_ros.speed.report import (
     comparison_table,
     FORMAT,
     limit_table,
@@ -34,18 +44,7 @@ from leconvmn_ros.bench_report import (
     remarks,
     stage_table,
 )
-from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
-from leconvmn_ros.commands.arguments import add_device, add_engine, integers, number
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
-from leconvmn_ros.devices import find_device
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.live_bench import whole_way
-from leconvmn_ros.load_limits import find_limit
-from leconvmn_ros.machine import ceilings, describe_machine
-from leconvmn_ros.presets import PRESETS
-from leconvmn_ros.progress import progress_bar
-from leconvmn_ros.reports import write_json
-from leconvmn_ros.stage_times import (
+from leconvmn_ros.speed.stages import (
     collector_pauses,
     measure,
     measure_in_turn,
@@ -56,6 +55,7 @@ from leconvmn_ros.stage_times import (
     signal_stages,
     Stage,
 )
+from leconvmn_ros.training.presets import PRESETS
 from rich.console import Console
 import torch
 
@@ -245,7 +245,7 @@ def _stages(
     stages = signal_stages(checkpoint, chunk, decoder)
     with ExitStack() as stack:
         try:
-            from leconvmn_ros.nodes.message_stages import message_stages  # noqa: PLC0415 - ROS
+            from leconvmn_ros.nodes.message_timing import message_stages  # noqa: PLC0415 - ROS
         except ImportError:
             result['skipped'] = 'the stages of messages were left out: there is no ROS 2 here'
         else:

@@ -26,13 +26,13 @@ from functools import partial
 from pathlib import Path
 import shlex
 
-from leconvmn_ros.benchmark import Bag, Plan, Topics
-from leconvmn_ros.benchmark_processes import run_in_processes
-from leconvmn_ros.benchmark_ray import run_on_ray
-from leconvmn_ros.benchmark_report import report_page
-from leconvmn_ros.benchmark_runner import Execute, load_plan, results_of, run_missing, save_plan
-from leconvmn_ros.benchmark_summary import summarise
-from leconvmn_ros.benchmark_tables import group_table, write_tables
+from leconvmn_ros.benchmark.processes import run_in_processes
+from leconvmn_ros.benchmark.ray_cluster import run_on_ray
+from leconvmn_ros.benchmark.report import report_page
+from leconvmn_ros.benchmark.run import Bag, Plan, Topics
+from leconvmn_ros.benchmark.runner import Execute, load_plan, results_of, run_missing, save_plan
+from leconvmn_ros.benchmark.summary import summarise
+from leconvmn_ros.benchmark.tables import group_table, write_tables
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_protocol,
@@ -41,13 +41,13 @@ from leconvmn_ros.commands.arguments import (
     integers,
     number,
 )
-from leconvmn_ros.decoder import DEFAULT_OUTPUT_RATE
-from leconvmn_ros.devices import runs_at_once
+from leconvmn_ros.commands.progress import CONSOLE, progress_bar
+from leconvmn_ros.dataset.hold_out import MovementHoldOut
+from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
+from leconvmn_ros.engines.devices import runs_at_once
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.presets import PRESETS
-from leconvmn_ros.progress import CONSOLE, progress_bar
-from leconvmn_ros.protocol import MovementHoldOut
-from leconvmn_ros.reports import write_text
+from leconvmn_ros.evaluation.tables import write_text
+from leconvmn_ros.training.presets import PRESETS
 from rich.console import Console
 
 

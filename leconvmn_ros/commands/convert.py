@@ -23,10 +23,10 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from leconvmn_ros.bags import write_bag
-from leconvmn_ros.ninapro import read_ninapro
-from leconvmn_ros.ninapro_layouts import Database
-from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.recordings.bags import write_bag
+from leconvmn_ros.recordings.ninapro import read_ninapro
+from leconvmn_ros.recordings.ninapro_layouts import Database
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -29,20 +29,20 @@ import re
 import time
 from typing import Any
 
-from leconvmn_ros.bags import open_bag, read_bag, write_bag
-from leconvmn_ros.checkpoint import check_place, load_checkpoint
 from leconvmn_ros.commands.arguments import number
+from leconvmn_ros.commands.progress import CONSOLE, progress_bar, say_duration
+from leconvmn_ros.decoding.checkpoint import check_place, load_checkpoint
 from leconvmn_ros.errors import CheckpointError, ConfigurationError
-from leconvmn_ros.fit import EpochReport
-from leconvmn_ros.live_view import import_viser
-from leconvmn_ros.ninapro import read_ninapro
+from leconvmn_ros.evaluation.tables import score_table_text
 from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
-from leconvmn_ros.presets import PRESETS, TrainingSettings
-from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
 from leconvmn_ros.recording import NANOSECONDS, SampledSubject
-from leconvmn_ros.reports import score_table_text
-from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
-from leconvmn_ros.training import train
+from leconvmn_ros.recordings.bags import open_bag, read_bag, write_bag
+from leconvmn_ros.recordings.ninapro import read_ninapro
+from leconvmn_ros.synthetic.subject import synthesize, SyntheticSubjectConfig
+from leconvmn_ros.training.presets import PRESETS, TrainingSettings
+from leconvmn_ros.training.reports import EpochReport
+from leconvmn_ros.training.train import train
+from leconvmn_ros.view.page import import_viser
 from rich.console import Console
 
 # Trained on the synthetic subject; resource/demo_checkpoint.md tells how.

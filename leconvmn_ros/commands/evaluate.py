@@ -23,7 +23,6 @@ import argparse
 from math import nan
 from pathlib import Path
 
-from leconvmn_ros.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_engine,
@@ -34,15 +33,16 @@ from leconvmn_ros.commands.arguments import (
     png,
     read_recording,
 )
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.dataset.reference_lag import MOST_LAG, shifted
+from leconvmn_ros.decoding.autotune import settle_for_recordings
+from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
+from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
-from leconvmn_ros.evaluation import as_json, compare, Comparison, decode_recording, join
-from leconvmn_ros.plots import plot_comparison
-from leconvmn_ros.progress import progress_bar
+from leconvmn_ros.evaluation.comparison import as_json, compare, Comparison, decode_recording, join
+from leconvmn_ros.evaluation.plots import plot_comparison
+from leconvmn_ros.evaluation.tables import score_table_text, write_estimates, write_json
 from leconvmn_ros.recording import JointTrack, Recording
-from leconvmn_ros.reference_lag import MOST_LAG, shifted
-from leconvmn_ros.reports import score_table_text, write_estimates, write_json
-from leconvmn_ros.settling import settle_for_recordings
 from rich.console import Console
 
 

@@ -22,9 +22,9 @@ and the next state come out; the first state is zeros. The metadata say how EMG 
 import argparse
 from pathlib import Path
 
-from leconvmn_ros.checkpoint import load_checkpoint
-from leconvmn_ros.onnx_export import export
-from leconvmn_ros.reports import write_bytes
+from leconvmn_ros.decoding.checkpoint import load_checkpoint
+from leconvmn_ros.engines.onnx_graph import export
+from leconvmn_ros.evaluation.tables import write_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

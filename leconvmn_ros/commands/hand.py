@@ -20,7 +20,7 @@ Without HAND the profiles that come with the package are listed.
 
 import argparse
 
-from leconvmn_ros.hand_profile import HandProfile, load_profile, RobotJoint, shipped_profiles
+from leconvmn_ros.hands.profile import HandProfile, load_profile, RobotJoint, shipped_profiles
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text

@@ -21,10 +21,10 @@ out without data. The same seed gives the same subject.
 import argparse
 from pathlib import Path
 
-from leconvmn_ros.bags import write_bag
 from leconvmn_ros.commands.arguments import add_setting, checked
-from leconvmn_ros.progress import progress_bar
-from leconvmn_ros.synthetic import synthesize, SyntheticSubjectConfig
+from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.recordings.bags import write_bag
+from leconvmn_ros.synthetic.subject import synthesize, SyntheticSubjectConfig
 
 OPTIONS = ('channels', 'sampling_rate', 'movements', 'repetitions', 'seed')
 

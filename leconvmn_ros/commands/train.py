@@ -22,7 +22,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.checkpoint import check_place, Checkpoint, load_checkpoint
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_protocol,
@@ -34,17 +33,18 @@ from leconvmn_ros.commands.arguments import (
     option,
     read_recording,
 )
+from leconvmn_ros.commands.progress import CONSOLE, progress_bar, say_duration
+from leconvmn_ros.dataset.hold_out import hold_out_named, HoldOut, RepetitionHoldOut
+from leconvmn_ros.dataset.reference_lag import align_reference
+from leconvmn_ros.dataset.summary import training_summary
+from leconvmn_ros.decoding.checkpoint import check_place, Checkpoint, load_checkpoint
+from leconvmn_ros.emg.signal_path import ExposureConfig
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.fit import EpochReport
-from leconvmn_ros.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
-from leconvmn_ros.progress import CONSOLE, progress_bar, say_duration
-from leconvmn_ros.protocol import hold_out_named, HoldOut, RepetitionHoldOut
 from leconvmn_ros.recording import Recording
-from leconvmn_ros.recurrent_fit import RecurrentFit
-from leconvmn_ros.reference_lag import align_reference
-from leconvmn_ros.signal_path import ExposureConfig
-from leconvmn_ros.training import train
-from leconvmn_ros.training_summary import training_summary
+from leconvmn_ros.training.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
+from leconvmn_ros.training.recurrent_fit import RecurrentFit
+from leconvmn_ros.training.reports import EpochReport
+from leconvmn_ros.training.train import train
 
 # Options that stand for a value of the preset: the part of the settings, its class and the name.
 OVERRIDES = (

@@ -21,8 +21,8 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from leconvmn_ros.hand_urdf import ESTIMATE, GHOST, hand_urdf, Side
-from leconvmn_ros.reports import write_text
+from leconvmn_ros.evaluation.tables import write_text
+from leconvmn_ros.hands.urdf import ESTIMATE, GHOST, hand_urdf, Side
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

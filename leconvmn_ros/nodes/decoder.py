@@ -29,9 +29,10 @@ import gc
 import time
 from typing import NamedTuple
 
-from leconvmn_ros.decoder import Decoder, Estimate
-from leconvmn_ros.decoder_health import DecoderHealth
-from leconvmn_ros.emg_message import chunk_from_message
+from leconvmn_ros.decoding.decoder import Decoder, Estimate
+from leconvmn_ros.decoding.health import DecoderHealth
+from leconvmn_ros.emg.message import chunk_from_message
+from leconvmn_ros.emg.stale_input import StaleInput
 from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.decoder_parameters import (
@@ -54,7 +55,6 @@ from leconvmn_ros.nodes.quality_of_service import (
 )
 from leconvmn_ros.nodes.running import ASKED_TO_END, declare, every, run_node
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
-from leconvmn_ros.stale_input import StaleInput
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher

@@ -18,12 +18,12 @@ import gc
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from leconvmn_ros.checkpoint import load_checkpoint
-from leconvmn_ros.decoder import Decoder, DEFAULT_OUTPUT_RATE
-from leconvmn_ros.engines import EXACT, REDUCED
+from leconvmn_ros.decoding.autotune import warm_up_with_threads
+from leconvmn_ros.decoding.checkpoint import load_checkpoint
+from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.engines.choice import EXACT, REDUCED
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.nodes.running import declare
-from leconvmn_ros.settling import warm_up_with_threads
 from rclpy.node import Node
 
 STOP, REST = 'stop', 'rest'

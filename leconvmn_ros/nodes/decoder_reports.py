@@ -18,11 +18,11 @@ from math import inf
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
-from leconvmn_ros.decoder_health import DecoderHealth, InputState
+from leconvmn_ros.decoding.health import DecoderHealth, InputState
+from leconvmn_ros.emg.stale_input import StaleInput
 from leconvmn_ros.nodes.diagnostics import diagnostic_array, TOPIC
 from leconvmn_ros.nodes.input_events import InputEvents
 from leconvmn_ros.recording import NANOSECONDS
-from leconvmn_ros.stale_input import StaleInput
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node

@@ -22,14 +22,19 @@ from pathlib import Path
 import time
 from typing import Any
 
-from leconvmn_ros.checkpoint import load_checkpoint
-from leconvmn_ros.emg_message import chunk_from_message, stamp_to_ns
+from leconvmn_ros.dataset.hold_out import HoldOut
+from leconvmn_ros.dataset.reference_lag import MOST_LAG
+from leconvmn_ros.decoding.checkpoint import load_checkpoint
+from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
 from leconvmn_ros.errors import (
     ConfigurationError,
     MalformedMessageError,
     OutputError,
     RecordingError,
 )
+from leconvmn_ros.evaluation.live import Session
+from leconvmn_ros.evaluation.plots import plot_comparison
+from leconvmn_ros.evaluation.tables import write_estimates, write_json
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,
@@ -39,11 +44,6 @@ from leconvmn_ros.nodes.quality_of_service import (
     RELIABLE,
 )
 from leconvmn_ros.nodes.running import declare, every, run_node
-from leconvmn_ros.plots import plot_comparison
-from leconvmn_ros.protocol import HoldOut
-from leconvmn_ros.reference_lag import MOST_LAG
-from leconvmn_ros.reports import write_estimates, write_json
-from leconvmn_ros.session import Session
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.task import Future

@@ -24,8 +24,9 @@ from threading import Event, Thread
 import time
 from typing import Any
 
-from leconvmn_ros.emg_message import fill_message, stamp_to_ns
+from leconvmn_ros.emg.message import fill_message, stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
+from leconvmn_ros.evaluation.tables import write_json
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,
@@ -35,9 +36,8 @@ from leconvmn_ros.nodes.quality_of_service import (
 )
 from leconvmn_ros.nodes.running import declare, run_node
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
-from leconvmn_ros.reports import write_json
-from leconvmn_ros.round_trip import PUBLISHING, RoundTrip
-from leconvmn_ros.stage_times import noise
+from leconvmn_ros.speed.round_trip import PUBLISHING, RoundTrip
+from leconvmn_ros.speed.stages import noise
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState

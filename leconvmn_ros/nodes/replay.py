@@ -23,9 +23,7 @@ from threading import Event, Thread
 import time
 from typing import Any
 
-from leconvmn_ros.bag_reader import BagMessage, open_bag, OpenBag
-from leconvmn_ros.bag_types import EMG_TYPE, LABEL_TYPE
-from leconvmn_ros.emg_message import stamp_to_ns
+from leconvmn_ros.emg.message import stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
 from leconvmn_ros.nodes.message_types import find_message_class
 from leconvmn_ros.nodes.quality_of_service import (
@@ -37,8 +35,10 @@ from leconvmn_ros.nodes.quality_of_service import (
     RELIABLE,
 )
 from leconvmn_ros.nodes.running import declare, run_node
-from leconvmn_ros.playback import Playback
 from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.recordings.bag_reader import BagMessage, open_bag, OpenBag
+from leconvmn_ros.recordings.bag_types import EMG_TYPE, LABEL_TYPE
+from leconvmn_ros.recordings.playback import Playback
 from rclpy.duration import Duration
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node

@@ -26,18 +26,18 @@ from pathlib import Path
 import time
 from typing import Any
 
-from leconvmn_ros.calibration import (
+from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, OutputError
+from leconvmn_ros.hands.calibration import (
     calibrate,
     Calibration,
     load_calibration,
     median_pose,
 )
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, OutputError
-from leconvmn_ros.hand_profile import load_profile
+from leconvmn_ros.hands.profile import load_profile
+from leconvmn_ros.hands.retargeting import Retargeter
 from leconvmn_ros.nodes.hand_command import command_message
 from leconvmn_ros.nodes.quality_of_service import COMMAND, overridable, POSE_INPUT
 from leconvmn_ros.nodes.running import declare, every, run_node
-from leconvmn_ros.retargeting import Retargeter
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node

@@ -18,13 +18,13 @@ Subscribes `emg`, `joint_states` (estimate) and `joint_states_reference`, and ne
 writers back. It draws at a rate of its own whatever came in, and nothing while no page is open.
 """
 
-from leconvmn_ros.emg_message import chunk_from_message, stamp_to_ns
+from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
 from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.live_signals import LiveSignals
-from leconvmn_ros.live_view import LiveView
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.quality_of_service import ONLOOKER, overridable
 from leconvmn_ros.nodes.running import declare, every, run_node
+from leconvmn_ros.view.page import LiveView
+from leconvmn_ros.view.signals import LiveSignals
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState

@@ -1,0 +1,204 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What one run of a benchmark found, as a file that is there whole or not at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zipfile import BadZipFile
+
+from leconvmn_ros.dataset.hold_out import HoldOut
+from leconvmn_ros.errors import OutputError, RecordingError
+from leconvmn_ros.evaluation.comparison import as_json, Comparison
+from leconvmn_ros.evaluation.metrics import ScoreTable
+from leconvmn_ros.evaluation.tables import write_bytes
+from leconvmn_ros.strict_model import first_problem
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+RESULT_FILE = 'result.json'
+CHECKPOINT_FOLDER = 'checkpoint'
+COMPARISON_FILE = 'test_part.npz'
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+
+class Figures(_Frozen):
+    """The five figures of metrics.py; what is not defined is None, with a reason."""
+
+    cc: float | None
+    rmse: float | None = Field(description='degrees')
+    nrmse: float | None
+    r2: float | None
+    mae: float | None = Field(description='degrees')
+    reason: str = ''
+
+
+class Scores(_Frozen):
+    """Scores of each joint and their mean over joints."""
+
+    count: int = Field(ge=0, description='estimates scored')
+    mean: Figures
+    joints: dict[str, Figures]
+
+    @classmethod
+    def of(cls, table: ScoreTable) -> 'Scores':
+        """Take over a score table of angles in degrees."""
+        values = as_json(table)
+        return cls(count=values['count'], mean=values['mean'], joints=values['joints'])
+
+
+class Environment(_Frozen):
+    """Where and with what a run was made."""
+
+    package: str
+    python: str
+    torch: str
+    numpy: str
+    scipy: str
+    system: str
+    processor: str
+    device: str = Field(description='what the network ran on')
+    threads: int = Field(ge=1, description='CPU threads of this run')
+
+
+class Epoch(_Frozen):
+    """Losses of one epoch, mean squared errors of standardised angles; None if not finite."""
+
+    training_loss: float | None
+    validation_loss: float | None
+
+
+class Scored(_Frozen):
+    """A run that came to its end."""
+
+    kind: Literal['scored'] = 'scored'
+    information: dict[str, str] = Field(description='what the bag says about itself')
+    hold_out: HoldOut
+    scores: Scores = Field(description='of the part held out for the test')
+    movements: dict[int, Scores] = Field(description='the same by movement number, 0 = rest')
+    epochs: tuple[Epoch, ...] = Field(description='of the pass that picks the best one')
+    best_epoch: int
+    parameters: int = Field(ge=0, description='trained values')
+    training_seconds: float = Field(ge=0)
+    step_seconds: float = Field(ge=0, description='median time of one step of the network')
+    environment: Environment
+
+
+class Failed(_Frozen):
+    """A run that did not."""
+
+    kind: Literal['failed'] = 'failed'
+    error: str
+    traceback: str = Field(default='', description='of an error that nobody expected')
+
+
+class RunResult(_Frozen):
+    """One preset, trained on one bag with one seed."""
+
+    format: Literal['leconvmn_ros benchmark run'] = 'leconvmn_ros benchmark run'
+    format_version: Literal[1] = 1
+    key: str = Field(description='hash of all that the result depends on')
+    preset: str
+    bag: str
+    seed: int
+    outcome: Annotated[Scored | Failed, Field(discriminator='kind')]
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, below the folder of the benchmark."""
+        return run_folder(self.preset, self.bag, self.seed)
+
+
+def run_folder(preset: str, bag: str, seed: int) -> Path:
+    """Return the place of a run, which is its alone, below the folder of the benchmark."""
+    return Path('runs', preset, bag, f'seed_{seed}')
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """What a run hands back: its result and the other files to keep, by their relative path."""
+
+    result: RunResult
+    files: Mapping[str, bytes]
+
+
+def write_output(folder: Path, output: RunOutput) -> None:
+    """Write the files of a run; the result comes last and says that the others are complete.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    try:
+        (folder / RESULT_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f'cannot write {folder}: {error.strerror or error}') from error
+    for name, content in output.files.items():
+        write_bytes(folder / name, content)
+    text = output.result.model_dump_json(indent=2) + '\n'
+    write_bytes(folder / RESULT_FILE, text.encode())
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """Read the result of a run, None if there is none yet.
+
+    Raises:
+        RecordingError: the file cannot be read or is none of ours.
+    """
+    path = folder / RESULT_FILE
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
+    try:
+        return RunResult.model_validate_json(content)
+    except ValidationError as error:
+        raise RecordingError(
+            f'{path} is no result of this version: {first_problem(error)}'
+        ) from error
+
+
+def pack_comparison(comparison: Comparison) -> bytes:
+    """Return the estimates beside the truth (rad, float32) as the bytes of an .npz file."""
+    buffer = BytesIO()
+    np.savez_compressed(
+        buffer,
+        stamps_ns=comparison.stamps_ns,
+        names=np.array(comparison.names),
+        truth=comparison.truth.astype(np.float32),
+        estimate=comparison.estimate.astype(np.float32),
+    )
+    return buffer.getvalue()
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """Read what `pack_comparison` packed.
+
+    Raises:
+        RecordingError: the file is missing or damaged.
+    """
+    path = folder / COMPARISON_FILE
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            values: dict[str, Any] = {name: arrays[name] for name in Comparison._fields}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise RecordingError(f'cannot read {path}: {error}') from error
+    return Comparison(**values | {'names': tuple(map(str, values['names']))})

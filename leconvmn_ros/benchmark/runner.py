@@ -1,0 +1,133 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Runs what a plan asks for and is not there yet, and keeps what each run hands back."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from leconvmn_ros.benchmark.results import (
+    Failed,
+    read_result,
+    RunOutput,
+    RunResult,
+    write_output,
+)
+from leconvmn_ros.benchmark.run import Job, Plan
+from leconvmn_ros.commands.progress import ShowProgress
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.evaluation.tables import write_bytes
+from leconvmn_ros.strict_model import first_problem
+from pydantic import ValidationError
+
+PLAN_FILE = 'benchmark.json'
+
+# Does runs and yields a job with the share of it that is done, or with its output.
+Execute = Callable[[Sequence[Job]], Generator[tuple[Job, float | RunOutput], None, None]]
+
+
+def save_plan(plan: Plan, folder: Path) -> None:
+    """Write down what a benchmark compares, for the report.
+
+    Raises:
+        RecordingError: the place cannot be written.
+    """
+    write_bytes(folder / PLAN_FILE, plan.model_dump_json(indent=2).encode() + b'\n')
+
+
+def load_plan(folder: Path) -> Plan:
+    """Read what `save_plan` wrote.
+
+    Raises:
+        RecordingError: there is none, or none that this version can read.
+    """
+    path = folder / PLAN_FILE
+    try:
+        return Plan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecordingError(
+            f'{folder} holds no benchmark: cannot read {path}: {error.strerror or error}'
+        ) from error
+    except ValidationError as error:
+        raise RecordingError(
+            f'{path} is no benchmark of this version: {first_problem(error)}'
+        ) from error
+
+
+def results_of(plan: Plan, folder: Path) -> list[RunResult]:
+    """Return the results that are there, in the order of the plan; others are left out."""
+    found = (_matching(job, folder, lambda _: None) for job in plan.jobs())
+    return [result for result in found if result is not None]
+
+
+def run_missing(
+    plan: Plan,
+    folder: Path,
+    execute: Execute,
+    *,
+    say: Callable[[str], None],
+    progress: ShowProgress,
+) -> None:
+    """Do the runs of a plan whose result is not there, failed, or is of another job.
+
+    Args:
+        plan: what to compare.
+        folder: where the results are kept.
+        execute: does the runs.
+        say: takes a remark about a run, one line.
+        progress: takes the share done of what is to do.
+
+    Raises:
+        RecordingError: a result cannot be written.
+    """
+    todo = [job for job in plan.jobs() if _is_missing(job, folder, say)]
+    total = len(plan.jobs())
+    if len(todo) < total:
+        say(f'{total - len(todo)} of {total} runs are there already')
+    shares = dict.fromkeys((job.folder for job in todo), 0.0)
+    ended = failed = 0
+    # Closed at once, however this ends: the runs end with it.
+    with closing(execute(todo)) as events:
+        for job, event in events:
+            if isinstance(event, RunOutput):
+                write_output(folder / job.folder, event)
+                ended += 1
+                if isinstance(event.result.outcome, Failed):
+                    failed += 1
+                    say(f'{job} failed: {event.result.outcome.error}')
+            shares[job.folder] = event if isinstance(event, float) else 1.0
+            remark = f'{ended} of {len(todo)} runs' + (f', {failed} failed' if failed else '')
+            progress(sum(shares.values()) / len(shares), remark)
+
+
+def _is_missing(job: Job, folder: Path, say: Callable[[str], None]) -> bool:
+    result = _matching(job, folder, say)
+    if result is not None and isinstance(result.outcome, Failed):
+        say(f'{job} failed before and is done again: {result.outcome.error}')
+        return True
+    return result is None
+
+
+def _matching(job: Job, folder: Path, say: Callable[[str], None]) -> RunResult | None:
+    """Return the result of just this job, if it is there."""
+    try:
+        result = read_result(folder / job.folder)
+    except RecordingError as error:
+        say(f'{job} is done again: {error}')
+        return None
+    if result is not None and result.key != job.key:
+        say(f'{job} is done again: the result that is there has another bag or other settings')
+        return None
+    return result

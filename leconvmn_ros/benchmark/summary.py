@@ -1,0 +1,255 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The runs of a benchmark, summed up over subjects: means, spreads and paired tests.
+
+A subject counts once: its runs (seeds, and bags if it has several) are averaged first. RMSE and
+MAE are only averaged within a database: the angles of some are not calibrated, so that a degree
+of one is not a degree of the other.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from statistics import median
+from typing import Final, NamedTuple
+
+from leconvmn_ros.benchmark.results import Failed, Figures, RunResult, Scored
+from leconvmn_ros.benchmark.run import Plan
+from leconvmn_ros.evaluation.metrics import METRICS
+from leconvmn_ros.evaluation.paired_tests import compare_methods, PairedTest
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+# What may be averaged over databases whose degrees differ.
+WITHOUT_UNIT: Final = tuple(metric for metric in METRICS if metric not in {'rmse', 'mae'})
+ALL_DATABASES: Final = 'all databases'
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+
+class Spread(_Frozen):
+    """A figure over subjects."""
+
+    mean: float | None = Field(description='None if no subject has the figure')
+    sd: float | None = Field(description='standard deviation (n-1); None below two subjects')
+    n: int = Field(ge=0, description='subjects that have the figure')
+
+
+class Cost(_Frozen):
+    """What a model takes, over its runs."""
+
+    parameters: tuple[int, int] = Field(description='least and most trained values')
+    best_epoch: float = Field(description='median')
+    epochs: float = Field(description='median')
+    training_seconds: float = Field(description='median')
+    step_seconds: float = Field(
+        description='time for one state: the least of the runs, to which other work only adds'
+    )
+
+
+class ModelSummary(_Frozen):
+    """How one model did in a group of subjects."""
+
+    subjects: dict[str, dict[str, float | None]] = Field(description='figures of each subject')
+    joint_subjects: dict[str, dict[str, dict[str, float | None]]] = Field(
+        description='the same for each joint'
+    )
+    mean: dict[str, Spread] = Field(description='by metric, of the mean over joints')
+    joints: dict[str, dict[str, Spread]]
+    movements: dict[int, dict[str, Spread]]
+    cost: Cost
+
+
+class Group(_Frozen):
+    """Subjects whose figures may be averaged."""
+
+    title: str
+    joint_unit: str = Field(description='as the bags say; empty for all databases together')
+    metrics: tuple[str, ...]
+    models: dict[str, ModelSummary]
+    tests: dict[str, dict[str, PairedTest]] = Field(
+        description='by metric and other model; differences are reference minus other'
+    )
+
+
+class Summary(_Frozen):
+    """All that a report says in numbers."""
+
+    planned: int
+    scored: int
+    failed: dict[str, str] = Field(description='error of each run that failed')
+    missing: tuple[str, ...] = Field(description='runs that were not done yet')
+    undefined: dict[str, str] = Field(description='why a run lacks a figure')
+    groups: tuple[Group, ...]
+
+
+class _Run(NamedTuple):
+    preset: str
+    subject: str
+    database: str
+    joint_unit: str
+    scored: Scored
+
+
+def summarise(plan: Plan, results: Sequence[RunResult]) -> Summary:
+    """Sum up the results that are there, in the order of the plan."""
+    found = {result.folder: result.outcome for result in results}
+    outcomes = {str(job): found.get(job.folder) for job in plan.jobs()}
+    runs = _runs(results)
+    databases = list(dict.fromkeys((run.database, run.joint_unit) for run in runs))
+    groups = [
+        _group(plan, database, unit, METRICS, [r for r in runs if r[2:4] == (database, unit)])
+        for database, unit in databases
+    ]
+    if len(groups) > 1:
+        groups.append(_group(plan, ALL_DATABASES, '', WITHOUT_UNIT, runs))
+    return Summary(
+        planned=len(outcomes),
+        scored=len(runs),
+        failed={
+            n: outcome.error for n, outcome in outcomes.items() if isinstance(outcome, Failed)
+        },
+        missing=tuple(name for name, outcome in outcomes.items() if outcome is None),
+        undefined={
+            name: outcome.scores.mean.reason
+            for name, outcome in outcomes.items()
+            if isinstance(outcome, Scored) and outcome.scores.mean.reason
+        },
+        groups=tuple(groups),
+    )
+
+
+def _runs(results: Sequence[RunResult]) -> list[_Run]:
+    """Give each scored run its subject: that of the database, or the bag where it tells none."""
+    scored = [(result, result.outcome) for result in results if isinstance(result.outcome, Scored)]
+    identity: dict[str, tuple[str, ...]] = {}
+    for result, outcome in scored:
+        database, subject = (outcome.information.get(k, '') for k in ('database', 'subject'))
+        known = database and subject not in {'', 'unknown'}
+        identity[result.bag] = (database, subject) if known else (result.bag,)
+    bags: dict[tuple[str, ...], list[str]] = {}
+    for bag, subject_of_it in identity.items():
+        bags.setdefault(subject_of_it, []).append(bag)
+    return [
+        _Run(
+            result.preset,
+            ' + '.join(bags[identity[result.bag]]),
+            outcome.information.get('database', 'unknown database'),
+            outcome.information.get('joint_unit', 'rad'),
+            outcome,
+        )
+        for result, outcome in scored
+    ]
+
+
+def _group(
+    plan: Plan, title: str, joint_unit: str, metrics: tuple[str, ...], runs: Sequence[_Run]
+) -> Group:
+    by_preset = {preset: [run for run in runs if run.preset == preset] for preset in plan.presets}
+    models = {
+        # Movements have other meanings in other databases.
+        preset: _model(of_it, metrics, with_movements=title != ALL_DATABASES)
+        for preset, of_it in by_preset.items()
+        if of_it
+    }
+    tests = {}
+    if plan.against in models and len(models) > 1:
+        tests = {metric: _tests(models, plan.against, metric) for metric in metrics}
+    return Group(title=title, joint_unit=joint_unit, metrics=metrics, models=models, tests=tests)
+
+
+def _tests(models: dict[str, ModelSummary], against: str, metric: str) -> dict[str, PairedTest]:
+    figures = {
+        preset: {
+            subject: value
+            for subject, row in model.subjects.items()
+            if (value := row[metric]) is not None
+        }
+        for preset, model in models.items()
+    }
+    reference = figures.pop(against)
+    return compare_methods(reference, figures)
+
+
+def _model(
+    runs: Sequence[_Run], metrics: tuple[str, ...], *, with_movements: bool
+) -> ModelSummary:
+    joints = list(dict.fromkeys(name for run in runs for name in run.scored.scores.joints))
+    movements = sorted({number for run in runs for number in run.scored.movements})
+    means = _by_subject(runs, metrics, lambda run: run.scores.mean)
+    of_joints = {name: _by_subject(runs, metrics, partial(_of_joint, name)) for name in joints}
+    return ModelSummary(
+        subjects=means,
+        mean=_spreads(means, metrics),
+        joint_subjects=of_joints,
+        joints={name: _spreads(of_it, metrics) for name, of_it in of_joints.items()},
+        movements={
+            number: _spreads(_by_subject(runs, metrics, partial(_of_movement, number)), metrics)
+            for number in (movements if with_movements else ())
+        },
+        cost=_cost([run.scored for run in runs]),
+    )
+
+
+def _of_joint(name: str, run: Scored) -> Figures | None:
+    return run.scores.joints.get(name)
+
+
+def _of_movement(number: int, run: Scored) -> Figures | None:
+    scores = run.movements.get(number)
+    return None if scores is None else scores.mean
+
+
+def _by_subject(
+    runs: Sequence[_Run], metrics: tuple[str, ...], figures_of: Callable[[Scored], Figures | None]
+) -> dict[str, dict[str, float | None]]:
+    """Average the runs of each subject; a figure that is not defined in a run is left out."""
+    subjects: dict[str, list[Figures]] = {}
+    for run in runs:
+        figures = figures_of(run.scored)
+        subjects.setdefault(run.subject, []).extend([] if figures is None else [figures])
+    return {
+        subject: {metric: _mean(getattr(row, metric) for row in rows) for metric in metrics}
+        for subject, rows in subjects.items()
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _spreads(
+    subjects: dict[str, dict[str, float | None]], metrics: tuple[str, ...]
+) -> dict[str, Spread]:
+    return {metric: _spread([row[metric] for row in subjects.values()]) for metric in metrics}
+
+
+def _spread(values: Sequence[float | None]) -> Spread:
+    defined = [value for value in values if value is not None]
+    sd = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
+    return Spread(mean=_mean(defined), sd=sd, n=len(defined))
+
+
+def _cost(runs: Sequence[Scored]) -> Cost:
+    parameters = [run.parameters for run in runs]
+    return Cost(
+        parameters=(min(parameters), max(parameters)),
+        best_epoch=median(run.best_epoch for run in runs),
+        epochs=median(len(run.epochs) for run in runs),
+        training_seconds=median(run.training_seconds for run in runs),
+        step_seconds=min(run.step_seconds for run in runs),
+    )

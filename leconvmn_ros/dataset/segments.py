@@ -1,0 +1,239 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Recordings cut into stretches that play one role: training, validation or test.
+
+A segment is cut out of the samples before any feature is computed, and its features start afresh:
+nothing of a held-out repetition, not even the tail of an RMS window or the far end of an
+interpolated angle, reaches the training data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from leconvmn_ros.dataset.alignment import AlignedAngles, angles_at, check_unit, LONGEST_GAP_NS
+from leconvmn_ros.dataset.hold_out import HoldOut, Role
+from leconvmn_ros.emg.intake import Intake
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.recording import JointTrack, NANOSECONDS, Recording
+import numpy as np
+from numpy.typing import NDArray
+
+# More, and more than every other message: no counter or clock of the source goes on.
+MOST_PIECES = 20
+# In place of a Role: of no use.
+_NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An uninterrupted stretch of one role.
+
+    Attributes:
+        role: what it may be used for.
+        samples: EMG (V), shape (samples, channels).
+        angles: reference at each sample (rad), shape (samples, joints).
+        lead_in: of a validation segment, the training EMG right before it (V), shape (samples,
+            channels); none if test data or a gap come before it.
+    """
+
+    role: Role
+    samples: NDArray[np.float32]
+    angles: NDArray[np.float64]
+    lead_in: NDArray[np.float32]
+
+
+class Run(NamedTuple):
+    """A gapless run of samples.
+
+    Attributes:
+        samples: EMG (V), shape (samples, channels).
+        stamps_ns: their times (ns), shape (samples,).
+        bridged: which of them are made up, where a short gap was.
+    """
+
+    samples: NDArray[np.float32]
+    stamps_ns: NDArray[np.int64]
+    bridged: list[range]
+
+
+class _RunParts(NamedTuple):
+    """A run in the making; `bridged` are places in the lists."""
+
+    samples: list[NDArray[np.float32]]
+    stamps_ns: list[NDArray[np.int64]]
+    bridged: list[int]
+
+    def joined(self) -> Run:
+        ends = np.cumsum([len(part) for part in self.samples]).tolist()
+        return Run(
+            np.concatenate(self.samples),
+            np.concatenate(self.stamps_ns),
+            [range(ends[i] - len(self.samples[i]), ends[i]) for i in self.bridged],
+        )
+
+
+def cut_segments(
+    recording: Recording,
+    names: Sequence[str],
+    hold_out: HoldOut,
+    *,
+    learn_validation: bool = False,
+) -> list[Segment]:
+    """Cut a recording into segments, in time order; what has no reference angle is left out.
+
+    Args:
+        recording: EMG and reference.
+        names: joints wanted from the reference.
+        hold_out: which part plays which role.
+        learn_validation: make the validation part training data.
+
+    Raises:
+        RecordingError: no EMG, no reference, none at the same times, or angles in degrees.
+    """
+    if not recording.chunks:
+        raise RecordingError(f'{recording.name} has no EMG')
+    reference = recording.reference
+    if reference is None:
+        raise RecordingError(f'{recording.name} has no reference angles to learn from')
+    check_same_time(recording)
+    segments = []
+    labels, span_ns = recording.labels, recording.span_ns
+
+    def roles_at(stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        roles = hold_out.roles(stamps_ns, labels, span_ns)
+        if learn_validation:
+            roles[roles == Role.VALIDATION] = Role.TRAINING
+        return roles
+
+    reference_roles = roles_at(reference.stamps_ns)
+    own = reference_roles == Role.TRAINING
+    check_unit(
+        JointTrack(reference.stamps_ns[own], reference.names, reference.positions[own]), names
+    )
+    for samples, stamps_ns, bridged in gapless_runs(recording):
+        roles = roles_at(stamps_ns)
+        _drop_mixed(roles, bridged)
+        angles, known = _angles(reference, reference_roles, names, stamps_ns, roles)
+        usable = np.where(known, roles, _NONE)
+        edges = np.flatnonzero(np.diff(usable)) + 1
+        for first, last in pairwise([0, *edges.tolist(), len(usable)]):
+            if usable[first] != _NONE:
+                lead_in = samples[_lead_in(roles, first) : first]
+                role = Role(usable[first])
+                segments.append(Segment(role, samples[first:last], angles[first:last], lead_in))
+    if not segments:
+        raise RecordingError(
+            f'{recording.name}: no EMG has reference angles, which must be of the same time and '
+            f'no more than {LONGEST_GAP_NS / NANOSECONDS:g} s apart'
+        )
+    return segments
+
+
+def check_same_time(recording: Recording, margin: float = 0.0) -> None:
+    """Refuse a reference that was not measured while the EMG was, give or take a margin (s).
+
+    Raises:
+        RecordingError: their stamps are of different times.
+    """
+    if recording.reference is None or not len(recording.reference.stamps_ns):
+        return
+    start_ns, end_ns = recording.span_ns
+    first, last = (int(recording.reference.stamps_ns[place]) / NANOSECONDS for place in (0, -1))
+    start, end = start_ns / NANOSECONDS, end_ns / NANOSECONDS
+    if first > end + margin or last < start - margin:
+        raise RecordingError(
+            f'{recording.name}: the EMG is from {start:.1f} to {end:.1f} s, the reference from '
+            f'{first:.1f} to {last:.1f} s: these are not of one clock, or not recorded together'
+        )
+
+
+def gapless_runs(recording: Recording) -> list[Run]:
+    """Return gapless runs of samples, as the decoder's intake has them.
+
+    Raises:
+        RecordingError: the intake takes none of the EMG, or nearly every message starts afresh.
+    """
+    first = recording.chunks[0]
+    intake = Intake(first.samples.shape[1], first.sampling_rate)
+    runs: list[_RunParts] = []
+    for chunk in recording.chunks:
+        bridged = intake.counts.bridged_samples
+        for piece in intake.accept(chunk):
+            if piece.restart:
+                runs.append(_RunParts([], [], []))
+            run, length = runs[-1], len(piece.samples)
+            if intake.counts.bridged_samples > bridged:
+                bridged = intake.counts.bridged_samples
+                run.bridged.append(len(run.samples))
+            offsets = np.round(np.arange(length) * NANOSECONDS / first.sampling_rate)
+            run.samples.append(piece.samples)
+            run.stamps_ns.append(piece.stamp_ns + offsets.astype(np.int64))
+    if not runs:
+        raise RecordingError(f'{recording.name} has no usable EMG: {intake.counts.faults()}')
+    if len(runs) > max(MOST_PIECES, len(recording.chunks) // 2):
+        raise RecordingError(
+            f'the EMG of {recording.name} falls into {len(runs)} pieces, its messages are '
+            f'{len(recording.chunks)}: first_sample must count the samples before each message, '
+            'and the stamps must fit it'
+        )
+    return [run.joined() for run in runs]
+
+
+def _drop_mixed(roles: NDArray[np.int64], bridged: Sequence[range]) -> None:
+    """Leave out bridges between roles: a bridge repeats the measured samples before it."""
+    measured = np.ones(len(roles), dtype=np.bool_)
+    for bridge in bridged:
+        measured[bridge.start : bridge.stop] = False
+    places = np.flatnonzero(measured)
+    for bridge in bridged:
+        source = places[np.searchsorted(places, bridge.start) - len(bridge)]
+        if len(set(roles[source : bridge.stop].tolist())) > 1:
+            roles[bridge.start : bridge.stop] = _NONE
+
+
+def _lead_in(roles: NDArray[np.int64], first: int) -> int:
+    """Return where the samples begin that lead into a segment from `first` on.
+
+    They need no angles: next to a border there are none, unless the reference is as fast as EMG.
+    """
+    if roles[first] != Role.VALIDATION:
+        return first
+    return _start_of(roles, Role.TRAINING, _start_of(roles, Role.VALIDATION, first))
+
+
+def _start_of(roles: NDArray[np.int64], role: Role, end: int) -> int:
+    """Return where the samples of a role begin that last until `end`; `end` if there are none."""
+    others = np.flatnonzero(roles[:end] != role)
+    return int(others[-1]) + 1 if len(others) else 0
+
+
+def _angles(
+    track: JointTrack,
+    track_roles: NDArray[np.int64],
+    names: Sequence[str],
+    stamps_ns: NDArray[np.int64],
+    roles: NDArray[np.int64],
+) -> AlignedAngles:
+    """Interpolate the reference at each sample, between angles of the sample's own role alone."""
+    angles = AlignedAngles(
+        np.full((len(stamps_ns), len(names)), np.nan), np.zeros(len(stamps_ns), dtype=np.bool_)
+    )
+    for role in Role:
+        own, here = track_roles == role, roles == role
+        part = JointTrack(track.stamps_ns[own], track.names, track.positions[own])
+        angles.positions[here], angles.known[here] = angles_at(part, names, stamps_ns[here])
+    return angles

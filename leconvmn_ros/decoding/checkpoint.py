@@ -1,0 +1,292 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A trained decoder on disk: a folder with `weights.safetensors` and a readable `checkpoint.json`.
+
+Neither file can run code. Whatever they claim is checked before memory is taken for it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+import tempfile
+from typing import Any, Literal
+
+from leconvmn_ros.dataset.hold_out import HoldOut
+from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
+from leconvmn_ros.errors import CheckpointError
+from leconvmn_ros.models.base import Model
+from leconvmn_ros.models.build import build_model, ModelConfig
+from leconvmn_ros.strict_model import first_problem
+from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+import torch
+from torch import Tensor
+
+DESCRIPTION_FILE = 'checkpoint.json'
+WEIGHTS_FILE = 'weights.safetensors'
+_FILES = frozenset({DESCRIPTION_FILE, WEIGHTS_FILE})
+LARGEST_DESCRIPTION = 4 * 2**20  # bytes
+# What safetensors may add to the bare tensors: its JSON header.
+LARGEST_HEADER = 2**20  # bytes
+
+
+class JointOutput(BaseModel):
+    """How an output of the network becomes an angle: mean + scale * output, then limited (rad)."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    name: str = Field(min_length=1, max_length=64)
+    mean: float
+    scale: float = Field(gt=0)
+    lower: float = Field(description='smallest angle published: the smallest in the training data')
+    upper: float = Field(description='largest angle published: the largest in the training data')
+
+    @model_validator(mode='after')
+    def _ordered(self) -> 'JointOutput':
+        if self.lower > self.upper:
+            raise ValueError(f'{self.name}: lower {self.lower} is above upper {self.upper}')
+        return self
+
+
+class TrainingRecord(BaseModel):
+    """What the decoder was trained on, how, and how it scored on the validation data."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    recordings: tuple[str, ...]
+    information: tuple[dict[str, str], ...] = ()
+    hold_out: HoldOut
+    settings: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    validation: dict[str, float | None]
+    seconds: float
+
+
+class Description(BaseModel):
+    """Everything about a decoder but its weights."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    format: Literal['leconvmn_ros checkpoint'] = 'leconvmn_ros checkpoint'
+    format_version: Literal[2] = 2
+    package_version: str
+    units: Literal['V, s, rad'] = 'V, s, rad'
+    model: ModelConfig
+    signal_path: SignalPathConfig
+    statistics: FeatureStatistics | None
+    joints: tuple[JointOutput, ...] = Field(min_length=1, max_length=64)
+    training: TrainingRecord
+    weights_sha256: str = ''
+
+    @model_validator(mode='after')
+    def _consistent(self) -> 'Description':
+        names = [joint.name for joint in self.joints]
+        if len(set(names)) != len(names):
+            raise ValueError(f'joint names {names}; each may appear once')
+        if self.statistics is not None and len(self.statistics.mean) != self.signal_path.channels:
+            raise ValueError(
+                f'statistics of {len(self.statistics.mean)} channels '
+                f'for {self.signal_path.channels}'
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trained decoder: its description and its weights."""
+
+    description: Description
+    weights: Mapping[str, Tensor]
+
+    def build_model(self) -> Model:
+        """Make the model and give it the weights."""
+        model = _empty_model(self.description, 'cpu')
+        model.load_state_dict(dict(self.weights))
+        return model.eval()
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint; an older one is replaced when the new one is complete.
+
+        Raises:
+            CheckpointError: the place cannot be written, or holds something that is no checkpoint.
+        """
+        check_place(folder)
+        data = save_tensors({name: tensor.contiguous() for name, tensor in self.weights.items()})
+        described = self.description.model_copy(
+            update={'weights_sha256': hashlib.sha256(data).hexdigest()}
+        )
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _scratch_for(folder) as scratch:
+                new = Path(scratch, 'new')
+                new.mkdir()
+                (new / WEIGHTS_FILE).write_bytes(data)
+                (new / DESCRIPTION_FILE).write_text(
+                    described.model_dump_json(indent=2) + '\n', encoding='utf-8'
+                )
+                _replace(folder, new, Path(scratch, 'old'))
+        except OSError as error:
+            raise CheckpointError(
+                f'cannot write checkpoint {folder}: {error.strerror or error}'
+            ) from error
+
+
+def check_place(folder: Path) -> None:
+    """Check, before any work is done, that a checkpoint may be written.
+
+    Raises:
+        CheckpointError: the place cannot be written, or holds something that is no checkpoint.
+    """
+    try:
+        if _is_there(folder):
+            foreign = sorted({entry.name for entry in folder.iterdir()} - _FILES)
+            if foreign or not (folder / DESCRIPTION_FILE).is_file():
+                raise CheckpointError(
+                    f'{folder} exists and is no checkpoint'
+                    + (f': it holds {", ".join(foreign[:3])}' if foreign else '')
+                    + '; choose another place or remove it'
+                )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _scratch_for(folder):
+            pass
+    except OSError as error:
+        raise CheckpointError(
+            f'cannot write checkpoint {folder}: {error.strerror or error}'
+        ) from error
+
+
+def _scratch_for(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    # A name may have 255 bytes.
+    return tempfile.TemporaryDirectory(prefix=f'.{folder.name[:50]}.', dir=folder.parent)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()  # unlike exists(), it tells a name that is not possible
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _replace(folder: Path, new: Path, old: Path) -> None:
+    """Move a complete checkpoint to its place, the one that was there out of it."""
+    try:
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except BaseException:  # Ctrl-C between the two as well
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, truncated, damaged, or none of ours; the message says
+            which.
+    """
+    description = _read_description(folder)
+    data = _read_weights(folder, description)
+    try:
+        weights = load_tensors(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f'{folder / WEIGHTS_FILE} is damaged: {error}') from error
+    expected = {
+        name: tuple(tensor.shape)
+        for name, tensor in _empty_model(description, 'meta').state_dict().items()
+    }
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if found != expected:
+        raise CheckpointError(
+            f'{folder}: the weights {found} do not fit the described network, which has {expected}'
+        )
+    if not all(
+        tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights.values()
+    ):
+        raise CheckpointError(
+            f'{folder / WEIGHTS_FILE} holds weights that are not finite float32 numbers'
+        )
+    return Checkpoint(description, weights)
+
+
+def package_version() -> str:
+    """Return the installed version of this package."""
+    try:
+        return version('leconvmn_ros')
+    except PackageNotFoundError:  # the colcon route installs no Python metadata
+        return 'unknown'
+
+
+def _empty_model(description: Description, device: str) -> Model:
+    with torch.device(device):
+        return build_model(
+            description.model, description.signal_path.image_size, len(description.joints)
+        )
+
+
+def _read_description(folder: Path) -> Description:
+    path = folder / DESCRIPTION_FILE
+    try:
+        if not path.is_file():
+            raise CheckpointError(
+                f'{folder} is no checkpoint: '
+                f'a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
+            )
+        if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
+            raise CheckpointError(
+                f'{path} has {size} bytes; at most {LARGEST_DESCRIPTION} are allowed'
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f'cannot read {path}: {error.strerror}') from error
+    try:
+        return Description.model_validate_json(content)
+    except ValidationError as error:
+        raise CheckpointError(
+            f'{path} is not a checkpoint of this package: {first_problem(error)}'
+        ) from error
+
+
+def _read_weights(folder: Path, description: Description) -> bytes:
+    path = folder / WEIGHTS_FILE
+    try:
+        bare = sum(
+            4 * tensor.numel()
+            for tensor in _empty_model(description, 'meta').state_dict().values()
+        )
+    except ValueError as error:
+        raise CheckpointError(f'{folder / DESCRIPTION_FILE}: {error}') from error
+    try:
+        size = path.stat().st_size
+        if not bare < size <= bare + LARGEST_HEADER:
+            raise CheckpointError(
+                f'{path} has {size} bytes; the described network needs {bare} and a header: '
+                'truncated or foreign'
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f'cannot read {path}: {error.strerror}') from error
+    if hashlib.sha256(data).hexdigest() != description.weights_sha256:
+        raise CheckpointError(
+            f'{path} is damaged or belongs to another {DESCRIPTION_FILE}: its SHA-256 differs'
+        )
+    return data

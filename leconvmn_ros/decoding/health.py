@@ -1,0 +1,242 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How the decoder is doing, once a second, as levels, words and numbers; no ROS in here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from enum import IntEnum
+from typing import NamedTuple
+
+from leconvmn_ros.decoding.decoder import Decoder
+from leconvmn_ros.emg.intake import NO_FAULTS
+from leconvmn_ros.emg.signal_quality import Finding, SignalQuality
+import numpy as np
+
+# Stamps that are further from the clock than this are of another clock (s).
+SAME_CLOCK = 10.0
+# Share of a second beyond which the decoder has no time left.
+BUSY = 0.9
+# What the log says before the faults that it tells.
+FAULTS = 'faults since the last report: '
+# Where a counter of IntakeCounts is reported; all others are of the input.
+_PARTS = {
+    'failed_estimates': 'output',
+    'withheld_estimates': 'output',
+    'stamps_back': 'output',
+    'undelivered_estimates': 'output',
+    'flat_channels': 'signal',
+    'saturated_channels': 'signal',
+    'humming_channels': 'signal',
+}
+
+
+class Level(IntEnum):
+    """How bad it is; the values of diagnostic_msgs/DiagnosticStatus."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+class Status(NamedTuple):
+    """State of one part.
+
+    Attributes:
+        part: name of the part.
+        level: how bad it is.
+        summary: the same in a few words.
+        values: what there is to know beside it.
+    """
+
+    part: str
+    level: Level
+    summary: str
+    values: Mapping[str, str]
+
+
+class InputState(NamedTuple):
+    """What only the node knows of the input.
+
+    Attributes:
+        active: whether the decoder listens.
+        silent_for: time since the last usable EMG (s), None if there was none yet.
+        stale: whether that is too long.
+        interruptions: how often it became so since the decoder listens.
+        publishers: nodes that publish EMG here.
+        trouble: why a publisher cannot be heard, in words; empty if all can.
+        lost_messages: messages that the middleware says it lost.
+        missed_deadlines: times that no message came within the deadline, if one is asked for.
+    """
+
+    active: bool
+    silent_for: float | None = None
+    stale: bool = False
+    interruptions: int = 0
+    publishers: int = 0
+    trouble: str = ''
+    lost_messages: int = 0
+    missed_deadlines: int = 0
+
+
+def in_words(faults: Mapping[str, int]) -> str:
+    """Return counters as text, such as '3 lost samples, 1 restarts'."""
+    return ', '.join(f'{count} {name.replace("_", " ")}' for name, count in faults.items())
+
+
+class DecoderHealth:
+    """Collects what happened since the last report, and reports."""
+
+    def __init__(self, decoder: Decoder, model: str) -> None:
+        """Prepare to report on a decoder; `model` says which one it is."""
+        self._decoder = decoder
+        self._model = model
+        self._last = replace(decoder.counts)
+        self._last_not_finite = decoder.not_finite_values.copy()
+        self._processing: list[float] = []
+        self._ages: list[float] = []
+
+    def note(self, processing: float, ages: Sequence[float]) -> None:
+        """Take note of a message.
+
+        Args:
+            processing: time from its arrival until all its estimates were published (s).
+            ages: for each of these, time from its stamp until it was published (s).
+        """
+        self._processing.append(processing)
+        self._ages += ages
+
+    def news(self) -> dict[str, int]:
+        """Return the faults since the last report."""
+        before = asdict(self._last)
+        faults = self._decoder.counts.faults()
+        return {name: n - before[name] for name, n in faults.items() if n > before[name]}
+
+    def remarks(self) -> list[str]:
+        """Return what to tell of them, each in a sentence."""
+        news = self.news()
+        remarks = [FAULTS + in_words(news)] if news else []
+        if not news.keys().isdisjoint({'wrong_channels', 'wrong_rate'}):
+            remarks.append(
+                f'this decoder takes {self._decoder.channels} channels at '
+                f'{self._decoder.sampling_rate:g} Hz, other EMG is refused'
+            )
+        return remarks
+
+    def report(self, state: InputState, period: float) -> list[Status]:
+        """Report on the last `period` seconds, and start to collect anew."""
+        statuses = [self._input(state, period), self._output(period), self._signal(period)]
+        self._last = replace(self._decoder.counts)
+        self._last_not_finite = self._decoder.not_finite_values.copy()
+        self._processing, self._ages = [], []
+        return statuses
+
+    def _input(self, state: InputState, period: float) -> Status:
+        counts, news = self._decoder.counts, self._news_of('input')
+        if not state.active:
+            level, summary = Level.OK, 'inactive'
+        elif state.trouble:
+            level, summary = Level.ERROR, state.trouble
+        elif state.publishers > 1:
+            level, summary = Level.ERROR, f'{state.publishers} publishers: their samples are mixed'
+        elif state.silent_for is None:
+            level, summary = Level.WARN, 'no EMG yet'
+        elif state.stale:
+            level, summary = Level.ERROR, f'no EMG for {state.silent_for:.1f} s'
+        else:
+            level, summary = (Level.WARN, in_words(news)) if news else (Level.OK, 'fine')
+        silent = 'no EMG yet' if state.silent_for is None else f'{state.silent_for:.3f}'
+        values = {
+            'rate (Hz)': f'{(counts.samples - self._last.samples) / period:.1f}',
+            'expected rate (Hz)': f'{self._decoder.sampling_rate:g}',
+            'messages per second': f'{(counts.messages - self._last.messages) / period:.1f}',
+            'time since the last EMG (s)': silent,
+            'messages, total': str(counts.messages),
+            # With the lost ones of the totals below, all that the source has sent since its start.
+            'samples, total': str(counts.samples),
+            'times stale': str(state.interruptions),
+            'publishers': str(state.publishers),
+            'messages lost by the middleware': str(state.lost_messages),
+            'missed deadlines': str(state.missed_deadlines),
+        }
+        return Status('input', level, summary, values | self._totals_of('input'))
+
+    def _output(self, period: float) -> Status:
+        news, rate = self._news_of('output'), len(self._ages) / period
+        if news:
+            level, summary = Level.WARN, in_words(news)
+        elif sum(self._processing) > BUSY * period:
+            level, summary = Level.ERROR, 'the decoder does not keep up'
+        else:
+            level, summary = Level.OK, 'fine'
+        values = {
+            'rate (Hz)': f'{rate:.1f}',
+            'expected rate (Hz)': f'{self._decoder.output_rate:g}',
+            'model': self._model,
+            'device': self._decoder.device,
+            'limited in speed': str(self._decoder.counts.limited_estimates),
+            **_spread('processing of a message', self._processing),
+            **self._latency(),
+        }
+        return Status('output', level, summary, values | self._totals_of('output'))
+
+    def _latency(self) -> dict[str, str]:
+        if self._ages and max(abs(age) for age in self._ages) > SAME_CLOCK:
+            return {'latency': 'unknown: the EMG is stamped by another clock'}
+        return _spread('latency from sample to estimate', self._ages)
+
+    def _signal(self, period: float) -> Status:
+        quality = self._decoder.quality
+        not_finite = self._decoder.not_finite_values - self._last_not_finite
+        shares = not_finite / (self._decoder.sampling_rate * period)
+        words = [
+            _channel(quality, channel, share) for channel, share in enumerate(shares.tolist())
+        ]
+        if quality.too_many_masked:
+            level = Level.ERROR
+            summary = f'{quality.masked.sum()} of {len(words)} channels masked: no estimates'
+        elif bad := [str(channel) for channel, word in enumerate(words) if word != 'fine']:
+            level, summary = Level.WARN, f'not fine: channel {", ".join(bad)}'
+        else:
+            level, summary = Level.OK, 'fine'
+        values = {f'channel {channel}': word for channel, word in enumerate(words)}
+        return Status('signal', level, summary, values | self._totals_of('signal'))
+
+    def _news_of(self, part: str) -> dict[str, int]:
+        return {n: count for n, count in self.news().items() if _PARTS.get(n, 'input') == part}
+
+    def _totals_of(self, part: str) -> dict[str, str]:
+        return {
+            f'{name.replace("_", " ")}, total': str(count)
+            for name, count in asdict(self._decoder.counts).items()
+            if name not in NO_FAULTS and _PARTS.get(name, 'input') == part
+        }
+
+
+def _channel(quality: SignalQuality, channel: int, not_finite: float) -> str:
+    words = [finding.name.lower() for finding in Finding if quality.findings[finding, channel]]
+    if not_finite:
+        words.append(f'{min(not_finite, 1):.0%} NaN or infinite, refused')
+    if quality.masked[channel]:
+        words.append('masked')
+    return ', '.join(words) or 'fine'
+
+
+def _spread(name: str, seconds: Sequence[float]) -> dict[str, str]:
+    if not seconds:
+        return {}
+    return {
+        f'{name}, median (ms)': f'{1e3 * float(np.median(seconds)):.2f}',
+        f'{name}, p99 (ms)': f'{1e3 * float(np.percentile(seconds, 99)):.2f}',
+    }

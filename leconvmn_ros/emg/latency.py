@@ -1,0 +1,78 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How long an estimate is under way: from the EMG that completed it to its arrival."""
+
+from collections import deque
+from typing import NamedTuple
+
+from leconvmn_ros.emg.intake import RESTART_AFTER_NS
+from leconvmn_ros.recording import EmgChunk
+
+# EMG messages kept to find the one that completed an estimate; estimates come at most this many
+# messages later.
+EMG_MEMORY = 2000
+# Estimates kept that came before their EMG: the two take different ways.
+ESTIMATE_MEMORY = 100
+
+
+class _Arrival(NamedTuple):
+    stamp_ns: int
+    received_ns: int
+
+
+class _EmgMessage(NamedTuple):
+    first_ns: int
+    end_ns: int
+    published_ns: int
+
+    def completed(self, estimate: _Arrival) -> bool:
+        return (
+            self.first_ns <= estimate.stamp_ns < self.end_ns
+            and self.published_ns <= estimate.received_ns
+        )
+
+
+class Latency:
+    """Matches estimates with the EMG messages that completed them.
+
+    Times called `published_ns` and `received_ns` are of the system clock as the middleware reports
+    them, so they can be compared between processes of one machine, whatever the stamps in the
+    messages say.
+    """
+
+    def __init__(self) -> None:
+        self._emg: deque[_EmgMessage] = deque(maxlen=EMG_MEMORY)
+        self._waiting: deque[_Arrival] = deque(maxlen=ESTIMATE_MEMORY)
+
+    def add_emg(self, chunk: EmgChunk, published_ns: int) -> list[int]:
+        """Note EMG, and return the latencies (ns) of estimates that came before it."""
+        message = _EmgMessage(chunk.stamp_ns, chunk.end_ns, published_ns)
+        if self._emg and self._emg[-1].end_ns - message.end_ns > RESTART_AFTER_NS:
+            self._emg.clear()  # a bag that loops: its stamps come again
+        self._emg.append(message)
+        matched = [arrival for arrival in self._waiting if message.completed(arrival)]
+        for arrival in matched:
+            self._waiting.remove(arrival)
+        return [arrival.received_ns - published_ns for arrival in matched]
+
+    def add_estimate(self, stamp_ns: int, received_ns: int) -> list[int]:
+        """Note an estimate, and return its latency (ns) unless its EMG is still to come."""
+        arrival = _Arrival(stamp_ns, received_ns)
+        # The newest first: in a loop the stamps come again.
+        message = next((m for m in reversed(self._emg) if m.completed(arrival)), None)
+        if message is None:
+            self._waiting.append(arrival)
+            return []
+        return [received_ns - message.published_ns]

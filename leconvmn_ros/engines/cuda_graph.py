@@ -1,0 +1,218 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A network on a GPU as one captured CUDA graph: a step costs one launch instead of hundreds.
+
+The state stays on the device, the image goes there and the angles come back through pinned memory.
+"""
+
+from collections.abc import Sequence
+import copy
+
+from leconvmn_ros.engines.base import EagerEngine, Engine
+from leconvmn_ros.engines.devices import computing_on, gave_out
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.models.base import Model, State
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+# cuDNN and cuBLAS choose and set up in the first calls, which must not be captured.
+_WARM_UP_CALLS = 3
+# What it may differ by from the network itself, in standard deviations of an angle: no more than
+# kernels of float32 differ, or than what float16 loses.
+_TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.05
+_CHECKED_STEPS = 4
+
+
+class GraphEngine(Engine):
+    """Runs any model of this package on a GPU, in float32 or in float16.
+
+    On a CPU, where there are no graphs, it does the same call by call: slow, and good for tests.
+    """
+
+    def __init__(self, model: Model, device: torch.device, *, half: bool = False) -> None:
+        """Move the model to the device.
+
+        Args:
+            model: in evaluation mode.
+            device: a GPU.
+            half: weights and state in float16.
+        """
+        self.name = 'float16' if half else 'graph'
+        self.device = device
+        self._plain = EagerEngine(model, device)
+        # Weights of its own: who moves an LSTM to a device, even to the one it is on, puts them
+        # elsewhere (flatten_parameters), and a graph goes on reading where they were.
+        own = copy.deepcopy(model).to(device)
+        self._model = own.half() if half else own
+        self._tolerance = _HALF_TOLERANCE if half else _TOLERANCE
+        self._captured: dict[int, _Step] = {}
+
+    def prepare(self) -> None:
+        """Capture the step of one stream, and check what it gives.
+
+        Raises:
+            ConfigurationError: the device cannot capture or run it, or it gives other angles than
+                the model itself.
+            RuntimeError: the device is full or lost.
+        """
+        if 1 not in self._captured:
+            self._capture(1)
+
+    @torch.inference_mode()
+    def _capture(self, streams: int) -> None:
+        """Capture the step of so many streams, and check it; see `prepare`."""
+        try:
+            with computing_on(self.device):
+                self._captured[streams] = _Step(self._model, self.device, streams)
+                error = self._difference(streams)
+        except RuntimeError as problem:
+            self._captured.pop(streams, None)
+            if gave_out(self.device, problem):
+                raise
+            reason = str(problem).partition('\n')[0]
+            raise ConfigurationError(
+                f'engine {self.name} is not possible on {self.device}: {reason}'
+            ) from problem
+        if not error <= self._tolerance:  # NaN is none either
+            del self._captured[streams]
+            raise ConfigurationError(
+                f'engine {self.name} on {self.device} differs by {error:.3g} standard deviations '
+                f'from the network itself; allowed are {self._tolerance}'
+            )
+
+    def _difference(self, streams: int) -> float:
+        """Return the largest difference from the model itself, over some random images."""
+        random = np.random.default_rng(0)
+        states = [self.initial_state()] * streams
+        expected_states = [self._plain.initial_state()] * streams
+        largest = 0.0
+        for _ in range(_CHECKED_STEPS):
+            shape = (streams, *self._model.image_size)
+            pixels = list(random.standard_normal(shape, dtype=np.float32))
+            outputs, states = self._captured[streams].run(pixels, states)
+            expected, expected_states = self._plain.step_together(pixels, expected_states)
+            # And not max(), which may lose a NaN.
+            largest = float(np.maximum(largest, np.abs(np.subtract(outputs, expected)).max()))
+        return largest
+
+    @torch.inference_mode()
+    def initial_state(self) -> Tensor:
+        """Return zeros, all layers one after another, (values,)."""
+        state = self._model.initial_state()
+        values = sum(part.numel() for layer in state for part in layer)
+        return torch.zeros(values, dtype=_precision(self._model), device=self.device)
+
+    def step(
+        self, pixels: NDArray[np.float32], state: Tensor
+    ) -> tuple[NDArray[np.float32], Tensor]:
+        """Advance by one image; see `Engine.step`."""
+        outputs, states = self.step_together([pixels], [state])
+        return outputs[0], states[0]
+
+    @torch.inference_mode()
+    def step_together(
+        self, pixels: Sequence[NDArray[np.float32]], states: Sequence[Tensor]
+    ) -> tuple[list[NDArray[np.float32]], list[Tensor]]:
+        """Advance several streams in one graph; see `Engine.step_together`.
+
+        There is a graph for one stream and one for as many as come together first. Other numbers
+        are rare (the images at a gap of a recording): these go one by one.
+        """
+        count = len(pixels)
+        if count not in self._captured:
+            if count > 1 and max(self._captured, default=1) > 1:
+                return super().step_together(pixels, states)
+            self._capture(count)
+        with computing_on(self.device):
+            return self._captured[count].run(pixels, states)
+
+
+class _Step:
+    """One step of so many streams, with the memory that it reads and writes."""
+
+    def __init__(self, model: Model, device: torch.device, batch: int) -> None:
+        self._model, self._device = model, device
+        on_gpu = device.type == 'cuda'
+        self._shapes = [part.shape[1:] for layer in model.initial_state() for part in layer]
+        values = sum(shape.numel() for shape in self._shapes)
+        self._image_there = torch.zeros(batch, *model.image_size, device=device)
+        self._state = torch.zeros(batch, values, dtype=_precision(model), device=device)
+        self._image_here = torch.zeros(batch, *model.image_size, pin_memory=on_gpu)
+        self._advance()
+        self._outputs_here = torch.zeros(self._outputs_there.shape, pin_memory=on_gpu)
+        self._graph = self._capture() if on_gpu else None
+
+    def _advance(self) -> None:
+        """Take the step from image and state to outputs, (batch, joints), and the next state."""
+        sizes = [shape.numel() for shape in self._shapes]
+        parts = torch.split(self._state, sizes, dim=1)
+        # cuDNN takes no strides between streams.
+        shaped = [
+            part.reshape(len(part), *shape).contiguous()
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+        state: State = list(zip(shaped[::2], shaped[1::2], strict=True))
+        outputs, advanced = self._model(self._image_there[None].to(self._state.dtype), state)
+        # A model without memory has nothing to put together.
+        after = [part.flatten(1) for layer in advanced for part in layer] or [self._state]
+        self._next_state = torch.cat(after, dim=1)
+        self._outputs_there: Tensor = outputs[0].float()
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Record the step on a stream of its own, as CUDA demands."""
+        usual = torch.cuda.current_stream(self._device)
+        # The same for warm-up and capture: cuBLAS has a workspace for each stream, and on torch's
+        # own stream for captures the end of one graph takes away that of the others
+        # (pytorch issue 193402). There are 32, taken in turn: far more than graphs at a time here.
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(usual)
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP_CALLS):
+                self._advance()
+        usual.wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=stream):
+                self._advance()
+        except RuntimeError:
+            torch.cuda.set_stream(usual)  # a capture that fails stays in its stream
+            raise
+        return graph
+
+    def run(
+        self, pixels: Sequence[NDArray[np.float32]], states: Sequence[Tensor]
+    ) -> tuple[list[NDArray[np.float32]], list[Tensor]]:
+        """Take the step for these images and states."""
+        for row, image in zip(self._image_here.numpy(), pixels, strict=True):
+            row[...] = image
+        for own, before in zip(self._state, states, strict=True):
+            own.copy_(before)
+        # The two copies wait. They need not (non_blocking), and would be microseconds faster, but
+        # then the end of pinned memory on a GPU that is lost ends the process.
+        self._image_there.copy_(self._image_here)
+        if self._graph is None:
+            self._advance()
+        else:
+            self._graph.replay()
+        # The next replay writes over it.
+        after = list(self._next_state.clone())
+        self._outputs_here.copy_(self._outputs_there)
+        return list(self._outputs_here.numpy().copy()), after
+
+
+def _precision(model: Model) -> torch.dtype:
+    return model.shares.dtype

@@ -1,0 +1,140 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Scores of estimates against a reference, in one way for live and offline evaluation."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from math import isfinite
+from typing import Any, NamedTuple
+
+from leconvmn_ros.dataset.alignment import angles_at, check_unit
+from leconvmn_ros.dataset.hold_out import HoldOut, Role
+from leconvmn_ros.decoding.decoder import Decoder
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.evaluation.metrics import METRICS, score_table, ScoreTable
+from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, Recording
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Comparison(NamedTuple):
+    """Estimates beside the truth at the same times.
+
+    Attributes:
+        stamps_ns: times of the estimates (ns), shape (times,).
+        names: joint names.
+        truth: reference angles (rad), shape (times, joints).
+        estimate: estimated angles (rad), same shape.
+    """
+
+    stamps_ns: NDArray[np.int64]
+    names: tuple[str, ...]
+    truth: NDArray[np.float64]
+    estimate: NDArray[np.float64]
+
+    def score(self) -> ScoreTable:
+        """Score all joints; RMSE and MAE come in degrees."""
+        return score_table(self.names, np.degrees(self.truth), np.degrees(self.estimate))
+
+
+def decode_recording(
+    decoder: Decoder, recording: Recording, progress: Callable[[float], None] | None = None
+) -> JointTrack:
+    """Decode a whole recording, with the estimates that it would give live.
+
+    Args:
+        decoder: a fresh decoder.
+        recording: the EMG.
+        progress: called now and then with the share done, 0 to 1.
+    """
+    chunks = recording.chunks if progress is None else _reporting(recording.chunks, progress)
+    estimates = [estimate for some in decoder.decode_together(chunks) for estimate in some]
+    stamps_ns = np.array([estimate.stamp_ns for estimate in estimates], dtype=np.int64)
+    positions = np.array([estimate.positions for estimate in estimates]).reshape(
+        -1, len(decoder.joint_names)
+    )
+    return JointTrack(stamps_ns, decoder.joint_names, positions)
+
+
+def _reporting(
+    chunks: Sequence[EmgChunk], progress: Callable[[float], None]
+) -> Iterator[EmgChunk]:
+    """Yield chunks and tell now and then how many were taken."""
+    for number, chunk in enumerate(chunks, start=1):
+        yield chunk
+        if number % 50 == 0:
+            progress(number / len(chunks))
+
+
+def compare(
+    estimates: JointTrack,
+    reference: JointTrack,
+    labels: LabelTrack | None,
+    span_ns: tuple[int, int],
+    hold_out: HoldOut | None,
+) -> Comparison:
+    """Put estimates and reference side by side.
+
+    Args:
+        estimates: what a decoder said.
+        reference: what was measured.
+        labels: movement labels of the recording, if it has any.
+        span_ns: start of the recording's first chunk and end of its last one (ns).
+        hold_out: keep only what this holds out for the test; None keeps everything.
+
+    Raises:
+        RecordingError: nothing is left to compare, or the reference is in degrees.
+    """
+    truth, known = angles_at(reference, estimates.names, estimates.stamps_ns)
+    check_unit(reference, estimates.names)
+    kept = known
+    if hold_out is not None:
+        kept = known & (hold_out.roles(estimates.stamps_ns, labels, span_ns) == Role.TEST)
+    if not kept.any():
+        raise RecordingError(
+            f'nothing to score: {len(estimates.stamps_ns)} estimates, '
+            f'{int(known.sum())} of them with a reference angle'
+            + ('' if hold_out is None else ', none of these in the held-out part')
+        )
+    return Comparison(
+        estimates.stamps_ns[kept], estimates.names, truth[kept], estimates.positions[kept]
+    )
+
+
+def join(comparisons: Sequence[Comparison]) -> Comparison:
+    """Put comparisons of the same joints behind one another."""
+    return Comparison(
+        np.concatenate([c.stamps_ns for c in comparisons]),
+        comparisons[0].names,
+        np.concatenate([c.truth for c in comparisons]),
+        np.concatenate([c.estimate for c in comparisons]),
+    )
+
+
+def as_json(table: ScoreTable) -> dict[str, Any]:
+    """Return a score table as JSON values; what is not defined is null, with a reason."""
+    return {
+        'count': table.count,
+        'units': {'rmse': 'deg', 'mae': 'deg'},
+        'mean': _row(asdict(table.mean)),
+        'joints': {name: _row(asdict(score)) for name, score in table.joints.items()},
+    }
+
+
+def _row(score: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {m: score[m] if isfinite(score[m]) else None for m in METRICS}
+    if score['reason']:
+        row['reason'] = score['reason']
+    return row

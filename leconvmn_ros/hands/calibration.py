@@ -1,0 +1,160 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How far one wearer opens and closes the hand, by the angles that the decoder gives for it."""
+
+from collections.abc import Mapping, Sequence
+from math import nan, radians
+from pathlib import Path
+from typing import Annotated, Literal
+
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.evaluation.tables import write_text
+from leconvmn_ros.joints import JOINT_NAMES, JOINTS, LARGEST_ANGLE
+from leconvmn_ros.strict_model import first_problem
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
+
+# A joint that moves less between open hand and fist (rad) tells nothing but the decoder's noise.
+LEAST_RANGE = radians(10)
+# Of so many joints at least the range must be known, or it was no fist.
+LEAST_SHARE = 0.5
+# Of fewer poses than this a median is not robust.
+LEAST_POSES = 10
+LARGEST_FILE = 2**16  # bytes
+
+Angle = Annotated[float, Field(strict=True, ge=-LARGEST_ANGLE, le=LARGEST_ANGLE)]
+
+
+class HumanRange(BaseModel):
+    """Where a joint of the wearer is with the hand open and in a fist (rad)."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    open: Angle
+    fist: Angle
+
+    @model_validator(mode='after')
+    def _apart(self) -> 'HumanRange':
+        if self.fist - self.open < LEAST_RANGE:
+            raise ValueError(
+                f'open is {self.open:g} and fist {self.fist:g}; '
+                f'the fist must be {LEAST_RANGE:.3f} rad further'
+            )
+        return self
+
+    def closing(self, angle: float) -> float:
+        """Return how far closed the joint is: 0 = as the open hand, 1 = as the fist."""
+        return (angle - self.open) / (self.fist - self.open)
+
+
+class Calibration(BaseModel):
+    """The ranges of a wearer's joints; a joint that is not there has the usual one."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    format: Literal[1] = Field(default=1, description='of this file')
+    joints: dict[str, HumanRange] = Field(min_length=1)
+
+    @model_validator(mode='after')
+    def _human(self) -> 'Calibration':
+        if foreign := sorted(set(self.joints) - set(JOINT_NAMES)):
+            raise ValueError(
+                f'{foreign[0]} is no human joint; allowed are {", ".join(JOINT_NAMES)}'
+            )
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON; the file is complete or as it was.
+
+        Raises:
+            OutputError: the place cannot be written.
+        """
+        write_text(path, self.model_dump_json(indent=2) + '\n')
+
+
+# Straight fingers, and the end of active motion.
+UNCALIBRATED = Calibration(
+    joints={joint.name: HumanRange(open=0.0, fist=joint.upper) for joint in JOINTS}
+)
+
+
+def load_calibration(path: Path) -> Calibration:
+    """Read what `Calibration.save` wrote.
+
+    Raises:
+        ConfigurationError: the file cannot be read or is no calibration.
+    """
+    try:
+        with path.open('rb') as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigurationError(f'cannot read calibration {path}: {error.strerror}') from error
+    if len(content) > LARGEST_FILE:
+        raise ConfigurationError(
+            f'calibration {path} is too large: at most {LARGEST_FILE} bytes are allowed'
+        )
+    try:
+        return Calibration.model_validate_json(content)
+    except ValidationError as error:
+        raise ConfigurationError(f'{path} is no calibration: {first_problem(error)}') from error
+
+
+def median_pose(poses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the median angle of every human joint in the poses recorded (rad).
+
+    The median, because the wearer arrives late and the decoder errs now and then; what is no angle
+    of a joint (`LARGEST_ANGLE`) is left out.
+
+    Raises:
+        ConfigurationError: there are too few poses.
+    """
+    seen = [
+        {name: a for name in JOINT_NAMES if abs(a := pose.get(name, nan)) <= LARGEST_ANGLE}
+        for pose in poses
+    ]
+    seen = [pose for pose in seen if pose]
+    if len(seen) < LEAST_POSES:
+        raise ConfigurationError(
+            f'{len(seen)} poses came in; at least {LEAST_POSES} are needed: does the decoder run?'
+        )
+    names = [name for name in JOINT_NAMES if all(name in pose for pose in seen)]
+    return {name: float(np.median([pose[name] for pose in seen])) for name in names}
+
+
+def calibrate(opened: Mapping[str, float], fist: Mapping[str, float]) -> Calibration:
+    """Make a calibration of an open hand and a fist (rad, by joint).
+
+    A joint that hardly moves between them keeps its usual range.
+
+    Raises:
+        ConfigurationError: the two hardly differ.
+    """
+    names = [name for name in JOINT_NAMES if name in opened and name in fist]
+    moved = {name: fist[name] - opened[name] for name in names}
+    ranges = {
+        name: HumanRange(open=opened[name], fist=fist[name])
+        for name, difference in moved.items()
+        if difference >= LEAST_RANGE
+    }
+    if not names or len(ranges) < LEAST_SHARE * len(names):
+        told = ', '.join(
+            f'{name} {np.degrees(difference):.0f}' for name, difference in moved.items()
+        )
+        raise ConfigurationError(
+            f'open hand and fist hardly differ: {len(ranges)} of {len(names)} joints close by '
+            f'{np.degrees(LEAST_RANGE):.0f} degrees or more, at least half of them must; '
+            f'they differ by {told or "nothing"} (degrees). Record both again'
+        )
+    return Calibration(joints=ranges)

@@ -1,0 +1,344 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a robot hand listens to and how the ten human joints drive it: one YAML file per hand.
+
+Each human joint is at 0 where the hand is open and at 1 in a fist (by the wearer's calibration, or
+by the ranges in joints.py), and a robot joint goes from `open` to `closed` with it. Sign, scale
+and offset all follow from these two numbers. Angles are radians in the file, whatever the hand
+wants to be told: `unit` says that.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.strict_model import first_problem
+from leconvmn_ros.yaml_file import read_yaml
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    model_validator,
+    Tag,
+    ValidationError,
+)
+
+SHIPPED_PROFILES = Path(__file__).with_name('profiles')
+
+JOINT_STATE = 'sensor_msgs/msg/JointState'
+JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
+FLOAT64_ARRAY = 'std_msgs/msg/Float64MultiArray'
+
+# Strict: YAML has numbers, so neither true nor '1.5' is one.
+Angle = Annotated[float, Field(strict=True, ge=-100.0, le=100.0)]
+Speed = Annotated[float, Field(strict=True, gt=0, le=100.0)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=60.0)]
+Topic = Annotated[
+    str,
+    Field(max_length=200, pattern=r'^(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$'),
+]
+
+
+def _human_joint(name: str) -> str:
+    if name not in JOINT_NAMES:
+        raise ValueError(f'no human joint; allowed are {", ".join(JOINT_NAMES)}')
+    return name
+
+
+def _one_joint_is_all(value: Any) -> Any:
+    return {value: 1.0} if isinstance(value, str) else value
+
+
+HumanJoint = Annotated[str, AfterValidator(_human_joint)]
+# What a human joint counts for.
+Weight = Annotated[float, Field(strict=True, gt=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+
+class Coupling(_Part):
+    """Another joint of the robot that a joint goes with: ratio * position + offset."""
+
+    joint: str = Field(description='name of the other joint')
+    ratio: Angle = Field(description='rad per rad')
+    offset: Angle = Field(default=0.0, description='rad')
+
+
+class Scale(_Part):
+    """Numbers that stand for the limits of each joint, whatever the limits are."""
+
+    lower: float = Field(strict=True, description='what the lower limit is called')
+    upper: float = Field(strict=True, description='what the upper limit is called')
+
+    @model_validator(mode='after')
+    def _differing(self) -> 'Scale':
+        if self.lower == self.upper:
+            raise ValueError(f'lower and upper are both {self.lower:g}; they must differ')
+        return self
+
+
+def _unit_kind(value: Any) -> str:
+    return 'scale' if isinstance(value, dict | Scale) else 'name'
+
+
+# With a discriminator, so that an error is of the one that was meant.
+Unit = Annotated[
+    Annotated[Literal['rad', 'deg'], Tag('name')] | Annotated[Scale, Tag('scale')],
+    Discriminator(_unit_kind),
+]
+
+
+class RobotJoint(_Part):
+    """A joint of the robot hand: what it follows, and what it may do."""
+
+    name: str = Field(min_length=1, max_length=100, pattern=r'^\S+$')
+    limits: tuple[Angle, Angle] = Field(description='lower and upper (rad)')
+    follows: (
+        Annotated[
+            dict[HumanJoint, Weight],
+            BeforeValidator(_one_joint_is_all),
+            Field(min_length=1),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description='the human joint, or several with weights whose sum is 1',
+    )
+    open: Angle | None = Field(default=None, description='where the human hand is open (rad)')
+    closed: Angle | None = Field(default=None, description='where the human hand is a fist (rad)')
+    coupled: Coupling | None = Field(default=None, description='the robot joint it goes with')
+    fixed: Angle | None = Field(default=None, description='where it stays (rad)')
+    rest: Angle | None = Field(
+        default=None,
+        description='its place when there is nothing to follow (rad); by default that of the '
+        'open hand',
+    )
+    speed: Speed | None = Field(default=None, description='rad/s; by default that of the hand')
+
+    @model_validator(mode='after')
+    def _consistent(self) -> 'RobotJoint':
+        lower, upper = self.limits
+        if lower >= upper:
+            raise ValueError(f'{self.name}: limits {lower:g} to {upper:g}; the lower comes first')
+        sources = [part for part in ('follows', 'coupled', 'fixed') if self._has(part)]
+        if len(sources) != 1:
+            raise ValueError(
+                f'{self.name} has {" and ".join(sources) or "nothing that moves it"}; '
+                'exactly one of follows, coupled and fixed is needed'
+            )
+        ends = [part for part in ('open', 'closed') if self._has(part)]
+        if len(ends) != (2 if self.follows else 0):
+            raise ValueError(
+                f'{self.name} has {sources[0]} with {" and ".join(ends) or "no open and closed"}; '
+                'a joint that follows needs open and closed, another none'
+            )
+        if self.follows and not np.isclose(total := sum(self.follows.values()), 1.0):
+            raise ValueError(f'{self.name}: the weights add up to {total:g}; 1 is needed')
+        if self.follows and self.open == self.closed:
+            raise ValueError(f'{self.name}: open and closed are both {self.open:g}')
+        for part in ('open', 'closed', 'fixed', 'rest'):
+            self.check_within(part, getattr(self, part))
+        return self
+
+    def _has(self, part: str) -> bool:
+        return getattr(self, part) is not None
+
+    def check_within(self, what: str, position: float | None) -> None:
+        """Refuse a position outside the limits (rad).
+
+        Raises:
+            ValueError: says so.
+        """
+        lower, upper = self.limits
+        if position is not None and not lower <= position <= upper:
+            raise ValueError(
+                f'{self.name}: {what} is {position:g}; its limits are {lower:g} to {upper:g} rad'
+            )
+
+
+class CommandOutput(_Part):
+    """Where and how the hand is told."""
+
+    topic: Topic
+    type: str = Field(
+        pattern=r'^[a-z][a-z0-9_]*/msg/[A-Z][A-Za-z0-9]*$',
+        description=f'{JOINT_STATE}, {JOINT_TRAJECTORY}, or a message with an array of numbers '
+        f'in the order of the joints, such as {FLOAT64_ARRAY}',
+    )
+    rate: float = Field(strict=True, ge=1, le=1000, description='commands per second (Hz)')
+    unit: Unit = 'rad'
+    field: str | None = Field(
+        default=None, pattern=r'^[a-z][a-z0-9_]*$', description='the array; by default data'
+    )
+    constants: dict[str, bool | int | float | str] = Field(
+        default={}, description='what its other fields are set to'
+    )
+    arrival: Seconds | None = Field(
+        default=None,
+        description='time_from_start of a JointTrajectory (s); by default two periods',
+    )
+
+    @model_validator(mode='after')
+    def _fitting(self) -> 'CommandOutput':
+        fields = [name for name in ('field', 'constants') if getattr(self, name)]
+        if fields and self.type in {JOINT_STATE, JOINT_TRAJECTORY}:
+            raise ValueError(f'{fields[0]} does not go with {self.type}: its fields are known')
+        if self.arrival is not None and self.type != JOINT_TRAJECTORY:
+            raise ValueError(f'arrival does not go with {self.type}, only with {JOINT_TRAJECTORY}')
+        return self
+
+    @property
+    def period(self) -> float:
+        """Time between two commands (s)."""
+        return 1.0 / self.rate
+
+
+class StateInput(_Part):
+    """Where the hand tells its own pose, by name, in a sensor_msgs/JointState."""
+
+    topic: Topic
+    wait: Seconds = Field(
+        default=2.0,
+        description='so long the first command waits for it (s), then starts from the rest pose',
+    )
+
+
+class Stale(_Part):
+    """What happens when nothing comes in any more."""
+
+    after: float = Field(strict=True, gt=0, le=60.0, description='age of the last input (s)')
+    then: Literal['hold', 'rest', 'stop'] = Field(
+        description='hold: the last command is repeated; rest: back to the rest pose; stop: '
+        'nothing is published until there is input again'
+    )
+
+
+class HandProfile(_Part):
+    """All about one robot hand; the order of the joints is that of the command."""
+
+    hand: str = Field(min_length=1, max_length=200, description='maker and model, for people')
+    command: CommandOutput
+    state: StateInput | None = None
+    stale: Stale
+    speed: Speed = Field(description='of every joint that has none of its own (rad/s)')
+    joints: tuple[RobotJoint, ...] = Field(min_length=1, max_length=100)
+
+    @model_validator(mode='after')
+    def _consistent(self) -> 'HandProfile':
+        names = [joint.name for joint in self.joints]
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f'joint {doubles[0]} is there more than once')
+        leaders = [joint.name for joint in self.joints if not joint.coupled]
+        followers = [(joint, joint.coupled.joint) for joint in self.joints if joint.coupled]
+        for joint, leader in followers:
+            if leader not in leaders:
+                raise ValueError(
+                    f'{joint.name} is coupled to {leader}; allowed are joints of this hand '
+                    f'that are not coupled themselves: {", ".join(leaders) or "there is none"}'
+                )
+        # Not before all of them have a leader: a pose is of the whole hand.
+        for joint, leader in followers:
+            for pose in (self.rest_pose, self.pose(0.0), self.pose(1.0)):
+                joint.check_within(f'where {leader} takes it', pose[joint.name])
+        return self
+
+    @cached_property
+    def rest_pose(self) -> dict[str, float]:
+        """Where each joint is at rest (rad)."""
+        rest = self.pose(0.0) | {
+            joint.name: joint.rest for joint in self.joints if joint.rest is not None
+        }
+        for joint in self.joints:
+            if joint.coupled and joint.rest is None:
+                rest[joint.name] = follow(joint.coupled, rest)
+        return rest
+
+    def pose(self, closing: float) -> dict[str, float]:
+        """Return where each joint is for a hand between open, 0, and fist, 1 (rad)."""
+        pose = {}
+        for joint in self.joints:
+            if joint.open is not None and joint.closed is not None:
+                pose[joint.name] = joint.open + closing * (joint.closed - joint.open)
+            elif joint.fixed is not None:
+                pose[joint.name] = joint.fixed
+        for joint in self.joints:
+            if joint.coupled:
+                pose[joint.name] = follow(joint.coupled, pose)
+        return {joint.name: pose[joint.name] for joint in self.joints}
+
+    @cached_property
+    def human_joints(self) -> tuple[str, ...]:
+        """The human joints that it follows, in the order of JOINT_NAMES."""
+        followed = {name for joint in self.joints for name in joint.follows or ()}
+        return tuple(name for name in JOINT_NAMES if name in followed)
+
+    def speed_of(self, joint: RobotJoint) -> float:
+        """Return how fast a joint may be told to move (rad/s)."""
+        return joint.speed or self.speed
+
+    def in_unit(self, positions: Sequence[float]) -> list[float]:
+        """Turn angles (rad), in the order of the joints, into what the hand is told."""
+        unit = self.command.unit
+        if unit == 'rad':
+            return list(positions)
+        if unit == 'deg':
+            return list(map(float, np.degrees(positions)))
+        lower, upper = np.array([joint.limits for joint in self.joints]).T
+        parts = (np.asarray(positions) - lower) / (upper - lower)
+        return list(map(float, unit.lower + parts * (unit.upper - unit.lower)))
+
+
+def follow(coupling: Coupling, pose: dict[str, float]) -> float:
+    """Return where the coupling takes a joint (rad)."""
+    return coupling.ratio * pose[coupling.joint] + coupling.offset
+
+
+def shipped_profiles() -> list[str]:
+    """Return the names of the profiles that come with the package."""
+    return sorted(path.stem for path in SHIPPED_PROFILES.glob('*.yaml'))
+
+
+def load_profile(name: str) -> HandProfile:
+    """Read and check a profile.
+
+    Args:
+        name: of a shipped one, or the path of a .yaml file.
+
+    Raises:
+        ConfigurationError: there is none, or it is wrong; the message says where.
+    """
+    shipped = shipped_profiles()
+    if name in shipped:
+        path = SHIPPED_PROFILES / f'{name}.yaml'
+    elif name.endswith(('.yaml', '.yml')):
+        path = Path(name)
+    else:
+        raise ConfigurationError(
+            f'there is no hand profile {name!r}; allowed are {", ".join(shipped)}, '
+            'or the path of a .yaml file'
+        )
+    try:
+        return HandProfile.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise ConfigurationError(f'{path}: {first_problem(error)}') from error

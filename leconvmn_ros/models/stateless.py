@@ -1,0 +1,78 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the models without memory share: a newest column or a whole image in, angles out."""
+
+from typing import Literal, NamedTuple
+
+from leconvmn_ros.models.base import Model, State
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+# 'column': the newest column of an image, so the RMS features at its last sample; 'image': all.
+InputKind = Literal['column', 'image']
+
+
+class Examples(NamedTuple):
+    """What is learned from, in no particular order.
+
+    Attributes:
+        images: features, shape (images, channels, columns).
+        targets: standardised angles at the last sample of each, shape (images, joints).
+    """
+
+    images: NDArray[np.float32]
+    targets: NDArray[np.float32]
+
+
+class Memoryless(Model):
+    """Base of the models whose outputs depend on nothing but the image at hand."""
+
+    def __init__(self, kind: InputKind, image_size: tuple[int, int]) -> None:
+        """Take `kind` from images of channels x columns."""
+        super().__init__()
+        self.image_size = image_size
+        self._kind = kind
+        channels, columns = image_size
+        self.inputs = channels * columns if kind == 'image' else channels
+
+    def initial_state(self, batch: int = 1) -> State:  # noqa: ARG002 - as the others
+        """Return the state before the first image: nothing."""
+        return []
+
+    def opinions(
+        self,
+        images: Tensor,
+        state: State,
+        fresh: Tensor | None = None,  # noqa: ARG002 - there is nothing to forget
+    ) -> tuple[Tensor, State]:
+        """Estimate from each image by itself; see `Model.opinions`."""
+        return self.estimate(self.inputs_of(images))[None], state
+
+    def inputs_of(self, images: Tensor) -> Tensor:
+        """Return what is taken from images (..., channels, columns), shape (..., inputs)."""
+        return (images if self._kind == 'image' else images[..., -1:]).flatten(-2)
+
+    def estimate(self, inputs: Tensor) -> Tensor:
+        """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
+        raise NotImplementedError
+
+    def matrices(self, examples: Examples) -> tuple[Tensor, Tensor]:
+        """Return inputs (images, inputs) and targets (images, joints) to fit to, in float64."""
+        images, targets = (
+            torch.from_numpy(part).to(self.device, torch.float64) for part in examples
+        )
+        return self.inputs_of(images), targets

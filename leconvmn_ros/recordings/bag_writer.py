@@ -1,0 +1,242 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Writes rosbag2 bags (MCAP) that a stock `ros2 bag info / play` opens."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TYPE_CHECKING
+
+from leconvmn_ros.emg.message import FRAME_ID
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.recordings.atomic_folder import PartialFolder
+from leconvmn_ros.recordings.bag_types import (
+    EMG_TOPIC,
+    EMG_TYPE,
+    LABEL_TOPIC,
+    LABEL_TYPE,
+    REFERENCE_TOPIC,
+    REFERENCE_TYPE,
+    type_definition,
+    typestore,
+)
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# Version 9 is what ROS 2 Jazzy and Kilted write.
+_METADATA_VERSION: Final = 9
+_INFINITE = QosTime(9_223_372_036, 854_775_807)
+
+
+def _offered(durability: QosDurability, depth: int) -> Qos:
+    """Return what a player offers: reliable serves reliable and best-effort readers alike."""
+    return Qos(
+        QosHistory.KEEP_LAST,
+        depth,
+        QosReliability.RELIABLE,
+        durability,
+        _INFINITE,
+        _INFINITE,
+        QosLiveliness.AUTOMATIC,
+        _INFINITE,
+        avoid_ros_namespace_conventions=False,
+    )
+
+
+# Labels change every few seconds: a reader that joins late must get the one that holds.
+_TOPICS = (
+    (EMG_TOPIC, EMG_TYPE, _offered(QosDurability.VOLATILE, 10)),
+    (REFERENCE_TOPIC, REFERENCE_TYPE, _offered(QosDurability.VOLATILE, 10)),
+    (LABEL_TOPIC, LABEL_TYPE, _offered(QosDurability.TRANSIENT_LOCAL, 1)),
+)
+
+
+class BagWriter:
+    """Writes one bag message by message; the bag appears under its name only when it is complete.
+
+    A context manager. Until it is left without an exception, everything is in the hidden folder
+    `.NAME.partial` beside the target; any exception removes it. After a kill it stays behind, and
+    the next write to the same target removes it. Values are written as given: what may not be in a
+    bag is the caller's decision.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        information: Mapping[str, str] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Prepare to write; nothing is touched before the context is entered.
+
+        Args:
+            path: folder to make.
+            information: text to keep in the bag's metadata (rosbag2 'custom_data').
+            overwrite: replace a bag that is there, at the end; anything but a bag is never
+                replaced.
+        """
+        self._folder = PartialFolder(Path(path), overwrite=overwrite)
+        self._information = dict(information or {})
+        self._store = typestore()
+        types = self._store.types
+        self._time: Any = types['builtin_interfaces/msg/Time']
+        self._header: Any = types['std_msgs/msg/Header']
+        self._messages: dict[str, Any] = {name: types[name] for _, name, _ in _TOPICS}
+        self._no_values = np.empty(0)
+        self._connections: dict[str, Connection] = {}
+        self._writer: Writer
+
+    def __enter__(self) -> 'Self':
+        """Make the partial folder and open the bag in it.
+
+        Raises:
+            RecordingError: the target exists, or cannot be written.
+        """
+        bag = self._folder.open()
+        try:
+            self._open(bag)
+        except BaseException as error:
+            self._folder.discard()
+            if isinstance(error, OSError):
+                raise self._unwritable(error) from error
+            raise
+        return self
+
+    def write_emg(self, chunk: EmgChunk) -> None:
+        """Write a chunk as EmgArray on /emg.
+
+        It is logged at the time of its last sample, when a source could have sent it.
+
+        Args:
+            chunk: samples (V), shape (samples, channels).
+
+        Raises:
+            RecordingError: it cannot be written.
+        """
+        samples, channels = chunk.samples.shape
+        log_ns = chunk.stamp_ns + round((samples - 1) / chunk.sampling_rate * NANOSECONDS)
+        data = np.ascontiguousarray(chunk.samples, dtype=np.float32).reshape(-1)
+        message = self._messages[EMG_TYPE](
+            header=self._stamped(chunk.stamp_ns, FRAME_ID),
+            sampling_rate=float(chunk.sampling_rate),
+            first_sample=int(chunk.first_sample),
+            channels=channels,
+            samples=data,
+        )
+        self._write(EMG_TYPE, log_ns, message)
+
+    def write_reference(
+        self, stamp_ns: int, names: Sequence[str], positions: NDArray[np.float64]
+    ) -> None:
+        """Write measured angles as JointState on /joint_states_reference.
+
+        Args:
+            stamp_ns: time of measurement (ns).
+            names: joint names.
+            positions: angles (rad), shape (joints,).
+
+        Raises:
+            RecordingError: it cannot be written.
+        """
+        values = np.ascontiguousarray(positions, dtype=np.float64)
+        message = self._messages[REFERENCE_TYPE](
+            header=self._stamped(stamp_ns),
+            name=list(names),
+            position=values,
+            velocity=self._no_values,
+            effort=self._no_values,
+        )
+        self._write(REFERENCE_TYPE, stamp_ns, message)
+
+    def write_label(self, stamp_ns: int, movement: int, repetition: int) -> None:
+        """Write a MovementLabel on /movement_label.
+
+        Args:
+            stamp_ns: time from which it holds (ns).
+            movement: movement number, 0 = rest.
+            repetition: repetition number, during rest that of the movement before it, 0 = none
+                yet.
+
+        Raises:
+            RecordingError: it cannot be written.
+        """
+        message = self._messages[LABEL_TYPE](
+            header=self._stamped(stamp_ns), movement=int(movement), repetition=int(repetition)
+        )
+        self._write(LABEL_TYPE, stamp_ns, message)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Move the complete bag to its target, or remove what was written.
+
+        Raises:
+            RecordingError: the bag cannot be completed.
+        """
+        try:
+            self._writer.__exit__(exc_type, exc, traceback)
+            if exc_type is None:
+                self._folder.commit()
+        except (OSError, UnicodeError) as error:
+            raise self._unwritable(error) from error
+        finally:
+            self._folder.discard()
+
+    def _open(self, bag: Path) -> None:
+        self._writer = Writer(bag, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+        for key, value in self._information.items():
+            self._writer.set_custom_data(key, value)
+        self._writer.open()
+        for topic, name, qos in _TOPICS:
+            definition = type_definition(name)
+            self._connections[name] = self._writer.add_connection(
+                topic,
+                name,
+                msgdef=definition.text,
+                rihs01=definition.digest,
+                offered_qos_profiles=[qos],
+            )
+
+    def _stamped(self, stamp_ns: int, frame_id: str = '') -> Any:
+        seconds, nanoseconds = divmod(int(stamp_ns), NANOSECONDS)
+        return self._header(stamp=self._time(sec=seconds, nanosec=nanoseconds), frame_id=frame_id)
+
+    def _write(self, name: str, log_ns: int, message: object) -> None:
+        data = self._store.serialize_cdr(message, name)
+        try:
+            self._writer.write(self._connections[name], int(log_ns), data)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError | UnicodeError) -> RecordingError:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        return RecordingError(f'cannot write the bag {self._folder.target}: {reason}')

@@ -1,0 +1,166 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The highest sampling rate that the decoder node holds without loss, found by trying."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.speed.end_to_end import whole_way
+from leconvmn_ros.speed.stages import random_checkpoint
+from leconvmn_ros.training.presets import TrainingSettings
+
+FIRST_RATE = 1000.0  # Hz
+MOST_RATE = 100_000.0  # Hz, what the signal path and the load node allow
+# Each halves the ratio between what was held and what was not: 2, 1.41, 1.19, 1.09.
+BISECTIONS = 3
+# A decoder that waits so long for its turn has fallen behind, and would lose samples soon (ms).
+LONGEST_LATENCY = 250.0
+# Of the estimates, the first may come late and the last not at all.
+_FEWEST = 0.95
+
+
+class Limit(NamedTuple):
+    """What was found.
+
+    Attributes:
+        held: highest rate that was held (Hz), 0 = none.
+        broke_at: lowest rate that was not held (Hz), None = the highest that there is was held.
+        reason: what broke first at that rate.
+    """
+
+    held: float
+    broke_at: float | None
+    reason: str
+
+
+def highest_held(try_rate: Callable[[float], str]) -> Limit:
+    """Double the rate, or halve it, until it breaks, or holds; then bisect.
+
+    Args:
+        try_rate: tries a rate (Hz), and returns what broke, or '' if all was held.
+    """
+    held, rate = 0.0, FIRST_RATE
+    while reason := try_rate(rate):
+        if rate <= 1:
+            return Limit(0.0, rate, reason)
+        broke, why = rate, reason
+        rate = max(1.0, rate / 2)
+    held = rate
+    if held >= FIRST_RATE:
+        while not (reason := try_rate(min(MOST_RATE, 2 * held))):
+            held = min(MOST_RATE, 2 * held)
+            if held == MOST_RATE:
+                return Limit(held, None, '')
+        broke, why = min(MOST_RATE, 2 * held), reason
+    for _ in range(BISECTIONS):
+        rate = float(f'{(held * broke) ** 0.5:.3g}')
+        if reason := try_rate(rate):
+            broke, why = rate, reason
+        else:
+            held = rate
+    return Limit(held, broke, why)
+
+
+def what_broke(
+    trip: Mapping[str, Any], seconds: float, chunk_seconds: float, output_rate: float
+) -> str:
+    """Say what of `live_bench.whole_way` tells of loss, the cause before its effects, '' = none.
+
+    Args:
+        trip: what it returned.
+        seconds: how long it was fed (s).
+        chunk_seconds: length of a message (s).
+        output_rate: estimates per second (Hz).
+    """
+    late, latency = trip['late_ms'], trip['latency_ms']
+    if late is None or late['p99'] > 1e3 * max(chunk_seconds, 0.02):
+        return 'the source did not keep its own pace'
+    if trip['faults']:
+        return f'the decoder said: {trip["faults"][0]}'
+    if latency is None:
+        return 'no estimate came'
+    if latency['p99'] > LONGEST_LATENCY:
+        return f'the decoder fell behind: p99 of the latency was {latency["p99"]:.0f} ms'
+    due = seconds * output_rate
+    if trip['gaps'] or trip['estimates'] < _FEWEST * due - output_rate / 2:
+        return f'{trip["estimates"]} of {due:.0f} estimates came, {trip["gaps"]} are missing'
+    return ''
+
+
+def find_limit(
+    settings: TrainingSettings,
+    channels: int,
+    *,
+    chunk_seconds: float,
+    output_rate: float,
+    seconds: float,
+    device: str,
+    engine: str,
+    threads: int,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Find the highest rate that a decoder of so many channels holds.
+
+    Args:
+        settings: the network.
+        channels: electrodes.
+        chunk_seconds: length of a message (s), at least one sample.
+        output_rate: estimates per second (Hz).
+        seconds: how long each rate is tried (s).
+        device: see `find_device`.
+        engine: see `engines.CHOICES`.
+        threads: CPU threads of the decoder, 0 = its own choice.
+        progress: called with what is being tried.
+
+    Returns:
+        `channels`, `held` and `broke_at` (Hz), `values` (channels x rate held), `reason`, and
+        `trials`: rate, what broke and the median and p99 of the latency (ms) of each.
+    """
+    trials: list[dict[str, Any]] = []
+
+    def try_once(rate: float) -> str:
+        progress(f'{channels} channels at {rate:g} Hz')
+        trial: dict[str, Any] = {'rate': rate, 'latency_ms': None}
+        trials.append(trial)
+        try:
+            trip = whole_way(
+                random_checkpoint(settings, channels, rate),
+                chunk=max(1, round(chunk_seconds * rate)),
+                output_rate=output_rate,
+                seconds=seconds,
+                device=device,
+                engine=engine,
+                threads=threads,
+                progress=lambda _: None,
+            )
+        except (ConfigurationError, ValueError) as error:
+            trial['reason'] = str(error)
+        else:
+            trial['latency_ms'] = trip['latency_ms']
+            trial['reason'] = what_broke(trip, seconds, chunk_seconds, output_rate)
+        return str(trial['reason'])
+
+    def try_rate(rate: float) -> str:
+        # Once more: other programs may have been in the way.
+        return try_once(rate) and try_once(rate)
+
+    limit = highest_held(try_rate)
+    return {
+        'channels': channels,
+        'values': channels * limit.held,
+        **limit._asdict(),
+        'trials': trials,
+    }

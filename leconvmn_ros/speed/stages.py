@@ -1,0 +1,289 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How long each stage of the decoder takes by itself, and what bounds it."""
+
+from collections.abc import Callable, Iterator, Mapping
+import gc
+from itertools import count
+import sys
+from time import perf_counter, process_time
+import tracemalloc
+from typing import Any, NamedTuple
+
+from leconvmn_ros.dataset.hold_out import BlockHoldOut
+from leconvmn_ros.decoding.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord
+from leconvmn_ros.decoding.decoder import Decoder
+from leconvmn_ros.emg.intake import Intake
+from leconvmn_ros.emg.signal_path import (
+    FeatureStatistics,
+    LongExposure,
+    SignalPath,
+    SignalPathConfig,
+    SlidingRms,
+)
+from leconvmn_ros.engines.base import interleaved
+from leconvmn_ros.engines.choice import EXACT, ON_GPU, possible_engines, REDUCED, stepping
+from leconvmn_ros.joints import JOINTS
+from leconvmn_ros.models.base import Model
+from leconvmn_ros.models.build import build_model
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.training.presets import TrainingSettings
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+_WARM_UP = 0.02  # share of the repetitions
+_ALLOCATION_CALLS = 50
+_PRECISIONS = {'bfloat16': 'bfloat16', 'int8': 'int8'}
+
+
+class Stage(NamedTuple):
+    """Something that is done again and again.
+
+    Attributes:
+        call: does it once.
+        touched: bytes of its input and output.
+        multiplications: with an addition each, 0 where they do not count.
+        precision: of these, a name in `machine.ceilings`.
+        gpu: where it runs, if not on the CPU.
+    """
+
+    call: Callable[[], object]
+    touched: int = 0
+    multiplications: int = 0
+    precision: str = 'float32'
+    gpu: torch.device | None = None
+
+
+def random_checkpoint(
+    settings: TrainingSettings, channels: int, sampling_rate: float
+) -> Checkpoint:
+    """Return an untrained decoder: as slow as a trained one."""
+    path = SignalPathConfig(
+        channels=channels, sampling_rate=sampling_rate, **settings.exposure.model_dump()
+    )
+    description = Description(
+        package_version='',
+        model=settings.model,
+        signal_path=path,
+        statistics=FeatureStatistics(mean=(0.5,) * channels, scale=(0.1,) * channels),
+        joints=tuple(
+            JointOutput(name=j.name, mean=0.5, scale=0.3, lower=j.lower, upper=j.upper)
+            for j in JOINTS
+        ),
+        training=TrainingRecord(
+            recordings=(),
+            hold_out=BlockHoldOut(),
+            settings={},
+            epochs=0,
+            best_epoch=0,
+            validation={},
+            seconds=0,
+        ),
+    )
+    torch.manual_seed(0)
+    model = build_model(settings.model, path.image_size, len(JOINTS))
+    return Checkpoint(description, model.state_dict())
+
+
+def noise(samples: int, channels: int) -> NDArray[np.float32]:
+    """Return white noise as loud as EMG (V), shape (samples, channels)."""
+    random = np.random.default_rng(0)
+    return (1e-4 * random.standard_normal((samples, channels))).astype(np.float32)
+
+
+def signal_stages(checkpoint: Checkpoint, chunk: int, decoder: Decoder) -> dict[str, Stage]:
+    """Return the stages from a chunk of so many samples to an image, and all of the decoder."""
+    description = checkpoint.description
+    path = description.signal_path
+    samples = noise(chunk, path.channels)
+    rms = SlidingRms(path.window_length, path.channels)
+    signal_path = SignalPath(path, description.statistics)
+    streams = round(decoder.output_rate * path.image_length / path.sampling_rate)
+    images = LongExposure(
+        path.image_length, path.channels, column_step=path.column_step, streams=streams
+    )
+    features = SignalPath(path, description.statistics).push(samples)
+    intake = Intake(path.channels, path.sampling_rate)
+    to_check, to_decode = (chunks_for_ever(samples, path.sampling_rate) for _ in range(2))
+    twice = 2 * samples.nbytes
+    return {
+        'check': Stage(lambda: list(intake.accept(next(to_check))), samples.nbytes),
+        'RMS': Stage(lambda: rms.push(samples), 3 * samples.nbytes),
+        'features': Stage(lambda: signal_path.push(samples), twice),
+        'image': Stage(lambda: images.push(features), twice),
+        'decoder, all of it': Stage(lambda: decoder.decode(next(to_decode)), samples.nbytes),
+    }
+
+
+def chunks_for_ever(samples: NDArray[np.float32], sampling_rate: float) -> Iterator[EmgChunk]:
+    """Give the same samples again and again, as a source would go on."""
+    for first in count(step=len(samples)):
+        yield EmgChunk(round(first * NANOSECONDS / sampling_rate), sampling_rate, first, samples)
+
+
+def network_stages(checkpoint: Checkpoint, gpu: torch.device | None) -> dict[str, Stage]:
+    """Return one step of the network in every engine that there can be here.
+
+    Args:
+        checkpoint: with the network.
+        gpu: to be timed, too.
+    """
+    model = checkpoint.build_model()
+    pixels = np.zeros(model.image_size, dtype=np.float32)
+    multiplications = multiplications_of(model)
+    touched = sum(p.nbytes for p in model.parameters())
+    stages = {
+        f'network, {engine.name}': Stage(
+            stepping(engine, pixels),
+            touched,
+            multiplications,
+            _PRECISIONS.get(engine.name, 'float32'),
+        )
+        for engine in possible_engines(EXACT + REDUCED, model)
+    }
+    if gpu is not None:
+        # What it could do at best is not measured, so there are no shares.
+        for engine in possible_engines(('eager', *ON_GPU), checkpoint.build_model(), gpu):
+            stages[f'network, {engine.name}, {gpu}'] = Stage(stepping(engine, pixels), gpu=gpu)
+    return stages
+
+
+@torch.inference_mode()
+def multiplications_of(model: Model) -> int:
+    """Count the multiplications, with an addition each, of one step."""
+    image = torch.zeros(1, 1, *model.image_size)
+    with FlopCounterMode(display=False) as counter:
+        model(image, model.initial_state())
+    return int(counter.get_total_flops()) // 2
+
+
+def measure(stage: Stage, repetitions: int) -> dict[str, Any]:
+    """Time one stage; return what `_row` does, its processor time and its allocations."""
+    for _ in range(max(2, round(_WARM_UP * repetitions))):
+        stage.call()
+    times = np.empty(repetitions)
+    cpu, wall = process_time(), perf_counter()
+    for number in range(repetitions):
+        started = perf_counter()
+        stage.call()
+        times[number] = perf_counter() - started
+    cpu, wall = process_time() - cpu, perf_counter() - wall
+    use = {'cpu_us': 1e6 * cpu / repetitions, 'cores': cpu / wall}
+    return _row(times) | use | _allocations(stage.call)
+
+
+def measure_in_turn(stages: Mapping[str, Stage], repetitions: int) -> dict[str, dict[str, Any]]:
+    """Time stages that are to be compared: in turn, so that disturbances meet all alike."""
+    calls = [stage.call for stage in stages.values()]
+    times = interleaved(calls, repetitions)
+    # What a call costs whatever else runs here: on a busy machine the better measure.
+    cpu = interleaved(calls, repetitions, process_time)
+    rows: dict[str, dict[str, Any]] = {}
+    for (name, stage), row, own in zip(stages.items(), times, cpu, strict=True):
+        use = {'cpu_us': 1e6 * float(np.median(own)), 'cores': float(own.sum() / row.sum())}
+        rows[name] = _row(row) | use | _allocations(stage.call)
+        if stage.gpu is not None:
+            rows[name]['events_us'] = 1e6 * float(np.median(_by_events(stage, repetitions)))
+    first = next(iter(rows.values()))['least_us']
+    for row in rows.values():
+        row['of_first'] = row['least_us'] / first
+    return rows
+
+
+def _by_events(stage: Stage, repetitions: int) -> list[float]:
+    """Time a stage by events on its GPU, one before the call and one after what it waits for (s).
+
+    The GPU has nothing else to do, so this is the time of the call, that of the CPU included.
+    """
+    times = []
+    with torch.cuda.device(stage.gpu):
+        for _ in range(repetitions):
+            start, end = (
+                torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+                for _ in range(2)
+            )
+            start.record()
+            stage.call()
+            end.record()
+            end.synchronize()
+            times.append(start.elapsed_time(end) / 1e3)
+    return times
+
+
+def _row(times: NDArray[np.float64]) -> dict[str, Any]:
+    """Return least, median, 99th percentile, most, and jitter (the middle half), in us."""
+    us = 1e6 * times
+    low, median, high, late = np.percentile(us, [25, 50, 75, 99]).tolist()
+    return {
+        'least_us': float(us.min()),
+        'median_us': median,
+        'p99_us': late,
+        'most_us': float(us.max()),
+        'jitter_us': high - low,
+        'calls': len(us),
+    }
+
+
+def _allocations(call: Callable[[], object]) -> dict[str, float]:
+    """Return the memory that one call takes for a time, and the objects that it leaves behind."""
+    blocks = sys.getallocatedblocks()
+    for _ in range(_ALLOCATION_CALLS):
+        call()
+    left = (sys.getallocatedblocks() - blocks) / _ALLOCATION_CALLS
+    tracemalloc.start()
+    call()
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    call()
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    return {'bytes_for_a_time': peak, 'objects_left': left}
+
+
+def shares(
+    row: Mapping[str, Any], stage: Stage, ceilings: Mapping[str, float]
+) -> dict[str, float]:
+    """Return how much of what the machine can do a stage reaches at its fastest."""
+    seconds = row['least_us'] / 1e6
+    found = {'share_of_copying': stage.touched / seconds / ceilings['copy']}
+    if stage.multiplications:
+        rate = stage.multiplications / seconds
+        found['share_of_multiplying'] = rate / ceilings[stage.precision]
+    return found
+
+
+def collector_pauses(call: Callable[[], object], repetitions: int) -> dict[str, float]:
+    """Call again and again; return how often the garbage collector ran, and how long at most."""
+    # As the decoder node does.
+    gc.collect()
+    gc.freeze()
+    pauses: list[float] = []
+
+    def note(phase: str, _: Mapping[str, int]) -> None:
+        if phase == 'start':
+            pauses.append(-perf_counter())
+        elif pauses:
+            pauses[-1] += perf_counter()
+
+    gc.callbacks.append(note)
+    try:
+        for _ in range(repetitions):
+            call()
+    finally:
+        gc.callbacks.remove(note)
+        gc.unfreeze()
+    return {'collections': len(pauses), 'longest_ms': 1e3 * max(pauses, default=0.0)}

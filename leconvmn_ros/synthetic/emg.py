@@ -1,0 +1,319 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a ring of electrodes around a synthetic forearm records while its fingers move.
+
+Sources:
+    Zajac, Crit. Rev. Biomed. Eng. 17 (1989) 359, Thelen, J. Biomech. Eng. 125 (2003) 70,
+        Millard et al., J. Biomech. Eng. 135 (2013) 021005: activation dynamics.
+    Hogan and Mann, IEEE Trans. Biomed. Eng. 27 (1980) 382: EMG as Gaussian noise that the activity
+        of the muscle modulates.
+    Shwedyk, Balasubramanian and Scott, IEEE Trans. Biomed. Eng. 24 (1977) 417, in the form of
+        Farina and Merletti, J. Electromyogr. Kinesiol. 10 (2000) 337: its power spectrum.
+    De Luca et al., J. Biomech. 43 (2010) 1573: the band of surface EMG.
+    Huigen, Peper and Grimbergen, Med. Biol. Eng. Comput. 40 (2002) 332: the noise of electrodes.
+    Kuiken, Lowery and Stoykov, Prosthet. Orthot. Int. 27 (2003) 48: amplitude and crosstalk.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TYPE_CHECKING
+
+from leconvmn_ros.synthetic.motion import (
+    CONTROL_RATE,
+    FLEXION,
+    JOINTS_PER_DIGIT,
+    on_time_base,
+    waves,
+)
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+if TYPE_CHECKING:
+    from leconvmn_ros.synthetic.subject import SyntheticSubjectConfig
+
+# At or below this rate (Hz) little of the EMG's band is left; devices that sample so slowly give
+# its envelope.
+RAW_RATE_ABOVE = 150.0
+# The envelope is taken of raw EMG at this rate (Hz) or a little above.
+ENVELOPE_SOURCE_RATE = 1000.0
+# The band of surface EMG (Hz), and how near to the Nyquist frequency it may come, as a part of the
+# sampling rate.
+BAND = (20.0, 450.0)
+BAND_END = 0.45
+# Corner frequencies (Hz) of the spectrum of Shwedyk et al.
+SPECTRUM_LOW, SPECTRUM_HIGH = 60.0, 120.0
+
+# Attenuation with depth (mm) and growth of the width of crosstalk with depth (degrees per mm),
+# fitted to Kuiken et al.: 31, 80 and 90 % less amplitude under 3, 9 and 18 mm; 5 % of it reached
+# at 14, 17, 34 and 47 degrees.
+ATTENUATION_LENGTH = 7.0
+WIDENING = 0.8
+
+# Drive for holding a joint at full flexion (part of the maximum), and per full flexion a second
+# while moving (s): free finger movements take a small part of the strength. The sum is chosen to
+# give 0.1 to 0.3 mV, the ratio to let EMG lead the angle by no more than some 0.2 s in all.
+HOLDING_DRIVE = 0.22
+MOVING_DRIVE = 0.03
+
+# Firing rates of a muscle's motor units wander together, below 2 Hz (De Luca and Erim, Trends
+# Neurosci. 17 (1994) 299).
+DRIVE_BAND = (0.1, 2.0)
+
+# How far muscles lie from their textbook place (degrees) and strength (log ratio) in one person;
+# how electrodes differ in place (degrees) and contact (log ratio). Plausible sizes, not measured
+# ones.
+ANATOMY_JITTER, STRENGTH_JITTER = 8.0, 0.25
+PLACEMENT_JITTER, CONTACT_JITTER = 2.0, 0.15
+
+# Samples made at a time, so that memory does not grow with the length of the recording.
+BLOCK = 1 << 15
+
+
+class Muscle(NamedTuple):
+    """An extrinsic muscle of the fingers, or the part of one that serves one finger.
+
+    Attributes:
+        name: anatomical abbreviation and finger.
+        digit: 0 = thumb to 4 = little.
+        proximal: moment at the MCP joint, positive = flexion, relative.
+        distal: moment at the PIP (thumb: IP) joint, likewise.
+        angle: place around the upper forearm, 0 = palmar, 90 = ulnar, 180 = dorsal (degrees).
+        depth: depth below the superficial muscles (mm).
+    """
+
+    name: str
+    digit: int
+    proximal: float
+    distal: float
+    angle: float
+    depth: float
+
+
+# Places roughly as in anatomical cross-sections of the forearm. FDS flexes PIP and MCP, FDP both
+# and the finger tip, ED mostly extends the MCP joint; the shares are rough too.
+MUSCLES = (
+    Muscle('FPL', 0, 0.3, 0.7, 320, 6),
+    Muscle('EPB', 0, -0.8, -0.2, 235, 4),
+    Muscle('EPL', 0, -0.3, -0.7, 205, 4),
+    Muscle('FDS index', 1, 0.4, 0.6, 350, 3),
+    Muscle('FDP index', 1, 0.5, 0.5, 25, 7),
+    Muscle('ED index', 1, -0.7, -0.3, 205, 1),
+    Muscle('FDS middle', 2, 0.4, 0.6, 10, 0),
+    Muscle('FDP middle', 2, 0.5, 0.5, 50, 6),
+    Muscle('ED middle', 2, -0.7, -0.3, 190, 0),
+    Muscle('FDS ring', 3, 0.4, 0.6, 35, 0),
+    Muscle('FDP ring', 3, 0.5, 0.5, 75, 5),
+    Muscle('ED ring', 3, -0.7, -0.3, 172, 0),
+    Muscle('FDS little', 4, 0.4, 0.6, 58, 2),
+    Muscle('FDP little', 4, 0.5, 0.5, 98, 4),
+    Muscle('EDM', 4, -0.7, -0.3, 152, 0),
+)
+
+Filter = NDArray[np.float64]  # second-order sections, shape (sections, 6)
+
+
+def muscle_excitation(
+    config: 'SyntheticSubjectConfig', active: NDArray[np.float64], seed: np.random.SeedSequence
+) -> NDArray[np.float64]:
+    """Find the neural excitation of each muscle that goes before the given motion.
+
+    Args:
+        config: the subject.
+        active: what the muscles do to the joints, at CONTROL_RATE (rad), shape (times, 10).
+        seed: of the variation of effort.
+
+    Returns:
+        Excitations between 0 and 1 at CONTROL_RATE, shape (muscles, times).
+    """
+    bend = active / FLEXION
+    moment = HOLDING_DRIVE * bend + MOVING_DRIVE * np.gradient(bend, 1 / CONTROL_RATE, axis=0)
+    net = _moment_shares() @ moment.T
+    drive = np.maximum(net, 0) + config.co_contraction * np.maximum(-net, 0)
+    times = np.arange(drive.shape[1]) / CONTROL_RATE
+    drive = (config.resting_tone + drive) * _efforts(config, times, seed)
+    activation = on_time_base(np.clip(drive, 0, 1), times + config.electromechanical_delay)
+    return invert_activation(activation, config.activation_time, config.deactivation_time)
+
+
+def invert_activation(
+    activation: NDArray[np.float64], rise: float, decay: float
+) -> NDArray[np.float64]:
+    """Find the excitation u whose activation is a: u = a + tau(a, u) da/dt (Thelen 2003).
+
+    tau is rise (0.5 + 1.5 a) while the activation grows and decay / (0.5 + 1.5 a) while it falls.
+
+    Args:
+        activation: values between 0 and 1 at CONTROL_RATE, shape (muscles, times).
+        rise: time constant of activation (s).
+        decay: time constant of deactivation (s).
+
+    Returns:
+        Excitations cut to between 0 and 1, of the same shape.
+    """
+    change = np.gradient(activation, 1 / CONTROL_RATE, axis=-1)
+    scale = 0.5 + 1.5 * activation
+    excitation: NDArray[np.float64] = (
+        activation + np.where(change > 0, rise * scale, decay / scale) * change
+    )
+    return np.clip(excitation, 0, 1)
+
+
+def record_emg(
+    config: 'SyntheticSubjectConfig',
+    excitation: NDArray[np.float64],
+    seeds: tuple[np.random.SeedSequence, np.random.SeedSequence, np.random.SeedSequence],
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Record the EMG of the given excitations.
+
+    Args:
+        config: the subject and the electrodes.
+        excitation: excitations at CONTROL_RATE, shape (muscles, times).
+        seeds: of the anatomy, the muscles' noise, and the electrodes.
+        progress: called with (samples done, samples in all).
+
+    Returns:
+        Amplitudes (V), shape (samples, channels); not negative if they are an envelope.
+    """
+    anatomy, source, electrodes = seeds
+    mixing_seed, noise_seed = electrodes.spawn(2)
+    mixing = config.contraction_amplitude * crosstalk(config, anatomy, mixing_seed)
+    emg = np.empty((config.samples, config.channels), np.float32)
+    done = 0
+    for block in _blocks(config, mixing, excitation, (source, noise_seed)):
+        emg[done : done + block.shape[1]] = block.T
+        done += block.shape[1]
+        if progress is not None:
+            progress(done, config.samples)
+    return emg
+
+
+def crosstalk(
+    config: 'SyntheticSubjectConfig',
+    anatomy: np.random.SeedSequence,
+    electrodes: np.random.SeedSequence,
+) -> NDArray[np.float64]:
+    """Say how strongly each electrode sees each muscle, shape (channels, muscles).
+
+    1 is right above a superficial muscle. Exponential in depth, of von Mises shape in angle, wider
+    for deeper muscles (depth and widening fitted to Kuiken et al. 2003).
+    """
+    body, contact = np.random.default_rng(anatomy), np.random.default_rng(electrodes)
+    ring_turn = body.uniform(0, 360)
+    depth = np.array([muscle.depth for muscle in MUSCLES])
+    place = np.array([muscle.angle for muscle in MUSCLES], dtype=np.float64)
+    place += ANATOMY_JITTER * body.standard_normal(len(MUSCLES))
+    strength = np.exp(STRENGTH_JITTER * body.standard_normal(len(MUSCLES)))
+    strength *= np.exp(-depth / ATTENUATION_LENGTH)
+    electrode = ring_turn + 360 / config.channels * np.arange(config.channels)
+    electrode += PLACEMENT_JITTER * contact.standard_normal(config.channels)
+    gain = np.exp(CONTACT_JITTER * contact.standard_normal(config.channels))
+    width = np.radians(config.crosstalk_width + WIDENING * depth)
+    apart = np.radians(electrode[:, None] - place)
+    fall: NDArray[np.float64] = np.exp((np.cos(apart) - 1) / width**2)
+    return gain[:, None] * strength * fall
+
+
+def _moment_shares() -> NDArray[np.float64]:
+    """Lay out which moments drive each muscle, shape (muscles, 10), negative = extensor."""
+    shares = np.zeros((len(MUSCLES), len(FLEXION)))
+    for row, muscle in enumerate(MUSCLES):
+        first = JOINTS_PER_DIGIT * muscle.digit
+        shares[row, first : first + JOINTS_PER_DIGIT] = muscle.proximal, muscle.distal
+    return shares
+
+
+def _efforts(
+    config: 'SyntheticSubjectConfig', times: NDArray[np.float64], seed: np.random.SeedSequence
+) -> NDArray[np.float64]:
+    """Draw how much each muscle does for the same motion, shape (muscles, times)."""
+    between, within = (np.random.default_rng(part) for part in seed.spawn(2))
+    effort = config.effort_variability * between.standard_normal((config.trials, len(MUSCLES)))
+    # Effort changes in the middle of a rest, where next to nothing is driven and no step can show.
+    trial = np.searchsorted(config.cues[1:] - config.rest_duration / 2, times)
+    fluctuation = config.drive_fluctuation * waves(times, DRIVE_BAND, len(MUSCLES), within)
+    total: NDArray[np.float64] = np.exp(effort[trial] + fluctuation).T
+    return total
+
+
+def _blocks(
+    config: 'SyntheticSubjectConfig',
+    mixing: NDArray[np.float64],
+    excitation: NDArray[np.float64],
+    seeds: tuple[np.random.SeedSequence, np.random.SeedSequence],
+) -> Iterator[NDArray[np.float64]]:
+    """Yield the recording in blocks of shape (channels, samples of the block)."""
+    step = 1 if config.raw_emg else int(np.ceil(ENVELOPE_SOURCE_RATE / config.sampling_rate))
+    rate = step * config.sampling_rate
+    source, noise = (np.random.default_rng(seed) for seed in seeds)
+    amplify = _amplifier(rate)
+    spectrum = _spectrum(rate)
+    shape_source = _Stream(spectrum, 1 / _rms_gain(np.vstack([spectrum, amplify])), len(MUSCLES))
+    amplifier = _Stream(amplify, 1.0, config.channels)
+    smooth = _Stream(_smoother(config.envelope_time, rate), 1.0, config.channels)
+    noise_scale = config.noise_floor / _rms_gain(amplify)
+    hum_phase = noise.uniform(0, 2 * np.pi, (config.channels, 1))
+    length, end = BLOCK // step * step, config.samples * step
+    for start in range(0, end, length):
+        times = np.arange(start, min(start + length, end)) / rate
+        activity = on_time_base(excitation, times)
+        skin = mixing @ (activity * shape_source(source.standard_normal(activity.shape)))
+        skin += noise_scale * noise.standard_normal(skin.shape)
+        skin += config.hum_amplitude * np.sin(2 * np.pi * config.hum_frequency * times + hum_phase)
+        recorded = amplifier(skin)
+        yield recorded if config.raw_emg else np.sqrt(smooth(recorded**2)[:, ::step])
+
+
+class _Stream:
+    """A filter over rows that remembers its state from block to block."""
+
+    def __init__(self, sections: Filter, gain: float, rows: int) -> None:
+        self._sections = sections
+        self._gain = gain
+        self._state = np.zeros((len(sections), rows, 2))
+
+    def __call__(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
+        filtered: NDArray[np.float64]
+        filtered, self._state = signal.sosfilt(self._sections, block, axis=-1, zi=self._state)
+        return self._gain * filtered
+
+
+def _amplifier(rate: float) -> Filter:
+    """Pass the band of surface EMG, as far as the sampling rate has it (De Luca et al. 2010)."""
+    band = (BAND[0], min(BAND[1], BAND_END * rate))
+    sections: Filter = signal.butter(2, band, 'bandpass', fs=rate, output='sos')
+    return sections
+
+
+def _spectrum(rate: float) -> Filter:
+    """Colour white noise as EMG: power f^2 / ((f^2 + low^2) (f^2 + high^2)^2) (Shwedyk 1977)."""
+    # The bilinear transform bends frequencies; each corner is bent the other way first.
+    corners = np.minimum([SPECTRUM_LOW, SPECTRUM_HIGH, SPECTRUM_HIGH], BAND_END * rate)
+    poles = -2 * rate * np.tan(np.pi * corners / rate)
+    zeros, poles, gain = signal.bilinear_zpk([0.0], poles, 1.0, rate)
+    sections: Filter = signal.zpk2sos(zeros, poles, gain)
+    return sections
+
+
+def _smoother(time_constant: float, rate: float) -> Filter:
+    """Average exponentially over `time_constant` (s)."""
+    keep = np.exp(-1 / (time_constant * rate))
+    return np.array([[1 - keep, 0, 0, 1, -keep, 0]])
+
+
+def _rms_gain(sections: Filter) -> float:
+    """RMS of what the filter makes of white noise of unit variance."""
+    _, response = signal.sosfreqz(sections, worN=1 << 14)
+    return float(np.sqrt(np.mean(np.abs(response) ** 2)))

@@ -1,0 +1,190 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a model learns from: features and standardised angles of one set of recordings.
+
+Statistics and limits are of the training part alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leconvmn_ros.dataset.alignment import reference_joints
+from leconvmn_ros.dataset.hold_out import HoldOut, Role
+from leconvmn_ros.dataset.segments import cut_segments, Segment
+from leconvmn_ros.decoding.checkpoint import JointOutput
+from leconvmn_ros.emg.intake import RATE_TOLERANCE
+from leconvmn_ros.emg.signal_path import (
+    ExposureConfig,
+    FeatureStatistics,
+    SignalPath,
+    SignalPathConfig,
+)
+from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.recording import EmgChunk, Recording
+from leconvmn_ros.strict_model import first_problem
+from leconvmn_ros.training.sequences import Stretch
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a model learns from.
+
+    Attributes:
+        signal_path: what the features and images are.
+        statistics: of the features of the training part.
+        joints: how a standardised target becomes an angle.
+        training: what to learn.
+        validation: what tells how well it was learnt; empty if that is learnt, too.
+    """
+
+    signal_path: SignalPathConfig
+    statistics: FeatureStatistics
+    joints: tuple[JointOutput, ...]
+    training: list[Stretch]
+    validation: list[Stretch]
+
+
+def gather(
+    recordings: Sequence[Recording],
+    exposure: ExposureConfig,
+    hold_out: HoldOut,
+    *,
+    learn_validation: bool = False,
+    known_joints: Sequence[JointOutput] = (),
+) -> TrainingData:
+    """Take from recordings what is not held out for the test.
+
+    Args:
+        recordings: with reference angles; channel counts and rates must agree.
+        exposure: what a feature and an image are.
+        hold_out: which part plays which role.
+        learn_validation: make the validation part training data.
+        known_joints: what the outputs of a model that was trained before mean; they keep that
+            meaning, and their limits only widen.
+
+    Raises:
+        ConfigurationError: the exposure does not fit the recordings.
+        RecordingError: the recordings cannot be trained on.
+    """
+    names = _common_joints(recordings)
+    cut = [
+        cut_segments(recording, names, hold_out, learn_validation=learn_validation)
+        for recording in recordings
+    ]
+    training = [s for segments in cut for s in segments if s.role is Role.TRAINING]
+    validation = [s for segments in cut for s in segments if s.role is Role.VALIDATION]
+    if not training or not (validation or learn_validation):
+        raise RecordingError(
+            f'{", ".join(r.name for r in recordings)}: with {hold_out.rule()} held out there are '
+            f'{len(training)} stretches of EMG with reference to learn from and '
+            f'{len(validation)} to choose the epoch; at least one of each is needed'
+        )
+    path = _signal_path(recordings[0].chunks[0], exposure)
+    features = [SignalPath(path).push(segment.samples) for segment in training]
+    statistics = FeatureStatistics.of(np.concatenate(features))
+    joints = _outputs(names, np.concatenate([segment.angles for segment in training]))
+    if known_joints:
+        joints = _widened(known_joints, joints)
+    mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
+
+    def stretch(segment: Segment) -> Stretch:
+        # Led in, so that the model has been running when it is scored, as it has in use.
+        samples, context = np.concatenate((segment.lead_in, segment.samples)), len(segment.lead_in)
+        targets = np.zeros((len(samples), len(names)), dtype=np.float32)
+        targets[context:] = (segment.angles - mean) / scale
+        return Stretch(SignalPath(path, statistics).push(samples), targets, context)
+
+    return TrainingData(
+        path,
+        statistics,
+        joints,
+        [stretch(segment) for segment in training],
+        [stretch(segment) for segment in validation],
+    )
+
+
+def _signal_path(first: EmgChunk, exposure: ExposureConfig) -> SignalPathConfig:
+    try:
+        return SignalPathConfig(
+            channels=first.samples.shape[1],
+            sampling_rate=first.sampling_rate,
+            **exposure.model_dump(),
+        )
+    except ValidationError as error:
+        raise ConfigurationError(
+            f'the settings do not fit recordings of {first.samples.shape[1]} channels at '
+            f'{first.sampling_rate:g} Hz: {first_problem(error)}'
+        ) from error
+
+
+def _common_joints(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    sources = {
+        (r.chunks[0].samples.shape[1], r.chunks[0].sampling_rate) for r in recordings if r.chunks
+    }
+    rates = [rate for _, rate in sources]
+    if len({channels for channels, _ in sources}) > 1 or max(rates, default=0) > (
+        1 + RATE_TOLERANCE
+    ) * min(rates, default=0):
+        raise RecordingError(
+            f'recordings of different electrodes (channels, Hz): {sorted(sources)}; '
+            'they must agree'
+        )
+    joints = {reference_joints(r.reference) for r in recordings if r.reference is not None}
+    if len(joints) > 1:
+        raise RecordingError(
+            f'recordings with different reference joints: {sorted(joints)}; they must agree'
+        )
+    if not joints:
+        raise RecordingError(
+            f'no reference angles in {", ".join(recording.name for recording in recordings)}'
+        )
+    return joints.pop()
+
+
+def _outputs(names: Sequence[str], angles: NDArray[np.float64]) -> tuple[JointOutput, ...]:
+    """Return what the angles say of each output."""
+    deviation = angles.std(axis=0)
+    return tuple(
+        JointOutput(
+            name=name,
+            mean=float(angles[:, j].mean()),
+            scale=float(deviation[j]) if deviation[j] > 1e-9 else 1.0,
+            lower=float(angles[:, j].min()),
+            upper=float(angles[:, j].max()),
+        )
+        for j, name in enumerate(names)
+    )
+
+
+def _widened(known: Sequence[JointOutput], seen: Sequence[JointOutput]) -> tuple[JointOutput, ...]:
+    """Let limits of outputs that keep their meaning reach as far as new angles do.
+
+    Raises:
+        RecordingError: the joints are others.
+    """
+    if [joint.name for joint in known] != [joint.name for joint in seen]:
+        raise RecordingError(
+            f'the recordings have reference angles of {", ".join(joint.name for joint in seen)}; '
+            f'the decoder to start from has {", ".join(joint.name for joint in known)}'
+        )
+    return tuple(
+        old.model_copy(
+            update={'lower': min(old.lower, new.lower), 'upper': max(old.upper, new.upper)}
+        )
+        for old, new in zip(known, seen, strict=True)
+    )

@@ -1,0 +1,270 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Gradient descent for the recurrent models: LE-ConvMN and LSTM.
+
+Truncated back-propagation through time over parallel lanes; the validation data pick the epoch and
+say how much each part of the model counts.
+"""
+
+from collections.abc import Callable
+import copy
+from math import ceil, cos, nan, pi
+import time
+from typing import Literal
+
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.models.base import Model, State
+from leconvmn_ros.training.data import TrainingData
+from leconvmn_ros.training.reports import EpochReport, Fit
+from leconvmn_ros.training.sequences import arrange_lanes, Lanes
+from leconvmn_ros.training.stacking import find_shares
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+import torch
+from torch import nn, Tensor
+
+# Lanes in which validation data are run: they need not be learnt from, so many at once.
+VALIDATION_LANES = 16
+
+
+class RecurrentFit(BaseModel):
+    """How to train a recurrent model."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    kind: Literal['recurrent'] = 'recurrent'
+    epochs: int = Field(default=60, ge=1, le=10_000, description='passes over the training data')
+    learning_rate: float = Field(
+        default=3e-3, gt=0, le=1, description='of AdamW; the peak of a one-cycle schedule'
+    )
+    schedule: Literal['one_cycle', 'constant'] = Field(
+        default='one_cycle', description='how the learning rate goes'
+    )
+    weight_decay: float = Field(default=1e-2, ge=0, le=1, description='of AdamW')
+    lanes: int = Field(default=8, ge=1, le=256, description='sequences trained in parallel')
+    truncation: int = Field(
+        default=10, ge=1, le=1000, description='images per back-propagation through time'
+    )
+    gradient_norm: float = Field(
+        default=1.0, gt=0, description='gradients are clipped to this norm'
+    )
+    noise: float = Field(
+        default=0, ge=0, le=10, description='standard deviation added to the standardised features'
+    )
+    random_phase: bool = Field(
+        default=True, description='shift the grid of images anew in each epoch'
+    )
+    averaging: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description='decay per step of the moving average of the weights that is kept; 0 = none',
+    )
+
+
+def fit_recurrent(
+    model: Model,
+    data: TrainingData,
+    settings: RecurrentFit,
+    *,
+    seed: int,
+    stop_after: int | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> Fit:
+    """Train a model.
+
+    Args:
+        model: to be trained, on the device to train on.
+        data: what to learn; without validation data the last epoch counts.
+        settings: how to train.
+        seed: of the order of the data and the noise.
+        stop_after: epoch to end with, although the schedule is for `settings.epochs`.
+        on_epoch: called after each epoch.
+
+    Raises:
+        RecordingError: the loss was never finite.
+    """
+    rng = np.random.default_rng(seed)
+    learner = _Learner(model, settings)
+    validation = validation_lanes(data) if data.validation else None
+    best_loss, best_epoch, best_weights = float('inf'), 0, dict[str, Tensor]()
+    last = settings.epochs if stop_after is None else stop_after
+    for epoch in range(1, last + 1):
+        lanes = arrange_lanes(
+            data.training,
+            data.signal_path,
+            settings.lanes,
+            rng,
+            random_phase=settings.random_phase,
+        )
+        if settings.noise:
+            noise = rng.standard_normal(lanes.images.shape, dtype=np.float32)
+            lanes.images[...] += settings.noise * noise
+        training_loss = learner.learn_epoch(lanes, epoch)
+        loss = nan if validation is None else _validate(learner.average, validation)
+        if loss < best_loss or (validation is None and epoch == last):
+            best_loss, best_epoch = loss, epoch
+            best_weights = copy.deepcopy(learner.average.state_dict())
+        if on_epoch is not None:
+            on_epoch(
+                EpochReport(
+                    epoch, last, training_loss, loss, best_epoch, second_pass=validation is None
+                )
+            )
+    if not best_weights or not all(w.isfinite().all() for w in best_weights.values()):
+        raise RecordingError(
+            'training diverged: the loss was never finite '
+            f'at learning rate {settings.learning_rate}'
+        )
+    model.load_state_dict(best_weights)
+    if validation is not None and len(model.shares) > 1:
+        best_loss = _share_out(model, validation)
+    return Fit(model.eval(), best_epoch, best_loss)
+
+
+def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -> float:
+    """Tell how long the epochs of `fit_recurrent` will take, from a few steps on a copy (s)."""
+    learner = _Learner(_copied(model), settings)
+    lanes = arrange_lanes(
+        data.training, data.signal_path, settings.lanes, np.random.default_rng(0)
+    )
+    windows = ceil(len(lanes.images) / settings.truncation)
+    window = range(min(len(lanes.images), settings.truncation))
+    times = []
+    # Dropout must not draw from what the training will draw from: same seed, same weights.
+    with torch.random.fork_rng([model.device] if model.device.type == 'cuda' else []):
+        for _ in range(4):
+            started = time.perf_counter()
+            learner.learn(lanes, window, model.initial_state(lanes.images.shape[1]))
+            times.append(time.perf_counter() - started)
+    # The first step sets things up; validation and the arranging of the data are a tenth.
+    return 1.1 * float(np.median(times[1:])) * windows * settings.epochs
+
+
+def validation_lanes(data: TrainingData) -> Lanes:
+    """Arrange the validation data."""
+    return arrange_lanes(data.validation, data.signal_path, VALIDATION_LANES)
+
+
+@torch.inference_mode()
+def run_lanes(model: Model, lanes: Lanes) -> Tensor:
+    """Return the outputs of a model for all images, shape (steps, lanes, joints)."""
+    return model.weighted(_opinions(model, lanes))
+
+
+def _opinions(model: Model, lanes: Lanes) -> Tensor:
+    """Return what each part of a model thinks of all images, (parts, steps, lanes, joints)."""
+    model.eval()
+    state = model.initial_state(lanes.used.shape[1])
+    return model.opinions(*_at(model, lanes, range(len(lanes.images)), state))[0]
+
+
+class _Learner:
+    """A model with what changes it.
+
+    Attributes:
+        model: the one that learns.
+        average: moving average of its weights (Polyak and Juditsky 1992), or the model itself.
+    """
+
+    def __init__(self, model: Model, settings: RecurrentFit) -> None:
+        self.model, self._settings = model, settings
+        self.average = _copied(model) if settings.averaging else model
+        self._optimiser = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._steps = 0
+
+    def learn_epoch(self, lanes: Lanes, epoch: int) -> float:
+        """Learn from all lanes once; return the mean loss while doing so."""
+        settings = self._settings
+        self.model.train()
+        steps = len(lanes.images)
+        state = self.model.initial_state(lanes.images.shape[1])
+        total = 0.0
+        for first in range(0, steps, settings.truncation):
+            if settings.schedule == 'one_cycle':
+                progress = (epoch - 1 + first / steps) / settings.epochs
+                for group in self._optimiser.param_groups:
+                    group['lr'] = _one_cycle(progress, settings.learning_rate)
+            window = range(first, min(steps, first + settings.truncation))
+            loss, state = self.learn(lanes, window, state)
+            total += loss * len(window)
+        return total / steps
+
+    def learn(self, lanes: Lanes, window: range, state: State) -> tuple[float, State]:
+        """Learn from some steps; return their loss and the state after them."""
+        outputs, state = self.model.opinions(*_at(self.model, lanes, window, state))
+        # Each part of a model learns by itself, so that their errors differ.
+        loss = torch.stack([_loss(part, lanes, window) for part in outputs]).mean()
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_norm)
+        self._optimiser.step()
+        if self.average is not self.model:
+            self._update_average()
+        return float(loss.detach()), [(h.detach(), c.detach()) for h, c in state]
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        self._steps += 1
+        # The first steps are no better than what follows: they are forgotten faster.
+        decay = min(self._settings.averaging, (1 + self._steps) / (10 + self._steps))
+        for average, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            average.lerp_(new, 1 - decay)
+
+
+def _copied(model: Model) -> Model:
+    # Moved to where it is: a copy of an LSTM on a GPU has its weights here and there.
+    return copy.deepcopy(model).to(model.device)
+
+
+@torch.inference_mode()
+def _share_out(model: Model, lanes: Lanes) -> float:
+    """Let each part count as much as makes the loss on these lanes least; return that."""
+    opinions = _opinions(model, lanes)
+    used = torch.from_numpy(lanes.used)
+    shares = find_shares(opinions.cpu()[:, used].numpy(), lanes.targets[lanes.used])
+    model.shares.copy_(torch.from_numpy(shares))
+    return float(_loss(model.weighted(opinions), lanes, range(len(lanes.images))))
+
+
+def _validate(model: Model, lanes: Lanes) -> float:
+    outputs = run_lanes(model, lanes)
+    return float(_loss(outputs, lanes, range(len(outputs))))
+
+
+def _at(model: Model, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State, Tensor]:
+    """Return what a model takes at some steps."""
+    device = model.device
+    images = torch.from_numpy(lanes.images[steps.start : steps.stop]).to(device)
+    fresh = torch.from_numpy(lanes.fresh[steps.start : steps.stop]).to(device)
+    return images, state, fresh
+
+
+def _loss(outputs: Tensor, lanes: Lanes, steps: range) -> Tensor:
+    """Return the mean squared error of the used outputs of these steps."""
+    targets = torch.from_numpy(lanes.targets[steps.start : steps.stop]).to(outputs.device)
+    used = torch.from_numpy(lanes.used[steps.start : steps.stop]).to(outputs)
+    squares = (outputs - targets).square().mean(dim=-1)  # (steps, lanes)
+    return (squares * used).sum() / used.sum()
+
+
+def _one_cycle(progress: float, peak: float) -> float:
+    """Learning rate at a share of the training: up over 15 %, then down a cosine (Smith 2018)."""
+    rise = 0.15
+    if progress < rise:
+        return peak * (0.04 + 0.96 * 0.5 * (1 - cos(pi * progress / rise)))
+    return peak * max(1e-4, 0.5 * (1 + cos(pi * (progress - rise) / (1 - rise))))

@@ -1,0 +1,184 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Features and targets arranged as images: in lanes for recurrent models, in a heap for others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from leconvmn_ros.emg.signal_path import columns_of, SignalPathConfig
+from leconvmn_ros.errors import RecordingError
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A segment as a model sees it.
+
+    Attributes:
+        features: shape (samples, channels).
+        targets: standardised angles, shape (samples, joints); of no meaning in the context.
+        context: number of samples at its start that lead into it and are not scored.
+    """
+
+    features: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    context: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Sequences of images side by side, as a batch for recurrent training.
+
+    Attributes:
+        images: features, shape (steps, lanes, channels, time).
+        targets: standardised angles at the last sample of each image, shape (steps, lanes,
+            joints).
+        fresh: where a segment starts, so the state must be reset before this step, shape (steps,
+            lanes).
+        used: where there is an image to score; False in the context of a stretch and where a lane
+            is over, shape (steps, lanes).
+    """
+
+    images: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    fresh: NDArray[np.bool_]
+    used: NDArray[np.bool_]
+
+
+def images_of(
+    stretches: Sequence[Stretch], config: SignalPathConfig, phases: int = 1
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return all images that are scored, for a model without memory.
+
+    Args:
+        stretches: where to cut the images from.
+        config: what an image is.
+        phases: images per exposure: more than one lets images overlap.
+
+    Returns:
+        Images, shape (images, channels, columns), and targets, shape (images, joints).
+
+    Raises:
+        RecordingError: no stretch holds a whole image.
+    """
+    parts = []
+    for stretch in stretches:
+        for phase in range(phases):
+            # An image may begin in the context as long as it ends beyond it.
+            first = max(0, stretch.context - config.image_length + 1)
+            first += phase * config.image_length // phases
+            if len(stretch.features) - first >= config.image_length:
+                parts.append(_images(stretch.features[first:], stretch.targets[first:], config))
+    if not parts:
+        raise _no_image(config)
+    images, targets = zip(*parts, strict=True)
+    return np.concatenate(images), np.concatenate(targets)
+
+
+class _Row(NamedTuple):
+    """Images of one stretch.
+
+    Attributes:
+        images: shape (images, channels, columns).
+        targets: shape (images, joints).
+        context: number of images at the start that are not scored.
+    """
+
+    images: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    context: int
+
+
+def arrange_lanes(
+    stretches: Sequence[Stretch],
+    config: SignalPathConfig,
+    lanes: int,
+    rng: np.random.Generator | None = None,
+    *,
+    random_phase: bool = True,
+) -> Lanes:
+    """Cut stretches into images and lay them out in parallel lanes of about equal length.
+
+    Args:
+        stretches: what to lay out.
+        config: what an image is.
+        lanes: number of lanes, fewer if there are fewer stretches.
+        rng: if given, shuffles the stretches.
+        random_phase: if shuffled, shift the image grid of each by a random phase (augmentation).
+
+    Raises:
+        RecordingError: no stretch holds a whole image.
+    """
+    image_length = config.image_length
+    # The last image must end beyond the context, or there would be nothing to score.
+    order = [
+        i
+        for i, s in enumerate(stretches)
+        if len(s.features) // image_length > s.context // image_length
+    ]
+    if not order:
+        raise _no_image(config)
+    if rng is not None:
+        rng.shuffle(order)
+    rows: list[list[_Row]] = [[] for _ in range(min(lanes, len(order)))]
+    lengths = [0] * len(rows)
+    for index in order:
+        stretch = stretches[index]
+        spare = len(stretch.features) - image_length
+        phase = 0
+        if rng is not None and random_phase:
+            phase = int(rng.integers(0, min(image_length, spare + 1)))
+        images, targets = _images(stretch.features[phase:], stretch.targets[phase:], config)
+        shortest = lengths.index(min(lengths))
+        context = max(0, stretch.context - phase) // image_length
+        rows[shortest].append(_Row(images, targets, context))
+        lengths[shortest] += len(images)
+    return _side_by_side(rows, max(lengths))
+
+
+def _no_image(config: SignalPathConfig) -> RecordingError:
+    return RecordingError(
+        f'no stretch of the recording holds a whole image of {config.image_length} samples'
+    )
+
+
+def _images(
+    features: NDArray[np.float32], targets: NDArray[np.float32], config: SignalPathConfig
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    length = config.image_length
+    count = len(features) // length
+    images = columns_of(features[: count * length].reshape(count, length, -1), config.column_step)
+    return images, targets[length - 1 : count * length : length]
+
+
+def _side_by_side(rows: list[list[_Row]], steps: int) -> Lanes:
+    first = rows[0][0]
+    lanes = Lanes(
+        images=np.zeros((steps, len(rows), *first.images.shape[1:]), dtype=np.float32),
+        targets=np.zeros((steps, len(rows), first.targets.shape[1]), dtype=np.float32),
+        fresh=np.zeros((steps, len(rows)), dtype=np.bool_),
+        used=np.zeros((steps, len(rows)), dtype=np.bool_),
+    )
+    for lane, row in enumerate(rows):
+        step = 0
+        for images, targets, context in row:
+            lanes.fresh[step, lane] = True
+            lanes.images[step : step + len(images), lane] = images
+            lanes.targets[step : step + len(images), lane] = targets
+            lanes.used[step + context : step + len(images), lane] = True
+            step += len(images)
+    return lanes

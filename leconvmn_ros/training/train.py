@@ -1,0 +1,214 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From recordings to a checkpoint: what is learnt from, which model learns it, what is kept.
+
+The validation part picks the epoch (or what else there is to pick) and how much each part of the
+model counts; then, where the settings say so, the model is trained once more from the start, on
+the validation part as well, for as many epochs. The test part is not touched.
+"""
+
+from collections.abc import Callable, Sequence
+import time
+
+from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut
+from leconvmn_ros.decoding.checkpoint import (
+    Checkpoint,
+    Description,
+    package_version,
+    TrainingRecord,
+)
+from leconvmn_ros.emg.intake import RATE_TOLERANCE
+from leconvmn_ros.emg.signal_path import SignalPathConfig
+from leconvmn_ros.engines.devices import find_device
+from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.evaluation.comparison import as_json
+from leconvmn_ros.evaluation.metrics import METRICS, score_table
+from leconvmn_ros.models.base import Model
+from leconvmn_ros.models.build import build_model
+from leconvmn_ros.models.ridge import fit_ridge, PENALTIES, Ridge
+from leconvmn_ros.models.spgp import fit_spgp, Spgp, SpgpFit
+from leconvmn_ros.models.stateless import Examples
+from leconvmn_ros.recording import Recording
+from leconvmn_ros.training.data import gather, TrainingData
+from leconvmn_ros.training.presets import check_goes_on, TrainingSettings
+from leconvmn_ros.training.recurrent_fit import (
+    expected_seconds,
+    fit_recurrent,
+    RecurrentFit,
+    run_lanes,
+    validation_lanes,
+)
+from leconvmn_ros.training.reports import EpochReport, Fit
+from leconvmn_ros.training.sequences import images_of
+import numpy as np
+import torch
+
+
+def train(
+    recordings: Sequence[Recording],
+    settings: TrainingSettings,
+    *,
+    hold_out: HoldOut | None = None,
+    device: str = 'cpu',
+    start: Checkpoint | None = None,
+    on_start: Callable[[float], None] | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> Checkpoint:
+    """Train a model on recordings of one set of electrodes.
+
+    Args:
+        recordings: with reference angles; channel counts and rates must agree.
+        settings: which model and how to train it.
+        hold_out: which part chooses the epoch and which is not touched; chosen from the first
+            recording if None.
+        device: 'auto', 'cpu' or 'cuda', see `find_device`.
+        start: go on from this decoder instead of from random weights (fine-tuning); `settings`
+            must have its model and exposure.
+        on_start: called before a long training with about how long it will take (s).
+        on_epoch: called after each epoch.
+
+    Returns:
+        The trained decoder, with how it scored on the validation part before it learnt that.
+
+    Raises:
+        ConfigurationError: the settings do not fit the recordings, or there is no such device, or
+            the model of `start` is not one that training goes on with.
+        RecordingError: the recordings cannot be trained on.
+    """
+    started = time.monotonic()
+    if not recordings:
+        raise RecordingError('no recordings to train on')
+    if start is not None:
+        check_goes_on(settings)
+    torch_device = find_device(device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    hold_out = (hold_out or default_hold_out(recordings[0])).of(recordings)
+
+    known_joints = () if start is None else start.description.joints
+
+    def fit(data: TrainingData, stop_after: int | None = None) -> Fit:
+        model = _new_model(data, settings, start).to(torch_device)
+        if on_start is not None and stop_after is None and isinstance(settings.fit, RecurrentFit):
+            on_start(expected_seconds(model, data, settings.fit) * (1 + settings.second_pass))
+        return _fit(model, data, settings, stop_after, on_epoch)
+
+    data = gather(recordings, settings.exposure, hold_out, known_joints=known_joints)
+    fitted = fit(data)
+    best_epoch = fitted.epoch
+    validation = {'loss': fitted.loss, **_validation_scores(fitted.model, data)}
+    if settings.second_pass:
+        data = gather(
+            recordings,
+            settings.exposure,
+            hold_out,
+            learn_validation=True,
+            known_joints=known_joints,
+        )
+        shares = fitted.model.shares
+        fitted = fit(data, best_epoch)
+        fitted.model.shares.copy_(shares)
+    description = Description(
+        package_version=package_version(),
+        model=settings.model,
+        signal_path=data.signal_path,
+        statistics=data.statistics,
+        joints=data.joints,
+        training=TrainingRecord(
+            recordings=tuple(recording.name for recording in recordings),
+            information=tuple(dict(recording.information) for recording in recordings),
+            hold_out=hold_out,
+            settings=settings.model_dump(mode='json'),
+            epochs=settings.fit.epochs,
+            best_epoch=best_epoch,
+            validation=validation,
+            seconds=round(time.monotonic() - started, 1),
+        ),
+    )
+    weights = {name: w.detach().cpu() for name, w in fitted.model.state_dict().items()}
+    return Checkpoint(description, weights)
+
+
+def _new_model(data: TrainingData, settings: TrainingSettings, start: Checkpoint | None) -> Model:
+    torch.manual_seed(settings.seed)
+    try:
+        model = build_model(settings.model, data.signal_path.image_size, len(data.joints))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    if start is not None:
+        _check_start(start.description, data.signal_path, settings)
+        model.load_state_dict(dict(start.weights))
+    return model
+
+
+def _check_start(known: Description, path: SignalPathConfig, settings: TrainingSettings) -> None:
+    """Refuse to go on from a decoder of other electrodes or of another model."""
+    if settings.model != known.model:
+        raise ConfigurationError(
+            f'the decoder to start from is {known.model}; the settings ask for {settings.model}'
+        )
+    rate = known.signal_path.sampling_rate
+    expected = known.signal_path.model_copy(update={'sampling_rate': path.sampling_rate})
+    if expected != path or abs(rate - path.sampling_rate) > RATE_TOLERANCE * rate:
+        raise ConfigurationError(
+            f'the decoder to start from is for {known.signal_path}; the recordings and settings '
+            f'give {path}'
+        )
+
+
+def _fit(
+    model: Model,
+    data: TrainingData,
+    settings: TrainingSettings,
+    chosen: int | None,
+    on_epoch: Callable[[EpochReport], None] | None,
+) -> Fit:
+    """Fit the model; `chosen` is what the validation data chose in a first pass."""
+    if isinstance(settings.fit, RecurrentFit):
+        return fit_recurrent(
+            model, data, settings.fit, seed=settings.seed, stop_after=chosen, on_epoch=on_epoch
+        )
+    training = Examples(*images_of(data.training, data.signal_path))
+    validation = (
+        Examples(*images_of(data.validation, data.signal_path)) if data.validation else None
+    )
+    if isinstance(model, Ridge):
+        penalties = PENALTIES if chosen is None else PENALTIES[chosen - 1 : chosen]
+        penalty, loss = fit_ridge(model, training, validation, penalties)
+        return Fit(model, PENALTIES.index(penalty) + 1, loss)
+
+    if not isinstance(model, Spgp) or not isinstance(settings.fit, SpgpFit):
+        raise TypeError(f'{type(model)} fitted by {type(settings.fit)}')
+    step, loss = fit_spgp(
+        model,
+        training,
+        validation,
+        settings.fit,
+        seed=settings.seed,
+        stop_after=chosen,
+        on_epoch=on_epoch,
+    )
+    return Fit(model, step, loss)
+
+
+def _validation_scores(model: Model, data: TrainingData) -> dict[str, float | None]:
+    """Score the validation part, RMSE and MAE in degrees; one estimate per image."""
+    lanes = validation_lanes(data)
+    outputs = run_lanes(model, lanes).cpu().numpy()[lanes.used]
+    names = [joint.name for joint in data.joints]
+    mean, scale = (np.degrees([getattr(j, key) for j in data.joints]) for key in ('mean', 'scale'))
+    table = score_table(names, mean + scale * lanes.targets[lanes.used], mean + scale * outputs)
+    mean_scores = as_json(table)['mean']
+    return {metric: mean_scores[metric] for metric in METRICS}

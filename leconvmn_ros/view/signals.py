@@ -1,0 +1,247 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The last seconds of EMG and angles for a live view, in memory that does not grow."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import isfinite
+from statistics import median
+import time
+from typing import NamedTuple
+
+from leconvmn_ros.emg.intake import RESTART_AFTER_NS
+from leconvmn_ros.emg.latency import Latency
+from leconvmn_ros.emg.sample_count import SampleCount
+from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW = 6.0  # s
+# A bin is two points of a trace: some 600 in a panel some 300 pixels wide.
+BIN_NS = NANOSECONDS // 50
+BINS = round(WINDOW * NANOSECONDS / BIN_NS)
+# Angles change slowly: more points would not be seen.
+ANGLE_PERIOD_NS = NANOSECONDS // 30
+# Rates and latency are of this last time (s).
+RECENT = 2.0
+# Users notice a prosthesis that answers later than this (s): Farrell & Weir, IEEE Trans. Neural
+# Syst. Rehabil. Eng. 15, 2007.
+LATE = 0.1
+
+
+class EmgEnvelope:
+    """Least and greatest value of each channel in each bin of time.
+
+    Bins lie fixed in time, so a peak keeps its shape while it moves through the window.
+    """
+
+    def __init__(self) -> None:
+        self.end_ns: int | None = None
+        self._newest = 0
+        self._low = self._high = np.empty((BINS, 0), dtype=np.float32)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the source, 0 before the first message."""
+        return self._low.shape[1]
+
+    def add(self, chunk: EmgChunk) -> None:
+        """Take in a message of finite or other values; those that are not finite are left out."""
+        samples = np.where(np.isfinite(chunk.samples), chunk.samples, np.nan)
+        times = chunk.stamp_ns + (np.arange(len(samples)) * (NANOSECONDS / chunk.sampling_rate))
+        bins = times.astype(np.int64) // BIN_NS
+        first, last = int(bins[0]), int(bins[-1])
+        if self.end_ns is None or samples.shape[1] != self.channels or self._starts_afresh(chunk):
+            self._low = np.full((BINS, samples.shape[1]), np.nan, dtype=np.float32)
+            self._high = self._low.copy()
+            self._newest = first - 1
+        if last > self._newest:
+            opened = np.arange(max(self._newest + 1, last - BINS + 1), last + 1) % BINS
+            self._low[opened] = self._high[opened] = np.nan
+            self._newest, self.end_ns = last, chunk.end_ns
+        kept = bins > self._newest - BINS
+        bins, samples = bins[kept], samples[kept]
+        if not len(bins):
+            return
+        starts = np.flatnonzero(np.diff(bins, prepend=bins[0] - 1))
+        rows = bins[starts] % BINS
+        self._low[rows] = np.fmin(self._low[rows], np.fmin.reduceat(samples, starts))
+        self._high[rows] = np.fmax(self._high[rows], np.fmax.reduceat(samples, starts))
+
+    def _starts_afresh(self, chunk: EmgChunk) -> bool:
+        return self.end_ns is not None and self.end_ns - chunk.end_ns > RESTART_AFTER_NS
+
+    def trace(self) -> NDArray[np.float32]:
+        """Return low and high of each bin in turn (V), oldest first, shape (2 BINS, channels).
+
+        NaN where nothing came.
+        """
+        rows = (self._newest + 1 + np.arange(BINS)) % BINS
+        both = np.stack([self._low[rows], self._high[rows]], axis=1)
+        return both.reshape(2 * BINS, self.channels)
+
+
+class AngleTrace:
+    """The ten joint angles over the last seconds.
+
+    Attributes:
+        latest: newest angle of each joint that came (rad).
+        end_ns: stamp of the newest (ns), None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.latest: dict[str, float] = {}
+        self.end_ns: int | None = None
+        self._points: deque[tuple[int, list[float]]] = deque()
+
+    def add(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> None:
+        """Take in a joint state; joints are matched by name, what is not finite is left out.
+
+        A state older than the newest is too late to be shown, unless time starts afresh.
+        """
+        if self.end_ns is not None and stamp_ns <= self.end_ns:
+            if self.end_ns - stamp_ns <= RESTART_AFTER_NS:
+                return
+            self._points.clear()
+        by_name = {
+            name: float(position)
+            for name, position in zip(names, positions, strict=False)
+            if isfinite(position)
+        }
+        self.latest = {name: by_name[name] for name in JOINT_NAMES if name in by_name}
+        self.end_ns = stamp_ns
+        if self._points and stamp_ns - self._points[-1][0] < ANGLE_PERIOD_NS // 3:
+            return  # a reference as fast as the EMG
+        self._points.append((stamp_ns, [by_name.get(name, np.nan) for name in JOINT_NAMES]))
+        oldest_ns = stamp_ns - 2 * WINDOW * NANOSECONDS  # another topic may be behind this one
+        while self._points[0][0] < oldest_ns:
+            self._points.popleft()
+
+    def trace(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the angles at these times (rad), shape (times, 10), NaN before and after."""
+        if not self._points:
+            return np.full((len(times_ns), len(JOINT_NAMES)), np.nan)
+        stamps = np.array([stamp for stamp, _ in self._points])
+        values = np.array([row for _, row in self._points])
+        lines = [np.interp(times_ns, stamps, line, np.nan, np.nan) for line in values.T]
+        return np.stack(lines, axis=1)
+
+
+class LiveStatus(NamedTuple):
+    """How the decoder does at this moment.
+
+    Attributes:
+        channels: EMG channels, 0 before the first message.
+        emg_rate: samples that came per second (Hz).
+        estimate_rate: estimates that came per second (Hz).
+        latency: median time from publishing the EMG that completed an estimate to the arrival of
+            that estimate (s), None if there is none of the last seconds.
+        late: estimates so far that took longer than LATE.
+        lost: EMG samples so far that did not come.
+        refused: messages so far that contradict themselves.
+    """
+
+    channels: int
+    emg_rate: float
+    estimate_rate: float
+    latency: float | None
+    late: int
+    lost: int
+    refused: int
+
+
+class LiveSignals:
+    """All that a live view shows.
+
+    Attributes:
+        emg: the EMG of the last seconds.
+        estimate: the estimated angles.
+        reference: the measured angles.
+        messages: how many came so far: where it is the same, the signals are the same.
+        refused: messages that contradict themselves; the node counts them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with nothing; `clock` (s) tells what is recent."""
+        self.emg, self.estimate, self.reference = EmgEnvelope(), AngleTrace(), AngleTrace()
+        self.messages = self.refused = 0
+        self._clock = clock
+        self._samples = SampleCount()
+        self._latency = Latency()
+        self._late = 0
+        # When something came, and how many samples or how long it took.
+        self._emg_arrivals: deque[tuple[float, int]] = deque()
+        self._estimate_arrivals: deque[tuple[float, int]] = deque()
+        self._latencies: deque[tuple[float, int]] = deque()
+
+    def add_emg(self, chunk: EmgChunk, published_ns: int) -> None:
+        """Take in EMG, published at this time of the system clock."""
+        self.messages += 1
+        self.emg.add(chunk)
+        self._samples.add(chunk)
+        self._emg_arrivals.append((self._clock(), len(chunk.samples)))
+        self._note_latencies(self._latency.add_emg(chunk, published_ns))
+
+    def add_estimate(
+        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float], received_ns: int
+    ) -> None:
+        """Take in an estimate, received at this time of the system clock."""
+        self.messages += 1
+        self.estimate.add(stamp_ns, names, positions)
+        self._estimate_arrivals.append((self._clock(), 1))
+        self._note_latencies(self._latency.add_estimate(stamp_ns, received_ns))
+
+    def add_reference(
+        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
+    ) -> None:
+        """Take in a measured state."""
+        self.messages += 1
+        self.reference.add(stamp_ns, names, positions)
+
+    def _note_latencies(self, latencies_ns: Sequence[int]) -> None:
+        self._late += sum(value > LATE * NANOSECONDS for value in latencies_ns)
+        self._latencies.extend((self._clock(), value) for value in latencies_ns)
+        # Here too: nobody may ask for the status for hours.
+        for arrivals in (self._emg_arrivals, self._estimate_arrivals, self._latencies):
+            self._forget(arrivals)
+
+    def _forget(self, arrivals: deque[tuple[float, int]]) -> None:
+        while arrivals and arrivals[0][0] < self._clock() - RECENT:
+            arrivals.popleft()
+
+    def angle_times(self) -> NDArray[np.int64]:
+        """Return the times (ns) at which angles are drawn: the window up to the newest EMG."""
+        ends = (self.emg.end_ns, self.estimate.end_ns, self.reference.end_ns)
+        end_ns = next((end for end in ends if end is not None), 0)
+        # Fixed in time, as the bins are.
+        newest = end_ns // ANGLE_PERIOD_NS
+        count = round(WINDOW * NANOSECONDS / ANGLE_PERIOD_NS)
+        return np.arange(newest - count + 1, newest + 1, dtype=np.int64) * ANGLE_PERIOD_NS
+
+    def status(self) -> LiveStatus:
+        """Return how the decoder does at this moment."""
+        for arrivals in (self._emg_arrivals, self._estimate_arrivals, self._latencies):
+            self._forget(arrivals)
+        recent = [value for _, value in self._latencies]
+        return LiveStatus(
+            channels=self.emg.channels,
+            emg_rate=sum(count for _, count in self._emg_arrivals) / RECENT,
+            estimate_rate=sum(count for _, count in self._estimate_arrivals) / RECENT,
+            latency=median(recent) / NANOSECONDS if recent else None,
+            late=self._late,
+            lost=self._samples.lost,
+            refused=self.refused,
+        )

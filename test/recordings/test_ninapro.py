@@ -1,0 +1,253 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Ninapro files become sampled subjects, and those become bags."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.recordings.bags import FIRST_STAMP_NS, read_bag, write_bag
+from leconvmn_ros.recordings.ninapro import read_ninapro
+from leconvmn_ros.recordings.ninapro_layouts import GLOVE_COLUMNS, VOLTS_PER_MYO_COUNT
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHANNELS = {'DB1': 10, 'DB2': 12, 'DB5': 16}
+RATES = {'DB1': 100.0, 'DB2': 2000.0, 'DB5': 200.0}
+
+
+def make_variables(database='DB2', samples=400):
+    """Return variables like those of a Ninapro file."""
+    random = np.random.default_rng(samples)
+    shape = (samples, CHANNELS[database])
+    emg = {
+        'DB1': lambda: np.abs(random.normal(0, 0.5, shape)),
+        'DB2': lambda: random.normal(0, 1e-4, shape).astype(np.float32),
+        'DB5': lambda: random.integers(-128, 128, shape).astype(np.float32),
+    }[database]()
+    movement = np.zeros((samples, 1), np.int8)
+    repetition = np.zeros((samples, 1), np.int8)
+    movement[100:150], repetition[100:150] = 7, 1
+    movement[200:260], repetition[200:260] = 7, 2
+    variables = {
+        'emg': emg,
+        'glove': random.uniform(-60, 120, (samples, 22)).astype(np.float32),
+        'stimulus': np.roll(movement, -5),
+        'restimulus': movement,
+        'repetition': np.roll(repetition, -5),
+        'rerepetition': repetition,
+        'subject': 3.0,
+        'exercise': 1.0,
+    }
+    if database == 'DB5':
+        variables |= {'frequency': 200.0, 'acc': np.zeros((samples, 3)), 'sensor': 'Double Myo'}
+    return variables
+
+
+def save(path, variables):
+    savemat(path, variables, do_compression=True)
+    return path
+
+
+@pytest.mark.parametrize('database', ['DB1', 'DB2', 'DB5'])
+def test_database_is_found_by_its_content(tmp_path, database):
+    variables = make_variables(database)
+    path = save(tmp_path / 'S3_E1_A1.mat', variables)
+    subject = read_ninapro(path)
+    scale = VOLTS_PER_MYO_COUNT if database == 'DB5' else 1
+    assert subject.name == f'{database}_S3_E1_A1'
+    assert subject.sampling_rate == RATES[database]
+    assert subject.emg.dtype == np.float32
+    np.testing.assert_allclose(subject.emg, variables['emg'] * scale, rtol=1e-6)
+    angles = np.radians(variables['glove'][:, GLOVE_COLUMNS].astype(np.float64))
+    np.testing.assert_array_equal(subject.positions, angles)
+    np.testing.assert_array_equal(subject.movement, variables['restimulus'].ravel())
+    assert read_ninapro(path, database=database).name == subject.name
+
+
+def test_repetition_during_rest_is_that_of_the_movement_before(tmp_path):
+    variables = make_variables()
+    subject = read_ninapro(save(tmp_path / 'a.mat', variables))
+    changes = np.flatnonzero(np.diff(subject.repetition)) + 1
+    assert subject.repetition[[0, *changes]].tolist() == [0, 1, 2]
+    assert changes.tolist() == [100, 200]
+    # DB5 numbers a rest by the movement to come.
+    variables['rerepetition'][:100], variables['rerepetition'][150:200] = 1, 2
+    again = read_ninapro(save(tmp_path / 'a.mat', variables))
+    np.testing.assert_array_equal(again.repetition, subject.repetition)
+
+
+@pytest.mark.parametrize('missing', ['restimulus', 'rerepetition'])
+def test_falls_back_on_labels_that_were_not_moved(tmp_path, missing):
+    variables = make_variables()
+    del variables[missing]
+    subject = read_ninapro(save(tmp_path / 'a.mat', variables))
+    np.testing.assert_array_equal(subject.movement, variables['stimulus'].ravel())
+    assert subject.information['label_source'] == 'stimulus repetition'
+
+
+def test_information_tells_units_and_source(tmp_path):
+    path = save(tmp_path / 'S3_E1_A1.mat', make_variables('DB5'))
+    told = read_ninapro(path).information
+    assert told['database'] == 'Ninapro DB5'
+    assert told['subject'] == '3'
+    assert told['source_file'] == 'S3_E1_A1.mat'
+    assert told['source_sha256'] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert told['emg_source_unit'] == 'count'
+    assert float(told['emg_volts_per_source_unit']) == VOLTS_PER_MYO_COUNT
+    assert told['emg_unit'].startswith('V (nominal')
+    assert told['emg_kind'] == 'raw'
+    assert told['joint_unit'] == 'rad'
+    told = read_ninapro(save(tmp_path / 'b.mat', make_variables('DB1'))).information
+    assert told['emg_kind'] == 'envelope'
+    assert told['emg_unit'] == 'V'
+    assert 'not calibrated' in told['joint_unit']
+
+
+def test_file_name_that_is_no_text_can_be_converted(tmp_path):
+    path = save(Path(os.fsdecode(os.fsencode(tmp_path) + b'/S1_\xff.mat')), make_variables())
+    write_bag(read_ninapro(path), tmp_path / 'bag')
+    assert read_bag(tmp_path / 'bag').information['source_file'] == 'S1_?.mat'
+
+
+@pytest.mark.parametrize('name', ['emg', 'glove', 'stimulus', 'repetition'])
+def test_missing_variable_is_named(tmp_path, name):
+    variables = make_variables()
+    for key in (name, f're{name}'):
+        variables.pop(key, None)
+    with pytest.raises(RecordingError, match=f'has no variable {name} .*subject'):
+        read_ninapro(save(tmp_path / 'a.mat', variables))
+
+
+def test_foreign_file_is_one_clear_error(tmp_path):
+    with pytest.raises(RecordingError, match='no Ninapro recording'):
+        read_ninapro(save(tmp_path / 'a.mat', {'weather': np.zeros((3, 3))}))
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'message'),
+    [
+        ('emg', np.zeros((400, 11)), '11 channels; known are'),
+        ('emg', np.zeros((400, 12, 2)), 'not 2 dimensions'),
+        ('emg', np.zeros((0, 12)), '0 samples'),
+        ('glove', np.zeros((400, 18)), '18 columns'),
+        ('glove', np.zeros((399, 22)), 'glove has 399 samples, emg has 400'),
+        ('restimulus', np.zeros((401, 1)), 'restimulus has 401 samples, emg has 400'),
+        ('rerepetition', np.zeros((400, 2)), 'a vector is needed'),
+        ('restimulus', np.full((400, 1), 0.5), '0.5 at sample 0'),
+        ('restimulus', np.full((400, 1), -1), '-1 at sample 0'),
+        ('rerepetition', np.full((400, 1), np.nan), 'nan at sample 0'),
+        ('restimulus', np.full((400, 1), 70000), '70000 at sample 0'),
+        ('frequency', 200.0, 'frequency is 200 Hz; DB2 has 12 channels at 2000 Hz'),
+        ('glove', 'text' * 100, 'glove has'),
+        ('emg', np.full((400, 12), 'x', object), 'numbers are needed'),
+    ],
+)
+def test_variables_that_do_not_fit_are_one_clear_error(tmp_path, name, value, message):
+    with pytest.raises(RecordingError, match=message):
+        read_ninapro(save(tmp_path / 'a.mat', make_variables() | {name: value}))
+
+
+@pytest.mark.parametrize(('name', 'column'), [('emg', 5), ('glove', 11)])
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_nan_is_named_with_variable_channel_and_first_sample(tmp_path, name, column, value):
+    variables = make_variables()
+    variables[name][[31, 99], column] = value
+    with pytest.raises(RecordingError, match=rf'{name} is not .* channel {column} .* sample 31'):
+        read_ninapro(save(tmp_path / 'a.mat', variables))
+
+
+def test_emg_beyond_32_bits_is_one_clear_error(tmp_path):
+    """Found by fuzzing: finite as 64-bit numbers, it became infinite in the recording."""
+    variables = make_variables('DB1')
+    variables['emg'][7, 3] = 1e300
+    with pytest.raises(RecordingError, match=r'emg is 1e\+300 in channel 3 .* sample 7'):
+        read_ninapro(save(tmp_path / 'a.mat', variables))
+
+
+def test_broken_glove_sensor_that_is_not_used_does_not_matter(tmp_path):
+    variables = make_variables()
+    variables['glove'][:, 10] = np.nan
+    assert np.isfinite(read_ninapro(save(tmp_path / 'a.mat', variables)).positions).all()
+
+
+@pytest.mark.parametrize('value', [0.5, 128, -129])
+def test_db5_must_be_counts(tmp_path, value):
+    variables = make_variables('DB5')
+    variables['emg'][3, 3] = value
+    with pytest.raises(RecordingError, match='whole counts'):
+        read_ninapro(save(tmp_path / 'a.mat', variables))
+
+
+def test_explicit_database_must_fit(tmp_path):
+    path = save(tmp_path / 'a.mat', make_variables('DB2'))
+    with pytest.raises(RecordingError, match='12 channels; DB5 has 16'):
+        read_ninapro(path, database='DB5')
+    with pytest.raises(ConfigurationError, match=r"'DB9'; allowed are DB1, DB2, DB5"):
+        read_ninapro(path, database='DB9')
+
+
+def assert_bag_holds(subject, path):
+    """Compare a bag at 100 Hz of reference with the subject it was made of."""
+    recording = read_bag(path)
+    samples = len(subject.emg)
+    times = FIRST_STAMP_NS + np.rint(np.arange(samples) * (1e9 / subject.sampling_rate))
+    picked = np.arange(0, samples, round(subject.sampling_rate / 100))
+    emg = np.concatenate([chunk.samples for chunk in recording.chunks])
+    np.testing.assert_array_equal(emg, subject.emg)
+    np.testing.assert_array_equal(recording.reference.positions, subject.positions[picked])
+    np.testing.assert_array_equal(recording.reference.stamps_ns, times[picked])
+    holding = np.searchsorted(recording.labels.stamps_ns, times, side='right') - 1
+    np.testing.assert_array_equal(recording.labels.movement[holding], subject.movement)
+    np.testing.assert_array_equal(recording.labels.repetition[holding], subject.repetition)
+    assert recording.information == subject.information
+
+
+def test_db2_like_file_becomes_a_bag(tmp_path):
+    subject = read_ninapro(save(tmp_path / 'S3_E1_A1.mat', make_variables('DB2', samples=5000)))
+    write_bag(subject, tmp_path / 'bag')
+    assert_bag_holds(subject, tmp_path / 'bag')
+
+
+@pytest.mark.parametrize(
+    ('name', 'movements', 'repetitions'),
+    [('DB5/S1_E1_A1.mat', 12, 6), ('DB1/S1_A1_E1.mat', 12, 10)],
+)
+def test_real_recording_becomes_a_bag(tmp_path, name, movements, repetitions):
+    folder = Path(os.environ.get('LECONVMN_NINAPRO', REPOSITORY.parent / 'shared' / 'ninapro'))
+    path = folder / name
+    if not path.exists():
+        pytest.skip(f'{path} is not there; LECONVMN_NINAPRO may name the folder of the recordings')
+    subject = read_ninapro(path)
+    raw = loadmat(path, variable_names=['emg', 'glove', 'restimulus'])
+    scale = float(subject.information['emg_volts_per_source_unit'])
+    np.testing.assert_allclose(subject.emg, raw['emg'] * scale, rtol=1e-6)
+    degrees = np.degrees(subject.positions)
+    np.testing.assert_allclose(degrees, raw['glove'][:, GLOVE_COLUMNS], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(subject.movement, raw['restimulus'].ravel())
+    done = set(zip(subject.movement.tolist(), subject.repetition.tolist(), strict=True))
+    expected = {
+        (movement, repetition)
+        for movement in range(1, movements + 1)
+        for repetition in range(1, repetitions + 1)
+    }
+    assert {pair for pair in done if pair[0]} == expected
+    assert len(JOINT_NAMES) == subject.positions.shape[1]
+    write_bag(subject, tmp_path / 'bag')
+    assert_bag_holds(subject, tmp_path / 'bag')
