@@ -34,7 +34,7 @@ FAULTS = 'faults since the last report: '
 _PARTS = {
     'failed_estimates': 'output',
     'withheld_estimates': 'output',
-    'stamps_back': 'output',
+    'non_monotonic_stamps': 'output',
     'undelivered_estimates': 'output',
     'flat_channels': 'signal',
     'saturated_channels': 'signal',

@@ -58,7 +58,7 @@ class OutputLimits:
             positions: angles (rad), shape (joints,).
         """
         if self._stamp_ns is not None and stamp_ns <= self._stamp_ns:
-            self._counts.stamps_back += 1
+            self._counts.non_monotonic_stamps += 1
             return None
         if self._speed_limit and self._positions is not None:
             # After a pause no more than after a period: the hand has moved no further meanwhile.

@@ -99,8 +99,8 @@ class IntakeCounts:
     wrong_channels: int = 0
     wrong_rate: int = 0
     not_finite: int = 0
-    over_age: int = 0
-    backlog: int = 0
+    stale_messages: int = 0
+    dropped_backlog: int = 0
     malformed: int = 0
     lost_samples: int = 0
     bridged_samples: int = 0
@@ -112,7 +112,7 @@ class IntakeCounts:
     humming_channels: int = 0
     failed_estimates: int = 0
     withheld_estimates: int = 0
-    stamps_back: int = 0
+    non_monotonic_stamps: int = 0
     undelivered_estimates: int = 0
     limited_estimates: int = 0
 
@@ -205,7 +205,7 @@ class Intake:
             self.counts.not_finite += 1
             self.not_finite_values += np.sum(~np.isfinite(chunk.samples), axis=0)
         elif now_ns is not None and 0 < self._greatest_age_ns < now_ns - chunk.end_ns:
-            self.counts.over_age += 1
+            self.counts.stale_messages += 1
         else:
             return False
         return True

@@ -131,7 +131,7 @@ class DecoderNode(LifecycleNode):
             return
         decoder = self._configured.decoder
         if _waited_too_long(info, self._configured.input_rule.longest_wait):
-            decoder.counts.backlog += 1
+            decoder.counts.dropped_backlog += 1
             return
         started, known = time.monotonic(), decoder.counts.samples
         chunk = _chunk_from(message)

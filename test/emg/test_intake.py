@@ -339,7 +339,11 @@ def test_chunk_that_is_too_old_is_refused_and_its_samples_are_missing():
         chunk = chunk_of(20 * k, 20)
         pieces += intake.accept(chunk, chunk.end_ns + round(age * 1e9))
     assert [values(piece)[0] for piece in pieces] == [0, 20, 39, 60]
-    assert intake.counts.faults() == {'over_age': 1, 'lost_samples': 20, 'bridged_samples': 20}
+    assert intake.counts.faults() == {
+        'stale_messages': 1,
+        'lost_samples': 20,
+        'bridged_samples': 20,
+    }
 
 
 def test_age_is_not_judged_without_a_limit_or_without_a_clock():

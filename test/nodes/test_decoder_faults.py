@@ -255,9 +255,9 @@ def test_what_waited_too_long_is_dropped_and_counted_and_the_newest_decoded(run)
         for number in range(30):
             publisher.publish(message_at(number * CHUNK))
         time.sleep(0.6)  # the node is busy with something else
-        assert rig.spin_until(lambda: rig.counts.backlog == 30)
+        assert rig.spin_until(lambda: rig.counts.dropped_backlog == 30)
         assert rig.counts.messages == 0
-        status = rig.status('input', lambda s: values_of(s)['backlog, total'] == '30')
+        status = rig.status('input', lambda s: values_of(s)['dropped backlog, total'] == '30')
         assert status.level != b'\0'
         # What comes in time is decoded, however much was dropped before.
         assert rig.spin_until(lambda: heard(rig, publisher))
@@ -299,7 +299,7 @@ def test_messages_that_are_too_old_are_refused(run):
         values = values_of(rig.status('output', lambda s: values_of(s)['rate (Hz)'] != '0.0'))
         assert float(values['latency from sample to estimate, median (ms)']) > -1000
         rig.send(publisher, 100, first=100, start_ns=now_ns - 100 * NANOSECONDS)
-        assert rig.counts.over_age == 10
+        assert rig.counts.stale_messages == 10
         assert len(rig.states) == estimates_of(100)
 
 

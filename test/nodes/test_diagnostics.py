@@ -110,13 +110,15 @@ def test_each_fault_is_told_in_one_place(decoder):
     health = DecoderHealth(decoder, 'm')
     decoder.counts.withheld_estimates = 3
     decoder.counts.humming_channels = 1
-    decoder.counts.over_age = 2
+    decoder.counts.stale_messages = 2
     statuses = report(health)
-    assert statuses['input'].summary == '2 over age'
+    assert statuses['input'].summary == '2 stale messages'
     assert statuses['output'].summary == '3 withheld estimates'
     keys = [key for status in statuses.values() for key in status.values if 'total' in key]
     assert len(keys) == len(set(keys))
-    assert {'over age, total', 'withheld estimates, total', 'humming channels, total'} <= {*keys}
+    assert {'stale messages, total', 'withheld estimates, total', 'humming channels, total'} <= {
+        *keys
+    }
 
 
 def test_times_of_the_output(decoder):
