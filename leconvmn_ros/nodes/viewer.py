@@ -24,10 +24,14 @@ from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.quality_of_service import ONLOOKER, overridable
 from leconvmn_ros.nodes.running import declare, every, run_node
 from leconvmn_ros.view.page import LiveView
+from leconvmn_ros.view.same_origin import split_origins
 from leconvmn_ros.view.signals import LiveSignals
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
+
+# A page that is refused tries again every second; one line tells it (s).
+REFUSAL_PERIOD = 10.0
 
 
 class ViewerNode(Node):
@@ -56,11 +60,19 @@ class ViewerNode(Node):
         )
         declare(self, 'side', 'right', "which hand to show: 'right' or 'left'")
         declare(self, 'frame_rate', 25.0, 'pictures per second (Hz)', allowed=(1.0, 60.0))
+        declare(
+            self,
+            'allowed_origins',
+            '',
+            'pages that may connect besides our own, separated by commas: http://lab-pc:8080',
+        )
         self._signals = LiveSignals()
         self._view = LiveView(
             self.get_parameter('host').value,
             self.get_parameter('port').value,
             self.get_parameter('side').value,
+            allowed_origins=split_origins(self.get_parameter('allowed_origins').value),
+            on_refused=self._on_refused,
         )
         self.get_logger().info(f'live view: {self._view.url}')
         self._subscribe()
@@ -92,6 +104,9 @@ class ViewerNode(Node):
         self._signals.add_reference(
             stamp_to_ns(message.header.stamp), message.name, message.position
         )
+
+    def _on_refused(self, reason: str) -> None:
+        self.get_logger().warning(f'refused: {reason}', throttle_duration_sec=REFUSAL_PERIOD)
 
     def _draw(self) -> None:
         self._view.draw(self._signals)

@@ -16,10 +16,11 @@
 
 By viser: an installation of 50 MB (rerun: 650 MB), a page of 0.8 MB that loads nothing from
 elsewhere, frames that turn in the browser, plots, and no state that grows while nobody looks.
-The page has no password: who reaches its address sees the signals.
+The page has no password: who reaches its address sees the signals. Foreign pages in the same
+browser do not, see `same_origin`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 import io
@@ -33,6 +34,7 @@ from leconvmn_ros.evaluation.plots import ESTIMATE_COLOUR
 from leconvmn_ros.hands.urdf import hand_urdf, Side
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.view.same_origin import guarded_server, SameOrigin
 from leconvmn_ros.view.signals import ANGLE_PERIOD_NS, BINS, LATE, LiveSignals, LiveStatus, WINDOW
 from leconvmn_ros.view.urdf_frames import Frame, read_frames, Shape, wxyz
 import numpy as np
@@ -70,19 +72,30 @@ CAMERA, CAMERA_TARGET = (0.36, 0.0, 0.17), (0.0, 0.01, 0.09)
 class LiveView:
     """Serves the page and draws on it."""
 
-    def __init__(self, host: str, port: int, side: Side) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        side: Side,
+        *,
+        allowed_origins: Sequence[str] = (),
+        on_refused: Callable[[str], None] | None = None,
+    ) -> None:
         """Start to serve.
 
         Args:
             host: address to listen at; 127.0.0.1 is this machine alone.
             port: port to listen at; the next free one if it is taken.
             side: which hand to show.
+            allowed_origins: pages that may connect besides our own, such as `http://lab-pc:8080`.
+            on_refused: called, from another thread, with what was refused.
 
         Raises:
-            ConfigurationError: viser is not installed, or there is no such address.
+            ConfigurationError: viser is not installed, there is no such address, or an origin is
+                none.
         """
         viser = import_viser()
-        self._server = _serve(viser, host, port)
+        self._server = _serve(viser, host, port, SameOrigin(host, allowed_origins, on_refused))
         self.url = f'http://{host}:{self._server.get_port()}'
         self._frame = self._plotted = 0
         self._lay_out(side)
@@ -364,13 +377,15 @@ def import_viser() -> ModuleType:
         ) from error
 
 
-def _serve(viser: ModuleType, host: str, port: int) -> Any:
+def _serve(viser: ModuleType, host: str, port: int, policy: SameOrigin) -> Any:
     try:
         # viser would look for a free port for ever.
         socket.create_server((host, 0)).close()
     except OSError as error:
         raise ConfigurationError(f'cannot serve at host {host!r}: {error.strerror}') from error
-    with redirect_stdout(io.StringIO()):  # viser prints a box; a node has a log of its own
+    infrastructure = import_module('viser.infra._infra')
+    # viser prints a box; a node has a log of its own.
+    with redirect_stdout(io.StringIO()), guarded_server(infrastructure, policy):
         server = viser.ViserServer(host=host, port=port, verbose=False)
     # A page may ask for a public address in the network: nobody's EMG leaves by that way.
     server.request_share_url = lambda: None

@@ -184,6 +184,7 @@ def test_wrong_parameters_end_it_with_a_reason(start):
         'allowed: int from 1024 to 65535': {'port': 80},
         'allowed: float from 1.0 to 60.0': {'frame_rate': 0.0},
         "side is 'both'; allowed are": {'side': 'both'},
+        "'lab-pc' is not an origin": {'allowed_origins': 'lab-pc'},
         "cannot serve at host '203.0.113.1'": {'host': '203.0.113.1'},
     }
     nodes = [start('viewer', parameters=parameters) for parameters in reasons.values()]
