@@ -12,12 +12,18 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Says in one line what pydantic found wrong."""
+"""The base of everything that is read from a file or set by a user, and its errors in one line."""
 
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class StrictModel(BaseModel):
+    """Settings that cannot be changed, with no unknown names, NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
 
 def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -> str:

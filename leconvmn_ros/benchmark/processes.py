@@ -31,8 +31,9 @@ import signal
 from time import monotonic
 from typing import Final
 
+from leconvmn_ros.benchmark.plan import Job
 from leconvmn_ros.benchmark.results import RunOutput
-from leconvmn_ros.benchmark.run import failure, Job, perform
+from leconvmn_ros.benchmark.run import failure, perform
 
 THREAD_VARIABLES: Final = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
 # What a process gets to end by itself before it is killed.

@@ -27,8 +27,9 @@ import tempfile
 from types import ModuleType
 from typing import Any
 
+from leconvmn_ros.benchmark.plan import Bag, bag_files, Job
 from leconvmn_ros.benchmark.results import RunOutput
-from leconvmn_ros.benchmark.run import Bag, bag_files, failure, Job, perform
+from leconvmn_ros.benchmark.run import failure, perform
 from leconvmn_ros.errors import ConfigurationError
 
 

@@ -24,9 +24,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from leconvmn_ros.benchmark.html import details, element, figure, page, table
+from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.plots import draw_boxes, draw_learning_curves
 from leconvmn_ros.benchmark.results import read_comparison, RunResult, Scored
-from leconvmn_ros.benchmark.run import Plan
 from leconvmn_ros.benchmark.summary import ALL_DATABASES, Group, Spread, Summary
 from leconvmn_ros.benchmark.tables import spread_text
 from leconvmn_ros.evaluation.paired_tests import LEVEL, PairedTest

@@ -23,23 +23,19 @@ from zipfile import BadZipFile
 
 from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.errors import OutputError, RecordingError
-from leconvmn_ros.evaluation.comparison import as_json, Comparison
-from leconvmn_ros.evaluation.metrics import ScoreTable
+from leconvmn_ros.evaluation.comparison import Comparison
+from leconvmn_ros.evaluation.metrics import as_json, ScoreTable
 from leconvmn_ros.evaluation.tables import write_bytes
-from leconvmn_ros.strict_model import first_problem
+from leconvmn_ros.strict_model import first_problem, StrictModel
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 RESULT_FILE = 'result.json'
 CHECKPOINT_FOLDER = 'checkpoint'
 COMPARISON_FILE = 'test_part.npz'
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
-
-
-class Figures(_Frozen):
+class Figures(StrictModel):
     """The five figures of metrics.py; what is not defined is None, with a reason."""
 
     cc: float | None
@@ -50,7 +46,7 @@ class Figures(_Frozen):
     reason: str = ''
 
 
-class Scores(_Frozen):
+class Scores(StrictModel):
     """Scores of each joint and their mean over joints."""
 
     count: int = Field(ge=0, description='estimates scored')
@@ -64,7 +60,7 @@ class Scores(_Frozen):
         return cls(count=values['count'], mean=values['mean'], joints=values['joints'])
 
 
-class Environment(_Frozen):
+class Environment(StrictModel):
     """Where and with what a run was made."""
 
     package: str
@@ -78,14 +74,14 @@ class Environment(_Frozen):
     threads: int = Field(ge=1, description='CPU threads of this run')
 
 
-class Epoch(_Frozen):
+class Epoch(StrictModel):
     """Losses of one epoch, mean squared errors of standardised angles; None if not finite."""
 
     training_loss: float | None
     validation_loss: float | None
 
 
-class Scored(_Frozen):
+class Scored(StrictModel):
     """A run that came to its end."""
 
     kind: Literal['scored'] = 'scored'
@@ -101,7 +97,7 @@ class Scored(_Frozen):
     environment: Environment
 
 
-class Failed(_Frozen):
+class Failed(StrictModel):
     """A run that did not."""
 
     kind: Literal['failed'] = 'failed'
@@ -109,7 +105,7 @@ class Failed(_Frozen):
     traceback: str = Field(default='', description='of an error that nobody expected')
 
 
-class RunResult(_Frozen):
+class RunResult(StrictModel):
     """One preset, trained on one bag with one seed."""
 
     format: Literal['leconvmn_ros benchmark run'] = 'leconvmn_ros benchmark run'

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from leconvmn_ros.benchmark.plan import Job, Plan
 from leconvmn_ros.benchmark.results import (
     Failed,
     read_result,
@@ -25,8 +26,6 @@ from leconvmn_ros.benchmark.results import (
     RunResult,
     write_output,
 )
-from leconvmn_ros.benchmark.run import Job, Plan
-from leconvmn_ros.commands.progress import ShowProgress
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.tables import write_bytes
 from leconvmn_ros.strict_model import first_problem
@@ -78,7 +77,7 @@ def run_missing(
     execute: Execute,
     *,
     say: Callable[[str], None],
-    progress: ShowProgress,
+    progress: Callable[[float, str], None],
 ) -> None:
     """Do the runs of a plan whose result is not there, failed, or is of another job.
 

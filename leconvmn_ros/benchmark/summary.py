@@ -24,23 +24,20 @@ from functools import partial
 from statistics import median
 from typing import Final, NamedTuple
 
+from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.results import Failed, Figures, RunResult, Scored
-from leconvmn_ros.benchmark.run import Plan
 from leconvmn_ros.evaluation.metrics import METRICS
 from leconvmn_ros.evaluation.paired_tests import compare_methods, PairedTest
+from leconvmn_ros.strict_model import StrictModel
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 # What may be averaged over databases whose degrees differ.
 WITHOUT_UNIT: Final = tuple(metric for metric in METRICS if metric not in {'rmse', 'mae'})
 ALL_DATABASES: Final = 'all databases'
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
-
-
-class Spread(_Frozen):
+class Spread(StrictModel):
     """A figure over subjects."""
 
     mean: float | None = Field(description='None if no subject has the figure')
@@ -48,7 +45,7 @@ class Spread(_Frozen):
     n: int = Field(ge=0, description='subjects that have the figure')
 
 
-class Cost(_Frozen):
+class Cost(StrictModel):
     """What a model takes, over its runs."""
 
     parameters: tuple[int, int] = Field(description='least and most trained values')
@@ -60,7 +57,7 @@ class Cost(_Frozen):
     )
 
 
-class ModelSummary(_Frozen):
+class ModelSummary(StrictModel):
     """How one model did in a group of subjects."""
 
     subjects: dict[str, dict[str, float | None]] = Field(description='figures of each subject')
@@ -73,7 +70,7 @@ class ModelSummary(_Frozen):
     cost: Cost
 
 
-class Group(_Frozen):
+class Group(StrictModel):
     """Subjects whose figures may be averaged."""
 
     title: str
@@ -85,7 +82,7 @@ class Group(_Frozen):
     )
 
 
-class Summary(_Frozen):
+class Summary(StrictModel):
     """All that a report says in numbers."""
 
     planned: int

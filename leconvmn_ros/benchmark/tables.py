@@ -20,8 +20,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.results import Figures, RunResult, Scored
-from leconvmn_ros.benchmark.run import Plan
 from leconvmn_ros.benchmark.summary import Group, Spread, Summary
 from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES, write_json, write_text
 from rich.table import Table

@@ -26,10 +26,10 @@ from functools import partial
 from pathlib import Path
 import shlex
 
+from leconvmn_ros.benchmark.plan import Bag, Plan, Topics
 from leconvmn_ros.benchmark.processes import run_in_processes
 from leconvmn_ros.benchmark.ray_cluster import run_on_ray
 from leconvmn_ros.benchmark.report import report_page
-from leconvmn_ros.benchmark.run import Bag, Plan, Topics
 from leconvmn_ros.benchmark.runner import Execute, load_plan, results_of, run_missing, save_plan
 from leconvmn_ros.benchmark.summary import summarise
 from leconvmn_ros.benchmark.tables import group_table, write_tables

@@ -38,7 +38,8 @@ from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
 from leconvmn_ros.recording import NANOSECONDS, SampledSubject
 from leconvmn_ros.recordings.bags import open_bag, read_bag, write_bag
 from leconvmn_ros.recordings.ninapro import read_ninapro
-from leconvmn_ros.synthetic.subject import synthesize, SyntheticSubjectConfig
+from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
+from leconvmn_ros.synthetic.subject import synthesize
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train import train

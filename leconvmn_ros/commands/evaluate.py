@@ -39,7 +39,8 @@ from leconvmn_ros.decoding.autotune import settle_for_recordings
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
-from leconvmn_ros.evaluation.comparison import as_json, compare, Comparison, decode_recording, join
+from leconvmn_ros.evaluation.comparison import compare, Comparison, decode_recording, join
+from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.evaluation.plots import plot_comparison
 from leconvmn_ros.evaluation.tables import score_table_text, write_estimates, write_json
 from leconvmn_ros.recording import JointTrack, Recording

@@ -24,7 +24,8 @@ from pathlib import Path
 from leconvmn_ros.commands.arguments import add_setting, checked
 from leconvmn_ros.commands.progress import progress_bar
 from leconvmn_ros.recordings.bags import write_bag
-from leconvmn_ros.synthetic.subject import synthesize, SyntheticSubjectConfig
+from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
+from leconvmn_ros.synthetic.subject import synthesize
 
 OPTIONS = ('channels', 'sampling_rate', 'movements', 'repetitions', 'seed')
 

@@ -21,9 +21,10 @@ from typing import Annotated, Literal
 
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.recording import LabelTrack, Recording
+from leconvmn_ros.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 # 'repetitions' holds out whole repetitions where there are some, 'paper' the end of each movement.
 Protocol = Literal['repetitions', 'paper']
@@ -42,10 +43,8 @@ class Role(IntEnum):
 Repetition = Annotated[int, Field(ge=1)]
 
 
-class _Rule(BaseModel):
-    """What all kinds have in common."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
+class _Rule(StrictModel):
+    """What all kinds of hold-out have in common."""
 
     def rule(self) -> str:
         """Say what is held out in words, without the intervals of one recording."""
@@ -153,10 +152,8 @@ class BlockHoldOut(_Rule):
         return np.where(roles == -1, Role.TRAINING, roles)
 
 
-class HeldOutParts(BaseModel):
+class HeldOutParts(StrictModel):
     """What is held out of one recording, in intervals of time; the rest is training data."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
 
     span_ns: Interval = Field(description='start and end of the EMG')
     validation_ns: tuple[Interval, ...] = Field(description='what picks the epoch')

@@ -30,8 +30,8 @@ from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
 from leconvmn_ros.errors import CheckpointError
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.build import build_model, ModelConfig
-from leconvmn_ros.strict_model import first_problem
-from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
+from leconvmn_ros.strict_model import first_problem, StrictModel
+from pydantic import Field, model_validator, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -46,10 +46,8 @@ LARGEST_DESCRIPTION = 4 * 2**20  # bytes
 LARGEST_HEADER = 2**20  # bytes
 
 
-class JointOutput(BaseModel):
+class JointOutput(StrictModel):
     """How an output of the network becomes an angle: mean + scale * output, then limited (rad)."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     name: str = Field(min_length=1, max_length=64)
     mean: float
@@ -64,10 +62,8 @@ class JointOutput(BaseModel):
         return self
 
 
-class TrainingRecord(BaseModel):
+class TrainingRecord(StrictModel):
     """What the decoder was trained on, how, and how it scored on the validation data."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
 
     recordings: tuple[str, ...]
     information: tuple[dict[str, str], ...] = ()
@@ -79,10 +75,8 @@ class TrainingRecord(BaseModel):
     seconds: float
 
 
-class Description(BaseModel):
+class Description(StrictModel):
     """Everything about a decoder but its weights."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     format: Literal['leconvmn_ros checkpoint'] = 'leconvmn_ros checkpoint'
     format_version: Literal[2] = 2

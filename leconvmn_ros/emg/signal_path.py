@@ -24,9 +24,10 @@ Source: Guo et al., J. Neural Eng. 18 (2021) 026027.
 from itertools import pairwise
 from typing import NamedTuple
 
+from leconvmn_ros.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 # Companding constant of the mu-law. The RMS of surface EMG in volts is 1e-6 to 1e-3, so mu |r| is
 # 1 to 1000: the law is about logarithmic over the working range and linear below one microvolt.
@@ -38,10 +39,8 @@ _VALUES_AT_ONCE = 2**18
 _SIDE_BY_SIDE = 128
 
 
-class ExposureConfig(BaseModel):
+class ExposureConfig(StrictModel):
     """What a feature and an image are, in seconds: one setting serves every rate."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
     exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
@@ -101,10 +100,8 @@ class SignalPathConfig(ExposureConfig):
         return self.channels, self.image_columns
 
 
-class FeatureStatistics(BaseModel):
+class FeatureStatistics(StrictModel):
     """Mean and standard deviation of each channel's features over the training data."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]

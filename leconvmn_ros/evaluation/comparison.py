@@ -15,15 +15,13 @@
 """Scores of estimates against a reference, in one way for live and offline evaluation."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from leconvmn_ros.dataset.alignment import angles_at, check_unit
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.evaluation.metrics import METRICS, score_table, ScoreTable
+from leconvmn_ros.evaluation.metrics import score_table, ScoreTable
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, Recording
 import numpy as np
 from numpy.typing import NDArray
@@ -121,20 +119,3 @@ def join(comparisons: Sequence[Comparison]) -> Comparison:
         np.concatenate([c.truth for c in comparisons]),
         np.concatenate([c.estimate for c in comparisons]),
     )
-
-
-def as_json(table: ScoreTable) -> dict[str, Any]:
-    """Return a score table as JSON values; what is not defined is null, with a reason."""
-    return {
-        'count': table.count,
-        'units': {'rmse': 'deg', 'mae': 'deg'},
-        'mean': _row(asdict(table.mean)),
-        'joints': {name: _row(asdict(score)) for name, score in table.joints.items()},
-    }
-
-
-def _row(score: dict[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {m: score[m] if isfinite(score[m]) else None for m in METRICS}
-    if score['reason']:
-        row['reason'] = score['reason']
-    return row

@@ -21,7 +21,8 @@ from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.emg.latency import Latency
 from leconvmn_ros.emg.sample_count import SampleCount
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.evaluation.comparison import as_json, compare, Comparison
+from leconvmn_ros.evaluation.comparison import compare, Comparison
+from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray

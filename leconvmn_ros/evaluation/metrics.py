@@ -28,8 +28,9 @@ A figure that is not defined is NaN and comes with a reason; it is never 0 or le
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isnan, nan
+from dataclasses import asdict, dataclass
+from math import isfinite, isnan, nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,3 +154,20 @@ def _mean(joints: dict[str, Score]) -> Score:
             notes.append(f'{metric} without {", ".join(missing)}')
     cc, rmse, nrmse, r2, mae = figures
     return Score(cc, rmse, nrmse, r2, mae, '; '.join(notes))
+
+
+def as_json(table: ScoreTable) -> dict[str, Any]:
+    """Return a score table as JSON values; what is not defined is null, with a reason."""
+    return {
+        'count': table.count,
+        'units': {'rmse': 'deg', 'mae': 'deg'},
+        'mean': _row(asdict(table.mean)),
+        'joints': {name: _row(asdict(score)) for name, score in table.joints.items()},
+    }
+
+
+def _row(score: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {m: score[m] if isfinite(score[m]) else None for m in METRICS}
+    if score['reason']:
+        row['reason'] = score['reason']
+    return row

@@ -31,9 +31,10 @@ Analysis, 2nd ed.; Lakens, Front. Psychol. 4, 863; Holm, Scand. J. Stat. 6, 65.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from leconvmn_ros.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy import stats
 
 LEVEL: Final = 0.05
@@ -42,10 +43,8 @@ LEVEL: Final = 0.05
 MOST_SIGN_PATTERNS: Final = 2**16
 
 
-class PairedTest(BaseModel):
+class PairedTest(StrictModel):
     """How a reference compares with another method; what cannot be told is None, with a remark."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     n: int = Field(ge=0, description='subjects with a figure of both methods')
     above: int = Field(ge=0, description='subjects in which the reference has the greater figure')

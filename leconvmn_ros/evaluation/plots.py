@@ -20,6 +20,7 @@ from pathlib import Path
 from leconvmn_ros.dataset.reference_lag import PLAUSIBLE_DELAY, ReferenceLag
 from leconvmn_ros.evaluation.comparison import Comparison
 from leconvmn_ros.evaluation.tables import write_bytes
+from leconvmn_ros.palette import ESTIMATE_COLOUR, TRUTH_COLOUR
 from leconvmn_ros.recording import NANOSECONDS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -30,7 +31,6 @@ from numpy.typing import NDArray
 LONGEST_PLOT = 90.0  # s
 # Where times are further apart than this, the axis is cut.
 LONGEST_LINE = 0.5  # s
-TRUTH_COLOUR, ESTIMATE_COLOUR = '#555555', '#d1495b'
 
 
 def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:

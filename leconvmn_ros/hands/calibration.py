@@ -22,9 +22,9 @@ from typing import Annotated, Literal
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.evaluation.tables import write_text
 from leconvmn_ros.joints import JOINT_NAMES, JOINTS, LARGEST_ANGLE
-from leconvmn_ros.strict_model import first_problem
+from leconvmn_ros.strict_model import first_problem, StrictModel
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
+from pydantic import Field, model_validator, ValidationError
 
 # A joint that moves less between open hand and fist (rad) tells nothing but the decoder's noise.
 LEAST_RANGE = radians(10)
@@ -37,10 +37,8 @@ LARGEST_FILE = 2**16  # bytes
 Angle = Annotated[float, Field(strict=True, ge=-LARGEST_ANGLE, le=LARGEST_ANGLE)]
 
 
-class HumanRange(BaseModel):
+class HumanRange(StrictModel):
     """Where a joint of the wearer is with the hand open and in a fist (rad)."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     open: Angle
     fist: Angle
@@ -59,10 +57,8 @@ class HumanRange(BaseModel):
         return (angle - self.open) / (self.fist - self.open)
 
 
-class Calibration(BaseModel):
+class Calibration(StrictModel):
     """The ranges of a wearer's joints; a joint that is not there has the usual one."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     format: Literal[1] = Field(default=1, description='of this file')
     joints: dict[str, HumanRange] = Field(min_length=1)

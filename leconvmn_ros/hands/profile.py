@@ -27,14 +27,12 @@ from typing import Annotated, Any, Literal
 
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.strict_model import first_problem
+from leconvmn_ros.strict_model import first_problem, StrictModel
 from leconvmn_ros.yaml_file import read_yaml
 import numpy as np
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     model_validator,
@@ -73,11 +71,7 @@ HumanJoint = Annotated[str, AfterValidator(_human_joint)]
 Weight = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
-
-
-class Coupling(_Part):
+class Coupling(StrictModel):
     """Another joint of the robot that a joint goes with: ratio * position + offset."""
 
     joint: str = Field(description='name of the other joint')
@@ -85,7 +79,7 @@ class Coupling(_Part):
     offset: Angle = Field(default=0.0, description='rad')
 
 
-class Scale(_Part):
+class Scale(StrictModel):
     """Numbers that stand for the limits of each joint, whatever the limits are."""
 
     lower: float = Field(strict=True, description='what the lower limit is called')
@@ -109,7 +103,7 @@ Unit = Annotated[
 ]
 
 
-class RobotJoint(_Part):
+class RobotJoint(StrictModel):
     """A joint of the robot hand: what it follows, and what it may do."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r'^\S+$')
@@ -177,7 +171,7 @@ class RobotJoint(_Part):
             )
 
 
-class CommandOutput(_Part):
+class CommandOutput(StrictModel):
     """Where and how the hand is told."""
 
     topic: Topic
@@ -214,7 +208,7 @@ class CommandOutput(_Part):
         return 1.0 / self.rate
 
 
-class StateInput(_Part):
+class StateInput(StrictModel):
     """Where the hand tells its own pose, by name, in a sensor_msgs/JointState."""
 
     topic: Topic
@@ -224,7 +218,7 @@ class StateInput(_Part):
     )
 
 
-class Stale(_Part):
+class Stale(StrictModel):
     """What happens when nothing comes in any more."""
 
     after: float = Field(strict=True, gt=0, le=60.0, description='age of the last input (s)')
@@ -234,7 +228,7 @@ class Stale(_Part):
     )
 
 
-class HandProfile(_Part):
+class HandProfile(StrictModel):
     """All about one robot hand; the order of the joints is that of the command."""
 
     hand: str = Field(min_length=1, max_length=200, description='maker and model, for people')

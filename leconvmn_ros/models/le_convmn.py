@@ -25,16 +25,15 @@ from typing import Literal
 
 from leconvmn_ros.models.base import Model, MOST_STATE_VALUES, MOST_WEIGHTS, opinions_of, State
 from leconvmn_ros.models.conv_lstm import ConvLstmCell
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from leconvmn_ros.strict_model import StrictModel
+from pydantic import Field, model_validator
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
 
 
-class StackConfig(BaseModel):
+class StackConfig(StrictModel):
     """Architecture of one stack of layers; the defaults are the paper's."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     planes: tuple[int, ...] = Field(
         default=(64, 32),
@@ -98,10 +97,8 @@ class StackConfig(BaseModel):
         return {'all': 0, 'ring_then_all': 1}.get(self.electrodes)
 
 
-class LeConvMnConfig(BaseModel):
+class LeConvMnConfig(StrictModel):
     """Architecture of the network."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     kind: Literal['le_convmn'] = 'le_convmn'
     stacks: tuple[StackConfig, ...] = Field(

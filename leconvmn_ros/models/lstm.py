@@ -23,16 +23,15 @@ from itertools import pairwise
 from typing import Literal
 
 from leconvmn_ros.models.base import Model, MOST_WEIGHTS, opinions_of, State
-from pydantic import BaseModel, ConfigDict, Field
+from leconvmn_ros.strict_model import StrictModel
+from pydantic import Field
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
 
 
-class LstmConfig(BaseModel):
+class LstmConfig(StrictModel):
     """Architecture of the LSTM."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     kind: Literal['lstm'] = 'lstm'
     steps: Literal['columns', 'images'] = Field(

@@ -17,26 +17,17 @@
 Source: Hoerl and Kennard, Technometrics 12 (1970) 55.
 """
 
-from collections.abc import Sequence
-from math import nan
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from leconvmn_ros.models.base import MOST_WEIGHTS
-from leconvmn_ros.models.stateless import Examples, InputKind, Memoryless
-from pydantic import BaseModel, ConfigDict, Field
-import torch
+from leconvmn_ros.models.stateless import InputKind, Memoryless
+from leconvmn_ros.strict_model import StrictModel
+from pydantic import Field
 from torch import nn, Tensor
 
-# Tried one by one; each is multiplied by the number of training images, so that it weighs
-# the same however long a recording is. Features are standardised: below 1e-5 a penalty changes
-# nothing, above 10 little is left of the weights.
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
-
-class RidgeConfig(BaseModel):
+class RidgeConfig(StrictModel):
     """What the regression sees."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     kind: Literal['ridge'] = 'ridge'
     input: InputKind = Field(
@@ -65,63 +56,3 @@ class Ridge(Memoryless):
         """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
         outputs: Tensor = self.linear(inputs)
         return outputs
-
-
-class RidgeFit(BaseModel):
-    """How it is fitted: in closed form, with the best of PENALTIES."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
-
-    kind: Literal['ridge'] = 'ridge'
-
-    @property
-    def epochs(self) -> int:
-        """What there is to choose from."""
-        return len(PENALTIES)
-
-
-class RidgeOutcome(NamedTuple):
-    """What came out of a fit.
-
-    Attributes:
-        penalty: the one of PENALTIES that was chosen.
-        validation_loss: its mean squared error on the validation examples, NaN without any.
-    """
-
-    penalty: float
-    validation_loss: float
-
-
-@torch.no_grad()
-def fit_ridge(
-    model: Ridge,
-    training: Examples,
-    validation: Examples | None,
-    penalties: Sequence[float] = PENALTIES,
-) -> RidgeOutcome:
-    """Fit in closed form; of the penalties, the one with the lowest validation error is taken.
-
-    Without validation examples it is the first.
-    """
-    x, y = model.matrices(training)
-    x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
-    x = x - x_mean  # centred data leave the intercept out of the penalty
-    # (X'X + a I)^-1 X'Y for every a from one decomposition of X'X.
-    eigenvalues, vectors = torch.linalg.eigh(x.T @ x)
-    rotated = vectors.T @ (x.T @ (y - y_mean))
-
-    def weights(penalty: float) -> Tensor:
-        found: Tensor = vectors @ (rotated / (eigenvalues + penalty * len(x))[:, None])
-        return found
-
-    def loss(penalty: float) -> float:
-        if validation is None:
-            return nan
-        x_validation, y_validation = model.matrices(validation)
-        outputs = (x_validation - x_mean) @ weights(penalty) + y_mean
-        return float((outputs - y_validation).square().mean())
-
-    best = min(penalties, key=loss)
-    model.linear.weight.copy_(weights(best).T)
-    model.linear.bias.copy_(y_mean - x_mean @ weights(best))
-    return RidgeOutcome(best, loss(best))

@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.finite import first_non_finite
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.recordings.mat_file import MatFile
 from leconvmn_ros.recordings.ninapro_layouts import Database, GLOVE_COLUMNS, LAYOUTS
-from leconvmn_ros.recordings.subject_check import LARGEST_LABEL
+from leconvmn_ros.recordings.subject_check import first_non_finite, LARGEST_LABEL
 import numpy as np
 from numpy.typing import NDArray
 

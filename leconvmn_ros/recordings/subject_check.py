@@ -15,11 +15,13 @@
 """Checks that a sampled subject is whole before it becomes a bag."""
 
 from math import isfinite
+from typing import Any
 
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.finite import first_non_finite
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import SampledSubject
+import numpy as np
+from numpy.typing import NDArray
 
 # Labels are uint16 in MovementLabel.
 LARGEST_LABEL = 2**16 - 1
@@ -65,3 +67,16 @@ def check_subject(subject: SampledSubject) -> None:
                 f'{subject.name}: {name} labels from {labels.min()} to {labels.max()};'
                 f' 0 to {LARGEST_LABEL} is allowed'
             )
+
+
+def first_non_finite(values: NDArray[Any]) -> tuple[int, int] | None:
+    """Return row and column of the first value that is NaN or infinite, None if all are finite.
+
+    Args:
+        values: numbers, shape (rows, columns); rows are searched in order.
+    """
+    finite = np.isfinite(values)
+    if finite.all():
+        return None
+    row, column = np.unravel_index(np.argmin(finite), finite.shape)
+    return int(row), int(column)

@@ -27,8 +27,9 @@ Sources:
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TYPE_CHECKING
+from typing import NamedTuple
 
+from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.motion import (
     CONTROL_RATE,
     FLEXION,
@@ -40,12 +41,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-if TYPE_CHECKING:
-    from leconvmn_ros.synthetic.subject import SyntheticSubjectConfig
-
-# At or below this rate (Hz) little of the EMG's band is left; devices that sample so slowly give
-# its envelope.
-RAW_RATE_ABOVE = 150.0
 # The envelope is taken of raw EMG at this rate (Hz) or a little above.
 ENVELOPE_SOURCE_RATE = 1000.0
 # The band of surface EMG (Hz), and how near to the Nyquist frequency it may come, as a part of the
@@ -125,7 +120,7 @@ Filter = NDArray[np.float64]  # second-order sections, shape (sections, 6)
 
 
 def muscle_excitation(
-    config: 'SyntheticSubjectConfig', active: NDArray[np.float64], seed: np.random.SeedSequence
+    config: SyntheticSubjectConfig, active: NDArray[np.float64], seed: np.random.SeedSequence
 ) -> NDArray[np.float64]:
     """Find the neural excitation of each muscle that goes before the given motion.
 
@@ -171,7 +166,7 @@ def invert_activation(
 
 
 def record_emg(
-    config: 'SyntheticSubjectConfig',
+    config: SyntheticSubjectConfig,
     excitation: NDArray[np.float64],
     seeds: tuple[np.random.SeedSequence, np.random.SeedSequence, np.random.SeedSequence],
     progress: Callable[[int, int], None] | None = None,
@@ -201,7 +196,7 @@ def record_emg(
 
 
 def crosstalk(
-    config: 'SyntheticSubjectConfig',
+    config: SyntheticSubjectConfig,
     anatomy: np.random.SeedSequence,
     electrodes: np.random.SeedSequence,
 ) -> NDArray[np.float64]:
@@ -236,7 +231,7 @@ def _moment_shares() -> NDArray[np.float64]:
 
 
 def _efforts(
-    config: 'SyntheticSubjectConfig', times: NDArray[np.float64], seed: np.random.SeedSequence
+    config: SyntheticSubjectConfig, times: NDArray[np.float64], seed: np.random.SeedSequence
 ) -> NDArray[np.float64]:
     """Draw how much each muscle does for the same motion, shape (muscles, times)."""
     between, within = (np.random.default_rng(part) for part in seed.spawn(2))
@@ -249,7 +244,7 @@ def _efforts(
 
 
 def _blocks(
-    config: 'SyntheticSubjectConfig',
+    config: SyntheticSubjectConfig,
     mixing: NDArray[np.float64],
     excitation: NDArray[np.float64],
     seeds: tuple[np.random.SeedSequence, np.random.SeedSequence],

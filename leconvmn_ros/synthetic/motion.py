@@ -21,36 +21,18 @@ Sources:
 """
 
 from math import sqrt
-from typing import NamedTuple, TYPE_CHECKING
+from typing import NamedTuple
 
 from leconvmn_ros.joints import JOINTS
+from leconvmn_ros.synthetic.config import MOVEMENTS, SyntheticSubjectConfig
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from leconvmn_ros.synthetic.subject import SyntheticSubjectConfig
 
 # Movements and muscle drive are computed at this rate (Hz) whatever the EMG's, so that they do not
 # depend on it. Voluntary motion ends below 5 Hz and tremor at 12 Hz: linear interpolation from
 # here is good to 1e-3 rad.
 CONTROL_RATE = 200.0
 
-# What each movement asks of thumb, index, middle, ring, little: 1 = full flexion, -1 = full
-# extension. The order lets every digit move within the first five.
-MOVEMENTS: dict[str, tuple[float, float, float, float, float]] = {
-    'thumb flexion': (1, 0, 0, 0, 0),
-    'index flexion': (0, 1, 0, 0, 0),
-    'middle flexion': (0, 0, 1, 0, 0),
-    'ring flexion': (0, 0, 0, 1, 0),
-    'little flexion': (0, 0, 0, 0, 1),
-    'fist': (1, 1, 1, 1, 1),
-    'index and middle flexion': (0, 1, 1, 0, 0),
-    'ring and little flexion': (0, 0, 0, 1, 1),
-    'pinch': (0.7, 0.7, 0, 0, 0),
-    'hand opening': (-1, -1, -1, -1, -1),
-    'index pointing': (1, -1, 1, 1, 1),
-    'thumb and little extension': (-1, 0, 0, 0, -1),
-}
 
 # Joint angles of the resting hand, and what full flexion and extension add to them, in the order
 # of JOINTS (rad): a half open hand, with room for variation within the limits.
@@ -102,7 +84,7 @@ class Timing(NamedTuple):
     return_duration: NDArray[np.float64]
 
 
-def move_fingers(config: 'SyntheticSubjectConfig', seed: np.random.SeedSequence) -> HandMotion:
+def move_fingers(config: SyntheticSubjectConfig, seed: np.random.SeedSequence) -> HandMotion:
     """Perform the whole exercise; the angles never leave the limits of JOINTS."""
     timing_seed, pose_seed, wander_seed = seed.spawn(3)
     timing = _draw_timing(config, np.random.default_rng(timing_seed))
@@ -163,7 +145,7 @@ def on_time_base(rows: NDArray[np.float64], times: NDArray[np.float64]) -> NDArr
     return np.stack([np.interp(times, control_times, row) for row in rows])
 
 
-def _draw_timing(config: 'SyntheticSubjectConfig', rng: np.random.Generator) -> Timing:
+def _draw_timing(config: SyntheticSubjectConfig, rng: np.random.Generator) -> Timing:
     """Draw when each trial's two transitions happen; the joints set out a little apart."""
     shape = (config.trials, 1)
     onset = (config.onset_earliest, config.onset_latest)
@@ -182,7 +164,7 @@ def _draw_timing(config: 'SyntheticSubjectConfig', rng: np.random.Generator) -> 
 
 
 def _draw_poses(
-    config: 'SyntheticSubjectConfig', rng: np.random.Generator
+    config: SyntheticSubjectConfig, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw what the trials do.
 

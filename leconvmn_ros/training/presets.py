@@ -21,16 +21,17 @@ from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.build import ModelConfig
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
-from leconvmn_ros.models.ridge import RidgeConfig, RidgeFit
-from leconvmn_ros.models.spgp import SpgpConfig, SpgpFit
+from leconvmn_ros.models.ridge import RidgeConfig
+from leconvmn_ros.models.spgp import SpgpConfig
+from leconvmn_ros.strict_model import StrictModel
 from leconvmn_ros.training.recurrent_fit import RecurrentFit
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from leconvmn_ros.training.ridge_fit import RidgeFit
+from leconvmn_ros.training.spgp_fit import SpgpFit
+from pydantic import Field, model_validator
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(StrictModel):
     """Which model to train, on what, and how; the defaults are the network of the paper."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     exposure: ExposureConfig = ExposureConfig()
     model: ModelConfig = LeConvMnConfig()

@@ -26,12 +26,13 @@ from typing import Literal
 
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.models.base import Model, State
+from leconvmn_ros.strict_model import StrictModel
 from leconvmn_ros.training.data import TrainingData
 from leconvmn_ros.training.reports import EpochReport, Fit
 from leconvmn_ros.training.sequences import arrange_lanes, Lanes
 from leconvmn_ros.training.stacking import find_shares
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 import torch
 from torch import nn, Tensor
 
@@ -39,10 +40,8 @@ from torch import nn, Tensor
 VALIDATION_LANES = 16
 
 
-class RecurrentFit(BaseModel):
+class RecurrentFit(StrictModel):
     """How to train a recurrent model."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     kind: Literal['recurrent'] = 'recurrent'
     epochs: int = Field(default=60, ge=1, le=10_000, description='passes over the training data')

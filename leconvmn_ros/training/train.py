@@ -33,12 +33,11 @@ from leconvmn_ros.emg.intake import RATE_TOLERANCE
 from leconvmn_ros.emg.signal_path import SignalPathConfig
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.evaluation.comparison import as_json
-from leconvmn_ros.evaluation.metrics import METRICS, score_table
+from leconvmn_ros.evaluation.metrics import as_json, METRICS, score_table
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.build import build_model
-from leconvmn_ros.models.ridge import fit_ridge, PENALTIES, Ridge
-from leconvmn_ros.models.spgp import fit_spgp, Spgp, SpgpFit
+from leconvmn_ros.models.ridge import Ridge
+from leconvmn_ros.models.spgp import Spgp
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.data import gather, TrainingData
@@ -51,7 +50,9 @@ from leconvmn_ros.training.recurrent_fit import (
     validation_lanes,
 )
 from leconvmn_ros.training.reports import EpochReport, Fit
+from leconvmn_ros.training.ridge_fit import fit_ridge, PENALTIES
 from leconvmn_ros.training.sequences import images_of
+from leconvmn_ros.training.spgp_fit import fit_spgp, SpgpFit
 import numpy as np
 import torch
 

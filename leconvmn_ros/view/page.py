@@ -30,9 +30,9 @@ from types import ModuleType
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.evaluation.plots import ESTIMATE_COLOUR
 from leconvmn_ros.hands.urdf import hand_urdf, Side
 from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.palette import ESTIMATE_COLOUR
 from leconvmn_ros.recording import NANOSECONDS
 from leconvmn_ros.view.same_origin import guarded_server, SameOrigin
 from leconvmn_ros.view.signals import ANGLE_PERIOD_NS, BINS, LATE, LiveSignals, LiveStatus, WINDOW

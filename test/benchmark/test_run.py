@@ -20,6 +20,7 @@ import subprocess
 
 from benchmark_builders import EPOCHS, make_bag, make_comparison, make_plan, QUICK, SECOND
 from leconvmn_ros.benchmark import run as benchmark
+from leconvmn_ros.benchmark.plan import Bag, hash_bag
 from leconvmn_ros.benchmark.results import (
     Failed,
     read_comparison,
@@ -29,12 +30,13 @@ from leconvmn_ros.benchmark.results import (
     Scores,
     write_output,
 )
-from leconvmn_ros.benchmark.run import Bag, hash_bag, perform, score_movements
+from leconvmn_ros.benchmark.run import perform, score_movements
 from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.errors import OutputError, RecordingError
-from leconvmn_ros.evaluation.comparison import as_json, compare, decode_recording
+from leconvmn_ros.evaluation.comparison import compare, decode_recording
+from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.recordings.bags import read_bag
 import numpy as np
 from pydantic import ValidationError

@@ -23,7 +23,8 @@ from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recordings.bags import read_bag, write_bag
-from leconvmn_ros.synthetic.subject import synthesize, SyntheticSubjectConfig
+from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
+from leconvmn_ros.synthetic.subject import synthesize
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
 import pytest

@@ -23,10 +23,12 @@ from leconvmn_ros.decoding.autotune import warm_up_with_threads
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
-from leconvmn_ros.models.ridge import RidgeConfig, RidgeFit
-from leconvmn_ros.models.spgp import SpgpConfig, SpgpFit
+from leconvmn_ros.models.ridge import RidgeConfig
+from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.recurrent_fit import RecurrentFit
+from leconvmn_ros.training.ridge_fit import RidgeFit
+from leconvmn_ros.training.spgp_fit import SpgpFit
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest

@@ -31,7 +31,8 @@ from builders import (
 )
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.evaluation.comparison import as_json, compare, decode_recording, join
+from leconvmn_ros.evaluation.comparison import compare, decode_recording, join
+from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.recording import JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 import pytest

@@ -21,7 +21,8 @@ import os
 from pathlib import Path
 
 from leconvmn_ros.errors import OutputError
-from leconvmn_ros.evaluation.comparison import as_json, Comparison
+from leconvmn_ros.evaluation.comparison import Comparison
+from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.evaluation.tables import (
     read_estimates,
     score_table_text,

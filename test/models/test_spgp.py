@@ -19,17 +19,11 @@ from copy import deepcopy
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models import spgp
 from leconvmn_ros.models.base import MOST_WEIGHTS
-from leconvmn_ros.models.ridge import fit_ridge, Ridge, RidgeConfig
-from leconvmn_ros.models.spgp import (
-    condition,
-    fit_spgp,
-    Hyperparameters,
-    JITTER,
-    Spgp,
-    SpgpConfig,
-    SpgpFit,
-)
+from leconvmn_ros.models.ridge import Ridge, RidgeConfig
+from leconvmn_ros.models.spgp import Spgp, SpgpConfig
 from leconvmn_ros.models.stateless import Examples
+from leconvmn_ros.training.ridge_fit import fit_ridge
+from leconvmn_ros.training.spgp_fit import condition, fit_spgp, Hyperparameters, JITTER, SpgpFit
 import numpy as np
 from pydantic import ValidationError
 import pytest

@@ -21,10 +21,12 @@ from leconvmn_ros.dataset.hold_out import BlockHoldOut, hold_out_named, Role
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.models.lstm import LstmConfig
-from leconvmn_ros.models.ridge import RidgeConfig, RidgeFit
-from leconvmn_ros.models.spgp import SpgpConfig, SpgpFit
+from leconvmn_ros.models.ridge import RidgeConfig
+from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.recurrent_fit import RecurrentFit
+from leconvmn_ros.training.ridge_fit import RidgeFit
+from leconvmn_ros.training.spgp_fit import SpgpFit
 from leconvmn_ros.training.train import train
 import pytest
 import torch

@@ -19,8 +19,9 @@ import sys
 
 from builders import make_checkpoint
 from leconvmn_ros.cli import main
+from leconvmn_ros.machine_info import cpu_seconds, describe_machine, resident_bytes
 from leconvmn_ros.node_processes import find_executable
-from leconvmn_ros.speed.peak_rates import ceilings, cpu_seconds, describe_machine, resident_bytes
+from leconvmn_ros.speed.peak_rates import ceilings
 from leconvmn_ros.speed.stages import (
     collector_pauses,
     measure,

@@ -17,6 +17,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from leconvmn_ros.benchmark.plan import Bag, Plan
 from leconvmn_ros.benchmark.results import (
     COMPARISON_FILE,
     Environment,
@@ -27,7 +28,7 @@ from leconvmn_ros.benchmark.results import (
     Scored,
     Scores,
 )
-from leconvmn_ros.benchmark.run import Bag, perform, Plan
+from leconvmn_ros.benchmark.run import perform
 from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
 from leconvmn_ros.evaluation.comparison import Comparison
 from leconvmn_ros.recordings.bags import write_bag

@@ -22,7 +22,8 @@ from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.synthetic import emg as synthetic_emg
 from leconvmn_ros.synthetic import motion as synthetic_hand
-from leconvmn_ros.synthetic.subject import label, synthesize, SyntheticSubjectConfig
+from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
+from leconvmn_ros.synthetic.subject import label, synthesize
 import numpy as np
 from pydantic import ValidationError
 import pytest

@@ -35,8 +35,8 @@ from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.models.build import build_model
 from leconvmn_ros.models.lstm import LstmConfig
-from leconvmn_ros.models.ridge import fit_ridge, PENALTIES, RidgeConfig, RidgeFit
-from leconvmn_ros.models.spgp import fit_spgp, SpgpConfig, SpgpFit
+from leconvmn_ros.models.ridge import RidgeConfig
+from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.training import recurrent_fit
@@ -44,7 +44,9 @@ from leconvmn_ros.training import train as training
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.recurrent_fit import fit_recurrent, RecurrentFit
+from leconvmn_ros.training.ridge_fit import fit_ridge, PENALTIES, RidgeFit
 from leconvmn_ros.training.sequences import images_of
+from leconvmn_ros.training.spgp_fit import fit_spgp, SpgpFit
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest

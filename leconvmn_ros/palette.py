@@ -12,22 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Finds NaN and infinity, so that an error can say where they are."""
+"""Colours that plots and the live view share."""
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-
-def first_non_finite(values: NDArray[Any]) -> tuple[int, int] | None:
-    """Return row and column of the first value that is NaN or infinite, None if all are finite.
-
-    Args:
-        values: numbers, shape (rows, columns); rows are searched in order.
-    """
-    finite = np.isfinite(values)
-    if finite.all():
-        return None
-    row, column = np.unravel_index(np.argmin(finite), finite.shape)
-    return int(row), int(column)
+TRUTH_COLOUR, ESTIMATE_COLOUR = '#555555', '#d1495b'

@@ -1,0 +1,88 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Fits the ridge regression: the penalty is chosen by held-out error."""
+
+from collections.abc import Sequence
+from math import nan
+from typing import Literal, NamedTuple
+
+from leconvmn_ros.models.ridge import Ridge
+from leconvmn_ros.models.stateless import Examples
+from leconvmn_ros.strict_model import StrictModel
+import torch
+from torch import Tensor
+
+# Tried one by one; each is multiplied by the number of training images, so that it weighs
+# the same however long a recording is. Features are standardised: below 1e-5 a penalty changes
+# nothing, above 10 little is left of the weights.
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+
+class RidgeFit(StrictModel):
+    """How it is fitted: in closed form, with the best of PENALTIES."""
+
+    kind: Literal['ridge'] = 'ridge'
+
+    @property
+    def epochs(self) -> int:
+        """What there is to choose from."""
+        return len(PENALTIES)
+
+
+class RidgeOutcome(NamedTuple):
+    """What came out of a fit.
+
+    Attributes:
+        penalty: the one of PENALTIES that was chosen.
+        validation_loss: its mean squared error on the validation examples, NaN without any.
+    """
+
+    penalty: float
+    validation_loss: float
+
+
+@torch.no_grad()
+def fit_ridge(
+    model: Ridge,
+    training: Examples,
+    validation: Examples | None,
+    penalties: Sequence[float] = PENALTIES,
+) -> RidgeOutcome:
+    """Fit in closed form; of the penalties, the one with the lowest validation error is taken.
+
+    Without validation examples it is the first.
+    """
+    x, y = model.matrices(training)
+    x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
+    x = x - x_mean  # centred data leave the intercept out of the penalty
+    # (X'X + a I)^-1 X'Y for every a from one decomposition of X'X.
+    eigenvalues, vectors = torch.linalg.eigh(x.T @ x)
+    rotated = vectors.T @ (x.T @ (y - y_mean))
+
+    def weights(penalty: float) -> Tensor:
+        found: Tensor = vectors @ (rotated / (eigenvalues + penalty * len(x))[:, None])
+        return found
+
+    def loss(penalty: float) -> float:
+        if validation is None:
+            return nan
+        x_validation, y_validation = model.matrices(validation)
+        outputs = (x_validation - x_mean) @ weights(penalty) + y_mean
+        return float((outputs - y_validation).square().mean())
+
+    best = min(penalties, key=loss)
+    model.linear.weight.copy_(weights(best).T)
+    model.linear.bias.copy_(y_mean - x_mean @ weights(best))
+    return RidgeOutcome(best, loss(best))
