@@ -19,6 +19,7 @@ import shutil
 import subprocess
 
 from benchmark_builders import EPOCHS, make_bag, make_comparison, make_plan, QUICK, SECOND
+from leconvmn_ros.benchmark import plan
 from leconvmn_ros.benchmark import run as benchmark
 from leconvmn_ros.benchmark.plan import Bag, hash_bag
 from leconvmn_ros.benchmark.results import (
@@ -114,7 +115,7 @@ def test_key_does_not_depend_on_names_places_and_threads(bag, job, tmp_path):
 
 def test_key_depends_on_the_version_of_a_run(job, monkeypatch):
     before = job.key
-    monkeypatch.setattr(benchmark, 'RUN_VERSION', 99)
+    monkeypatch.setattr(plan, 'RUN_VERSION', 99)
     assert job.key != before
 
 

@@ -22,6 +22,7 @@ from leconvmn_ros.models.base import MOST_WEIGHTS
 from leconvmn_ros.models.ridge import Ridge, RidgeConfig
 from leconvmn_ros.models.spgp import Spgp, SpgpConfig
 from leconvmn_ros.models.stateless import Examples
+from leconvmn_ros.training import spgp_fit
 from leconvmn_ros.training.ridge_fit import fit_ridge
 from leconvmn_ros.training.spgp_fit import condition, fit_spgp, Hyperparameters, JITTER, SpgpFit
 import numpy as np
@@ -61,6 +62,7 @@ def kernel(some, others):
 @pytest.fixture(params=[7, 39, 1024])
 def chunk(request, monkeypatch):
     monkeypatch.setattr(spgp, 'CHUNK', request.param)
+    monkeypatch.setattr(spgp_fit, 'CHUNK', request.param)
 
 
 @pytest.mark.usefixtures('chunk')
@@ -164,8 +166,8 @@ def test_validation_picks_the_step():
 
 def test_float32_is_enough(monkeypatch):
     learned = []
-    give = spgp._give
-    monkeypatch.setattr(spgp, '_give', lambda *them: (learned.append(them[1]), give(*them)))
+    give = spgp_fit._give
+    monkeypatch.setattr(spgp_fit, '_give', lambda *them: (learned.append(them[1]), give(*them)))
     training, new = make_examples(300, 0), make_examples(200, 2)
     model, _, _ = fitted(training, pseudo_inputs=200)
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
