@@ -201,8 +201,9 @@ def _check_is_bag(path: Path) -> None:
     if path.is_dir():
         if not (path / 'metadata.yaml').is_file():
             raise RecordingError(
-                f'{path} is no rosbag2 bag, or its recorder was killed: it has no metadata.yaml'
-                ' (`ros2 bag reindex` may make it readable)'
+                f'{path} is no rosbag2 bag, or its recorder was killed: it has no metadata.yaml '
+                f'(`leconvmn_ros record --recover {path}`, or `ros2 bag reindex` for other '
+                'recorders, may make it readable)'
             )
     elif path.suffix not in _FILE_SUFFIXES:
         raise RecordingError(

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 EMG_TOPIC = '/emg'
 REFERENCE_TOPIC = '/joint_states_reference'
 LABEL_TOPIC = '/movement_label'
+ESTIMATE_TOPIC = '/joint_states'
+# What the wearer is asked to do, and where the electrodes sit.
+CUE_TOPIC = '/cue_joint_states'
+DESCRIPTION_TOPIC = '/emg_description'
 
 EMG_TYPE = 'leconvmn_ros/msg/EmgArray'
 REFERENCE_TYPE = 'sensor_msgs/msg/JointState'

@@ -23,6 +23,7 @@ from leconvmn_ros.emg.message import FRAME_ID
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.recordings.atomic_folder import PartialFolder
+from leconvmn_ros.recordings.bag_qos import offered_qos
 from leconvmn_ros.recordings.bag_types import (
     EMG_TOPIC,
     EMG_TYPE,
@@ -35,15 +36,7 @@ from leconvmn_ros.recordings.bag_types import (
 )
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.interfaces import (
-    Connection,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 if TYPE_CHECKING:
@@ -51,29 +44,12 @@ if TYPE_CHECKING:
 
 # Version 9 is what ROS 2 Jazzy and Kilted write.
 _METADATA_VERSION: Final = 9
-_INFINITE = QosTime(9_223_372_036, 854_775_807)
-
-
-def _offered(durability: QosDurability, depth: int) -> Qos:
-    """Return what a player offers: reliable serves reliable and best-effort readers alike."""
-    return Qos(
-        QosHistory.KEEP_LAST,
-        depth,
-        QosReliability.RELIABLE,
-        durability,
-        _INFINITE,
-        _INFINITE,
-        QosLiveliness.AUTOMATIC,
-        _INFINITE,
-        avoid_ros_namespace_conventions=False,
-    )
-
 
 # Labels change every few seconds: a reader that joins late must get the one that holds.
 _TOPICS = (
-    (EMG_TOPIC, EMG_TYPE, _offered(QosDurability.VOLATILE, 10)),
-    (REFERENCE_TOPIC, REFERENCE_TYPE, _offered(QosDurability.VOLATILE, 10)),
-    (LABEL_TOPIC, LABEL_TYPE, _offered(QosDurability.TRANSIENT_LOCAL, 1)),
+    (EMG_TOPIC, EMG_TYPE, offered_qos(latched=False)),
+    (REFERENCE_TOPIC, REFERENCE_TYPE, offered_qos(latched=False)),
+    (LABEL_TOPIC, LABEL_TYPE, offered_qos(latched=True)),
 )
 
 

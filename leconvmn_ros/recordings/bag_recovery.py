@@ -1,0 +1,150 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Makes a complete bag of what a killed recorder left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+import fcntl
+import json
+import os
+from pathlib import Path
+import shutil
+import struct
+
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.recordings.bag_qos import offered_qos
+from leconvmn_ros.recordings.bag_recorder import MARKER, METADATA_VERSION
+from leconvmn_ros.recordings.bounded_reader import BoundedReader
+from leconvmn_ros.recordings.installed_types import find_definition
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, QosDurability
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.errors import ReaderError
+from rosbags.rosbag2.storage_mcap import McapReader
+from rosbags.typesys import TypesysError
+
+_MAGIC = b'\x89MCAP0\r\n'
+_HEAD = struct.Struct('<BQ')
+_DATA_END, _FOOTER = 0x0F, 0x02
+# Data end and footer of a file without an index.
+_END = _HEAD.pack(_DATA_END, 4) + bytes(4) + _HEAD.pack(_FOOTER, 20) + bytes(20) + _MAGIC
+# The marker holds what the caller of the recorder gave; a bag's metadata are as large at most.
+_LARGEST_MARKER = 2**22  # bytes
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Tell whether a folder holds what a recorder has not closed."""
+    return (folder / MARKER).is_file() and not (folder / 'metadata.yaml').is_file()
+
+
+def recover_bag(folder: Path) -> int:
+    """Make a complete bag, in place, of a folder that a killed recorder left.
+
+    The last second may be missing. May be interrupted and repeated: no step loses a message.
+
+    Returns:
+        Number of messages in it.
+
+    Raises:
+        RecordingError: the folder is no unfinished recording, is still being recorded, or cannot
+            be read or written.
+    """
+    if not is_unfinished(folder):
+        raise RecordingError(f'{folder} is no unfinished recording: there is nothing to recover')
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100
+    file = folder / f'{folder.name}.mcap'
+    copy = folder.with_name(f'.{folder.name}.recovered') / folder.name
+    try:
+        with _locked(folder / MARKER) as information:
+            _complete(file)
+            shutil.rmtree(copy.parent, ignore_errors=True)
+            count = _copy(file, copy, information)
+            (copy / file.name).replace(file)
+            (copy / 'metadata.yaml').replace(folder / 'metadata.yaml')
+            (folder / MARKER).unlink()
+    except (OSError, ReaderError, TypesysError, ValueError) as error:
+        raise RecordingError(f'cannot recover {folder}: {error}') from error
+    finally:
+        shutil.rmtree(copy.parent, ignore_errors=True)
+    return count
+
+
+@contextmanager
+def _locked(marker: Path) -> Iterator[dict[str, str]]:
+    """Lock the marker, which a living recorder holds, and yield the information in it."""
+    with marker.open('rb') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RecordingError(
+                f'{marker.parent} is being recorded by another process'
+            ) from error
+        text = file.read(_LARGEST_MARKER)
+        known = json.loads(text) if text else {}
+        yield {str(key): str(value) for key, value in dict(known).items()}
+
+
+def _complete(file: Path) -> None:
+    """Cut the record that was being written, and end the file as the format wants it."""
+    with file.open('r+b') as content:
+        length = os.fstat(content.fileno()).st_size
+        if content.read(len(_MAGIC)) != _MAGIC:
+            raise RecordingError(f'{file} is no MCAP file')
+        end = content.tell()
+        while length - end >= _HEAD.size:
+            kind, size = _HEAD.unpack(content.read(_HEAD.size))
+            if kind == _DATA_END or size > length - end - _HEAD.size:
+                break
+            end = content.seek(end + _HEAD.size + size)
+        content.seek(end)
+        content.write(_END)
+        content.truncate()
+
+
+def _copy(file: Path, target: Path, information: dict[str, str]) -> int:
+    """Write the messages of a file without an index into a bag with one."""
+    writer = Writer(target, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+    for key, value in information.items():
+        writer.set_custom_data(key, value)
+    # The bounded reader of a single file: damaged lengths take no memory.
+    reader = BoundedReader(file)
+    reader.open()
+    writer.open()
+    try:
+        storage = reader.storage
+        if not isinstance(storage, McapReader):
+            raise RecordingError(f'{file} is no MCAP file')
+        added = {known.id: _add(writer, known) for known in storage.connections}
+        # Not in the order of time: topics wait for one another when they are recorded.
+        for known, log_ns, data in storage.messages_scan(storage.connections):
+            writer.write(added[known.id], log_ns, data)
+    finally:
+        reader.close()
+        writer.close()
+    return sum(writer.counts.values())
+
+
+def _add(writer: Writer, known: Connection) -> Connection:
+    definition = find_definition(known.msgtype)
+    if definition is None:
+        raise RecordingError(f'the type {known.msgtype} of {known.topic} is not installed')
+    offered = known.ext.offered_qos_profiles if isinstance(known.ext, ConnectionExtRosbag2) else []
+    latched = any(qos.durability is QosDurability.TRANSIENT_LOCAL for qos in offered)
+    return writer.add_connection(
+        known.topic,
+        known.msgtype,
+        msgdef=definition.text,
+        rihs01=definition.digest,
+        offered_qos_profiles=[offered_qos(latched=latched)],
+    )
