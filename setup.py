@@ -127,7 +127,9 @@ build_base = tempfile.TemporaryDirectory(prefix=f'{NAME}-')
 setup(
     options={'build': {'build_base': build_base.name}},
     packages=find_packages(include=[NAME, f'{NAME}.*'], exclude=[f'{NAME}.msg']),
-    package_data={NAME: ['py.typed', 'demo_checkpoint/*', 'hands/profiles/*']},
+    package_data={
+        NAME: ['py.typed', 'demo_checkpoint/*', 'hands/profiles/*', 'wearing/sessions/*']
+    },
     include_package_data=False,  # it would look through data_files too, and refuse absolute paths
     ext_modules=[Extension(f'{NAME}.msg', [])],  # marks the wheel as built for one platform
     data_files=[],  # filled by CMakeBuild
