@@ -42,15 +42,15 @@ from leconvmn_ros.emg.signal_path import ExposureConfig
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFit
+from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train import train
 
 # Options that stand for a value of the preset: the part of the settings, its class and the name.
 OVERRIDES = (
-    ('fit', RecurrentFit, 'epochs'),
+    ('fit', RecurrentFitSettings, 'epochs'),
     ('exposure', ExposureConfig, 'exposure'),
-    ('fit', RecurrentFit, 'learning_rate'),
+    ('fit', RecurrentFitSettings, 'learning_rate'),
     ('', TrainingSettings, 'seed'),
     ('', TrainingSettings, 'threads'),
 )

@@ -32,9 +32,10 @@ from leconvmn_ros.emg.signal_path import (
     SignalPathConfig,
 )
 from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import EmgChunk, Recording
 from leconvmn_ros.strict_model import first_problem
-from leconvmn_ros.training.sequences import Stretch
+from leconvmn_ros.training.sequences import FeatureSegment, images_of
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -55,8 +56,15 @@ class TrainingData:
     signal_path: SignalPathConfig
     statistics: FeatureStatistics
     joints: tuple[JointOutput, ...]
-    training: list[Stretch]
-    validation: list[Stretch]
+    training: list[FeatureSegment]
+    validation: list[FeatureSegment]
+
+    def examples(self) -> tuple[Examples, Examples | None]:
+        """Return what a model without memory learns from, and what validates it, if anything."""
+        return (
+            Examples(*images_of(self.training, self.signal_path)),
+            Examples(*images_of(self.validation, self.signal_path)) if self.validation else None,
+        )
 
 
 def gather(
@@ -102,12 +110,12 @@ def gather(
         joints = _widened(known_joints, joints)
     mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
 
-    def stretch(segment: Segment) -> Stretch:
+    def stretch(segment: Segment) -> FeatureSegment:
         # Led in, so that the model has been running when it is scored, as it has in use.
         samples, context = np.concatenate((segment.lead_in, segment.samples)), len(segment.lead_in)
         targets = np.zeros((len(samples), len(names)), dtype=np.float32)
         targets[context:] = (segment.angles - mean) / scale
-        return Stretch(SignalPath(path, statistics).push(samples), targets, context)
+        return FeatureSegment(SignalPath(path, statistics).push(samples), targets, context)
 
     return TrainingData(
         path,

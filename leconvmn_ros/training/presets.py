@@ -24,9 +24,9 @@ from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.strict_model import StrictModel
-from leconvmn_ros.training.recurrent_fit import RecurrentFit
-from leconvmn_ros.training.ridge_fit import RidgeFit
-from leconvmn_ros.training.spgp_fit import SpgpFit
+from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
+from leconvmn_ros.training.ridge_fit import RidgeFitSettings
+from leconvmn_ros.training.spgp_fit import SpgpFitSettings
 from pydantic import Field, model_validator
 
 
@@ -35,7 +35,9 @@ class TrainingSettings(StrictModel):
 
     exposure: ExposureConfig = ExposureConfig()
     model: ModelConfig = LeConvMnConfig()
-    fit: Annotated[RecurrentFit | SpgpFit | RidgeFit, Field(discriminator='kind')] = RecurrentFit()
+    fit: Annotated[
+        RecurrentFitSettings | SpgpFitSettings | RidgeFitSettings, Field(discriminator='kind')
+    ] = RecurrentFitSettings()
     second_pass: bool = Field(
         default=False,
         description='when the epoch is chosen, train once more, on the validation part as well',
@@ -49,10 +51,11 @@ class TrainingSettings(StrictModel):
 
     @model_validator(mode='after')
     def _fitting(self) -> 'TrainingSettings':
-        kinds = {'spgp': 'spgp', 'ridge': 'ridge'}
-        expected = kinds.get(self.model.kind, 'recurrent')
-        if self.fit.kind != expected:
-            raise ValueError(f'fit {self.fit.kind} for a {self.model.kind}; it takes {expected}')
+        if self.model.kind not in self.fit.models:
+            raise ValueError(
+                f'fit {self.fit.kind} for a {self.model.kind}; '
+                f'it fits {", ".join(sorted(self.fit.models))}'
+            )
         return self
 
     def changed(self, part: str = '', **values: Any) -> 'TrainingSettings':
@@ -83,7 +86,7 @@ _RING_THEN_ALL = StackConfig(
 )
 # and the whole image at once.
 _WHOLE = _RING_THEN_ALL.model_copy(update={'planes': (128, 128), 'electrodes': 'all'})
-_FIT = RecurrentFit(epochs=30, noise=0.3, averaging=0.99)
+_FIT = RecurrentFitSettings(epochs=30, noise=0.3, averaging=0.99)
 
 PRESETS = {
     # The best LE-ConvMN there is here.
@@ -105,12 +108,12 @@ PRESETS = {
     ),
     # The network of the paper, trained as it takes it: faster, its gates saturate for good.
     'paper': TrainingSettings(
-        fit=RecurrentFit(epochs=60, learning_rate=1e-3, lanes=4), second_pass=True
+        fit=RecurrentFitSettings(epochs=60, learning_rate=1e-3, lanes=4), second_pass=True
     ),
     # The paper's own way to train it: one sequence, Adam at 1e-4, features as they are.
     'paper_training': TrainingSettings(
         exposure=ExposureConfig(standardise=False),
-        fit=RecurrentFit(
+        fit=RecurrentFitSettings(
             epochs=1500,
             learning_rate=1e-4,
             schedule='constant',
@@ -143,19 +146,22 @@ PRESETS = {
     ),
     # Snelson and Ghahramani's process, on the same images.
     'spgp': TrainingSettings(
-        exposure=_COARSE, model=SpgpConfig(), fit=SpgpFit(), second_pass=True, threads=1
+        exposure=_COARSE, model=SpgpConfig(), fit=SpgpFitSettings(), second_pass=True, threads=1
     ),
     # As the paper has it, on the RMS features of the moment.
     'spgp_paper': TrainingSettings(
         exposure=_COARSE,
         model=SpgpConfig(input='column'),
-        fit=SpgpFit(),
+        fit=SpgpFitSettings(),
         second_pass=True,
         threads=1,
     ),
     # The floor: a straight line.
     'ridge': TrainingSettings(
-        exposure=_COARSE, model=RidgeConfig(input='image'), fit=RidgeFit(), second_pass=True
+        exposure=_COARSE,
+        model=RidgeConfig(input='image'),
+        fit=RidgeFitSettings(),
+        second_pass=True,
     ),
 }
 
@@ -169,7 +175,7 @@ def check_goes_on(settings: TrainingSettings) -> None:
     Raises:
         ConfigurationError: it chooses the weights anew, and would silently drop those given.
     """
-    if not isinstance(settings.fit, RecurrentFit):
+    if not isinstance(settings.fit, RecurrentFitSettings):
         raise ConfigurationError(
             f'a {settings.model.kind} cannot be trained further; le_convmn and lstm can'
         )

@@ -26,22 +26,23 @@ from typing import Literal
 
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.models.base import Model, State
-from leconvmn_ros.strict_model import StrictModel
 from leconvmn_ros.training.data import TrainingData
-from leconvmn_ros.training.reports import EpochReport, Fit
-from leconvmn_ros.training.sequences import arrange_lanes, Lanes
-from leconvmn_ros.training.stacking import find_shares
+from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings
+from leconvmn_ros.training.sequences import arrange_sequences, SequenceBatch
+from leconvmn_ros.training.stacking import fit_member_weights
 import numpy as np
 from pydantic import Field
 import torch
 from torch import nn, Tensor
 
-# Lanes in which validation data are run: they need not be learnt from, so many at once.
-VALIDATION_LANES = 16
+# SequenceBatch in which validation data are run: they need not be learnt from, so many at once.
+VALIDATION_SEQUENCES = 16
 
 
-class RecurrentFit(StrictModel):
+class RecurrentFitSettings(FitSettings):
     """How to train a recurrent model."""
+
+    models = frozenset({'le_convmn', 'lstm'})
 
     kind: Literal['recurrent'] = 'recurrent'
     epochs: int = Field(default=60, ge=1, le=10_000, description='passes over the training data')
@@ -72,16 +73,34 @@ class RecurrentFit(StrictModel):
         description='decay per step of the moving average of the weights that is kept; 0 = none',
     )
 
+    def run(
+        self,
+        model: Model,
+        data: TrainingData,
+        *,
+        seed: int,
+        stop_after: int | None = None,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+    ) -> FitResult:
+        """Train the model; see `FitSettings.run`."""
+        return fit_recurrent(
+            model, data, self, seed=seed, stop_after=stop_after, on_epoch=on_epoch
+        )
+
+    def expected_seconds(self, model: Model, data: TrainingData) -> float:
+        """Return how long `run` will take, from a few steps on a copy (s)."""
+        return expected_seconds(model, data, self)
+
 
 def fit_recurrent(
     model: Model,
     data: TrainingData,
-    settings: RecurrentFit,
+    settings: RecurrentFitSettings,
     *,
     seed: int,
     stop_after: int | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
-) -> Fit:
+) -> FitResult:
     """Train a model.
 
     Args:
@@ -97,11 +116,11 @@ def fit_recurrent(
     """
     rng = np.random.default_rng(seed)
     learner = _Learner(model, settings)
-    validation = validation_lanes(data) if data.validation else None
+    validation = validation_sequences(data) if data.validation else None
     best_loss, best_epoch, best_weights = float('inf'), 0, dict[str, Tensor]()
     last = settings.epochs if stop_after is None else stop_after
     for epoch in range(1, last + 1):
-        lanes = arrange_lanes(
+        lanes = arrange_sequences(
             data.training,
             data.signal_path,
             settings.lanes,
@@ -130,13 +149,13 @@ def fit_recurrent(
     model.load_state_dict(best_weights)
     if validation is not None and len(model.shares) > 1:
         best_loss = _share_out(model, validation)
-    return Fit(model.eval(), best_epoch, best_loss)
+    return FitResult(model.eval(), best_epoch, best_loss)
 
 
-def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -> float:
+def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFitSettings) -> float:
     """Tell how long the epochs of `fit_recurrent` will take, from a few steps on a copy (s)."""
     learner = _Learner(_copied(model), settings)
-    lanes = arrange_lanes(
+    lanes = arrange_sequences(
         data.training, data.signal_path, settings.lanes, np.random.default_rng(0)
     )
     windows = ceil(len(lanes.images) / settings.truncation)
@@ -152,18 +171,18 @@ def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFit) -
     return 1.1 * float(np.median(times[1:])) * windows * settings.epochs
 
 
-def validation_lanes(data: TrainingData) -> Lanes:
+def validation_sequences(data: TrainingData) -> SequenceBatch:
     """Arrange the validation data."""
-    return arrange_lanes(data.validation, data.signal_path, VALIDATION_LANES)
+    return arrange_sequences(data.validation, data.signal_path, VALIDATION_SEQUENCES)
 
 
 @torch.inference_mode()
-def run_lanes(model: Model, lanes: Lanes) -> Tensor:
+def run_sequences(model: Model, lanes: SequenceBatch) -> Tensor:
     """Return the outputs of a model for all images, shape (steps, lanes, joints)."""
     return model.weighted(_opinions(model, lanes))
 
 
-def _opinions(model: Model, lanes: Lanes) -> Tensor:
+def _opinions(model: Model, lanes: SequenceBatch) -> Tensor:
     """Return what each part of a model thinks of all images, (parts, steps, lanes, joints)."""
     model.eval()
     state = model.initial_state(lanes.used.shape[1])
@@ -178,7 +197,7 @@ class _Learner:
         average: moving average of its weights (Polyak and Juditsky 1992), or the model itself.
     """
 
-    def __init__(self, model: Model, settings: RecurrentFit) -> None:
+    def __init__(self, model: Model, settings: RecurrentFitSettings) -> None:
         self.model, self._settings = model, settings
         self.average = _copied(model) if settings.averaging else model
         self._optimiser = torch.optim.AdamW(
@@ -186,7 +205,7 @@ class _Learner:
         )
         self._steps = 0
 
-    def learn_epoch(self, lanes: Lanes, epoch: int) -> float:
+    def learn_epoch(self, lanes: SequenceBatch, epoch: int) -> float:
         """Learn from all lanes once; return the mean loss while doing so."""
         settings = self._settings
         self.model.train()
@@ -203,7 +222,7 @@ class _Learner:
             total += loss * len(window)
         return total / steps
 
-    def learn(self, lanes: Lanes, window: range, state: State) -> tuple[float, State]:
+    def learn(self, lanes: SequenceBatch, window: range, state: State) -> tuple[float, State]:
         """Learn from some steps; return their loss and the state after them."""
         outputs, state = self.model.opinions(*_at(self.model, lanes, window, state))
         # Each part of a model learns by itself, so that their errors differ.
@@ -231,21 +250,23 @@ def _copied(model: Model) -> Model:
 
 
 @torch.inference_mode()
-def _share_out(model: Model, lanes: Lanes) -> float:
+def _share_out(model: Model, lanes: SequenceBatch) -> float:
     """Let each part count as much as makes the loss on these lanes least; return that."""
     opinions = _opinions(model, lanes)
     used = torch.from_numpy(lanes.used)
-    shares = find_shares(opinions.cpu()[:, used].numpy(), lanes.targets[lanes.used])
+    shares = fit_member_weights(opinions.cpu()[:, used].numpy(), lanes.targets[lanes.used])
     model.shares.copy_(torch.from_numpy(shares))
     return float(_loss(model.weighted(opinions), lanes, range(len(lanes.images))))
 
 
-def _validate(model: Model, lanes: Lanes) -> float:
-    outputs = run_lanes(model, lanes)
+def _validate(model: Model, lanes: SequenceBatch) -> float:
+    outputs = run_sequences(model, lanes)
     return float(_loss(outputs, lanes, range(len(outputs))))
 
 
-def _at(model: Model, lanes: Lanes, steps: range, state: State) -> tuple[Tensor, State, Tensor]:
+def _at(
+    model: Model, lanes: SequenceBatch, steps: range, state: State
+) -> tuple[Tensor, State, Tensor]:
     """Return what a model takes at some steps."""
     device = model.device
     images = torch.from_numpy(lanes.images[steps.start : steps.stop]).to(device)
@@ -253,7 +274,7 @@ def _at(model: Model, lanes: Lanes, steps: range, state: State) -> tuple[Tensor,
     return images, state, fresh
 
 
-def _loss(outputs: Tensor, lanes: Lanes, steps: range) -> Tensor:
+def _loss(outputs: Tensor, lanes: SequenceBatch, steps: range) -> Tensor:
     """Return the mean squared error of the used outputs of these steps."""
     targets = torch.from_numpy(lanes.targets[steps.start : steps.stop]).to(outputs.device)
     used = torch.from_numpy(lanes.used[steps.start : steps.stop]).to(outputs)

@@ -12,11 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How a fit goes, and what comes of it; whatever the model."""
+"""What all fits share, whatever the model: settings, progress and result."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 from leconvmn_ros.models.base import Model
+from leconvmn_ros.strict_model import StrictModel
+from leconvmn_ros.training.data import TrainingData
 
 
 class EpochReport(NamedTuple):
@@ -61,7 +64,7 @@ class EpochReport(NamedTuple):
         return 0.5 + 0.5 * done if self.second_pass else 0.5 * done
 
 
-class Fit(NamedTuple):
+class FitResult(NamedTuple):
     """A trained model.
 
     Attributes:
@@ -74,3 +77,43 @@ class Fit(NamedTuple):
     model: Model
     epoch: int
     loss: float
+
+
+class FitSettings(StrictModel):
+    """How a kind of model is fitted. A new kind of fit is one module and one line in `presets`.
+
+    Each has `epochs`, how many there are to choose from.
+
+    Attributes:
+        models: the kinds of model that it fits.
+    """
+
+    models: ClassVar[frozenset[str]]
+
+    def run(
+        self,
+        model: Model,
+        data: TrainingData,
+        *,
+        seed: int,
+        stop_after: int | None = None,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+    ) -> FitResult:
+        """Fit a model.
+
+        Args:
+            model: to be fitted, on the device to compute on.
+            data: what to learn; without validation data the last epoch counts.
+            seed: of everything that is drawn at random.
+            stop_after: the epoch that a first fit chose, to end with; the schedule stays.
+            on_epoch: called after each epoch.
+
+        Raises:
+            ConfigurationError: the settings do not fit the data.
+            RecordingError: the fit diverged.
+        """
+        raise NotImplementedError
+
+    def expected_seconds(self, model: Model, data: TrainingData) -> float | None:  # noqa: ARG002
+        """Return how long `run` will take (s), None if it is too short to measure."""
+        return None

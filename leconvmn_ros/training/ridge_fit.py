@@ -14,13 +14,15 @@
 
 """Fits the ridge regression: the penalty is chosen by held-out error."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import nan
 from typing import Literal, NamedTuple
 
+from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.ridge import Ridge
 from leconvmn_ros.models.stateless import Examples
-from leconvmn_ros.strict_model import StrictModel
+from leconvmn_ros.training.data import TrainingData
+from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings
 import torch
 from torch import Tensor
 
@@ -30,18 +32,35 @@ from torch import Tensor
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
-class RidgeFit(StrictModel):
-    """How it is fitted: in closed form, with the best of PENALTIES."""
+class RidgeFitSettings(FitSettings):
+    """Fit in closed form, with the best of PENALTIES."""
+
+    models = frozenset({'ridge'})
 
     kind: Literal['ridge'] = 'ridge'
 
     @property
     def epochs(self) -> int:
-        """What there is to choose from."""
+        """How many penalties there are to choose from."""
         return len(PENALTIES)
 
+    def run(
+        self,
+        model: Model,
+        data: TrainingData,
+        *,
+        seed: int,  # noqa: ARG002 - nothing is drawn at random
+        stop_after: int | None = None,
+        on_epoch: Callable[[EpochReport], None] | None = None,  # noqa: ARG002 - there is one step
+    ) -> FitResult:
+        """Fit the model; see `FitSettings.run`. An epoch is the place of a penalty, from 1."""
+        assert isinstance(model, Ridge)  # noqa: S101 - TrainingSettings checks it
+        penalties = PENALTIES if stop_after is None else PENALTIES[stop_after - 1 : stop_after]
+        penalty, loss = fit_ridge(model, *data.examples(), penalties)
+        return FitResult(model, PENALTIES.index(penalty) + 1, loss)
 
-class RidgeOutcome(NamedTuple):
+
+class RidgeFitResult(NamedTuple):
     """What came out of a fit.
 
     Attributes:
@@ -59,7 +78,7 @@ def fit_ridge(
     training: Examples,
     validation: Examples | None,
     penalties: Sequence[float] = PENALTIES,
-) -> RidgeOutcome:
+) -> RidgeFitResult:
     """Fit in closed form; of the penalties, the one with the lowest validation error is taken.
 
     Without validation examples it is the first.
@@ -85,4 +104,4 @@ def fit_ridge(
     best = min(penalties, key=loss)
     model.linear.weight.copy_(weights(best).T)
     model.linear.bias.copy_(y_mean - x_mean @ weights(best))
-    return RidgeOutcome(best, loss(best))
+    return RidgeFitResult(best, loss(best))

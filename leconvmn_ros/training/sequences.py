@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class FeatureSegment:
     """A segment as a model sees it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class SequenceBatch:
     """Sequences of images side by side, as a batch for recurrent training.
 
     Attributes:
@@ -60,7 +60,7 @@ class Lanes:
 
 
 def images_of(
-    stretches: Sequence[Stretch], config: SignalPathConfig, phases: int = 1
+    stretches: Sequence[FeatureSegment], config: SignalPathConfig, phases: int = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return all images that are scored, for a model without memory.
 
@@ -103,14 +103,14 @@ class _Row(NamedTuple):
     context: int
 
 
-def arrange_lanes(
-    stretches: Sequence[Stretch],
+def arrange_sequences(
+    stretches: Sequence[FeatureSegment],
     config: SignalPathConfig,
     lanes: int,
     rng: np.random.Generator | None = None,
     *,
     random_phase: bool = True,
-) -> Lanes:
+) -> SequenceBatch:
     """Cut stretches into images and lay them out in parallel lanes of about equal length.
 
     Args:
@@ -165,9 +165,9 @@ def _images(
     return images, targets[length - 1 : count * length : length]
 
 
-def _side_by_side(rows: list[list[_Row]], steps: int) -> Lanes:
+def _side_by_side(rows: list[list[_Row]], steps: int) -> SequenceBatch:
     first = rows[0][0]
-    lanes = Lanes(
+    lanes = SequenceBatch(
         images=np.zeros((steps, len(rows), *first.images.shape[1:]), dtype=np.float32),
         targets=np.zeros((steps, len(rows), first.targets.shape[1]), dtype=np.float32),
         fresh=np.zeros((steps, len(rows)), dtype=np.bool_),

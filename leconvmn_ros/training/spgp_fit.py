@@ -19,10 +19,11 @@ from math import isfinite, log, nan, pi
 from typing import Literal, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.spgp import CHUNK, correlation, Spgp
 from leconvmn_ros.models.stateless import Examples
-from leconvmn_ros.strict_model import StrictModel
-from leconvmn_ros.training.reports import EpochReport
+from leconvmn_ros.training.data import TrainingData
+from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings
 import numpy as np
 from pydantic import Field
 import torch
@@ -127,8 +128,10 @@ def _terms(
     ]
 
 
-class SpgpFit(StrictModel):
-    """How it is fitted."""
+class SpgpFitSettings(FitSettings):
+    """Maximise the marginal likelihood with Adam."""
+
+    models = frozenset({'spgp'})
 
     kind: Literal['spgp'] = 'spgp'
     epochs: int = Field(
@@ -141,8 +144,29 @@ class SpgpFit(StrictModel):
         description='of Adam at the start; of logarithms, and of pseudo-inputs in length-scales',
     )
 
+    def run(
+        self,
+        model: Model,
+        data: TrainingData,
+        *,
+        seed: int,
+        stop_after: int | None = None,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+    ) -> FitResult:
+        """Fit the model; see `FitSettings.run`. An epoch is a step."""
+        assert isinstance(model, Spgp)  # noqa: S101 - TrainingSettings checks it
+        step, loss = fit_spgp(
+            model,
+            *data.examples(),
+            self,
+            seed=seed,
+            stop_after=stop_after,
+            on_epoch=on_epoch,
+        )
+        return FitResult(model, step, loss)
 
-class SpgpOutcome(NamedTuple):
+
+class SpgpFitResult(NamedTuple):
     """What came out of a fit.
 
     Attributes:
@@ -158,12 +182,12 @@ def fit_spgp(
     model: Spgp,
     training: Examples,
     validation: Examples | None,
-    settings: SpgpFit,
+    settings: SpgpFitSettings,
     *,
     seed: int = 0,
     stop_after: int | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
-) -> SpgpOutcome:
+) -> SpgpFitResult:
     """Maximise the log marginal likelihood (Adam, cosine schedule); validation picks the step.
 
     Neighbouring images are alike, so the likelihood counts them for more than they are worth and
@@ -193,7 +217,7 @@ def fit_spgp(
         values.requires_grad_()
     optimiser = torch.optim.Adam(learned, lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.epochs)
-    best, best_learned = SpgpOutcome(0, float('inf')), learned
+    best, best_learned = SpgpFitResult(0, float('inf')), learned
     steps = settings.epochs if stop_after is None else stop_after
     for step in range(steps + 1):
         try:
@@ -206,7 +230,7 @@ def fit_spgp(
         if validation is not None:
             loss = _loss(learned, posterior.weights, *model.matrices(validation))
         if loss < best.validation_loss or (validation is None and step == steps):
-            best = SpgpOutcome(step, loss)
+            best = SpgpFitResult(step, loss)
             best_learned = Hyperparameters(*(values.detach().clone() for values in learned))
         if on_epoch is not None:
             training_loss = -posterior.log_likelihood.item() / targets.numel()

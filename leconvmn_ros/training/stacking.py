@@ -22,7 +22,7 @@ from scipy.optimize import nnls
 _SUM_COUNTS = 1e3
 
 
-def find_shares(
+def fit_member_weights(
     opinions: NDArray[np.float32], targets: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the shares of the convex combination of opinions with the least squared error.

@@ -36,23 +36,14 @@ from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.metrics import as_json, METRICS, score_table
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.build import build_model
-from leconvmn_ros.models.ridge import Ridge
-from leconvmn_ros.models.spgp import Spgp
-from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.data import gather, TrainingData
 from leconvmn_ros.training.presets import check_goes_on, TrainingSettings
 from leconvmn_ros.training.recurrent_fit import (
-    expected_seconds,
-    fit_recurrent,
-    RecurrentFit,
-    run_lanes,
-    validation_lanes,
+    run_sequences,
+    validation_sequences,
 )
-from leconvmn_ros.training.reports import EpochReport, Fit
-from leconvmn_ros.training.ridge_fit import fit_ridge, PENALTIES
-from leconvmn_ros.training.sequences import images_of
-from leconvmn_ros.training.spgp_fit import fit_spgp, SpgpFit
+from leconvmn_ros.training.reports import EpochReport, FitResult
 import numpy as np
 import torch
 
@@ -100,11 +91,15 @@ def train(
 
     known_joints = () if start is None else start.description.joints
 
-    def fit(data: TrainingData, stop_after: int | None = None) -> Fit:
+    def fit(data: TrainingData, stop_after: int | None = None) -> FitResult:
         model = _new_model(data, settings, start).to(torch_device)
-        if on_start is not None and stop_after is None and isinstance(settings.fit, RecurrentFit):
-            on_start(expected_seconds(model, data, settings.fit) * (1 + settings.second_pass))
-        return _fit(model, data, settings, stop_after, on_epoch)
+        if on_start is not None and stop_after is None:
+            seconds = settings.fit.expected_seconds(model, data)
+            if seconds is not None:
+                on_start(seconds * (1 + settings.second_pass))
+        return settings.fit.run(
+            model, data, seed=settings.seed, stop_after=stop_after, on_epoch=on_epoch
+        )
 
     data = gather(recordings, settings.exposure, hold_out, known_joints=known_joints)
     fitted = fit(data)
@@ -169,45 +164,10 @@ def _check_start(known: Description, path: SignalPathConfig, settings: TrainingS
         )
 
 
-def _fit(
-    model: Model,
-    data: TrainingData,
-    settings: TrainingSettings,
-    chosen: int | None,
-    on_epoch: Callable[[EpochReport], None] | None,
-) -> Fit:
-    """Fit the model; `chosen` is what the validation data chose in a first pass."""
-    if isinstance(settings.fit, RecurrentFit):
-        return fit_recurrent(
-            model, data, settings.fit, seed=settings.seed, stop_after=chosen, on_epoch=on_epoch
-        )
-    training = Examples(*images_of(data.training, data.signal_path))
-    validation = (
-        Examples(*images_of(data.validation, data.signal_path)) if data.validation else None
-    )
-    if isinstance(model, Ridge):
-        penalties = PENALTIES if chosen is None else PENALTIES[chosen - 1 : chosen]
-        penalty, loss = fit_ridge(model, training, validation, penalties)
-        return Fit(model, PENALTIES.index(penalty) + 1, loss)
-
-    if not isinstance(model, Spgp) or not isinstance(settings.fit, SpgpFit):
-        raise TypeError(f'{type(model)} fitted by {type(settings.fit)}')
-    step, loss = fit_spgp(
-        model,
-        training,
-        validation,
-        settings.fit,
-        seed=settings.seed,
-        stop_after=chosen,
-        on_epoch=on_epoch,
-    )
-    return Fit(model, step, loss)
-
-
 def _validation_scores(model: Model, data: TrainingData) -> dict[str, float | None]:
     """Score the validation part, RMSE and MAE in degrees; one estimate per image."""
-    lanes = validation_lanes(data)
-    outputs = run_lanes(model, lanes).cpu().numpy()[lanes.used]
+    lanes = validation_sequences(data)
+    outputs = run_sequences(model, lanes).cpu().numpy()[lanes.used]
     names = [joint.name for joint in data.joints]
     mean, scale = (np.degrees([getattr(j, key) for j in data.joints]) for key in ('mean', 'scale'))
     table = score_table(names, mean + scale * lanes.targets[lanes.used], mean + scale * outputs)

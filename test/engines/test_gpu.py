@@ -26,9 +26,9 @@ from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFit
-from leconvmn_ros.training.ridge_fit import RidgeFit
-from leconvmn_ros.training.spgp_fit import SpgpFit
+from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
+from leconvmn_ros.training.ridge_fit import RidgeFitSettings
+from leconvmn_ros.training.spgp_fit import SpgpFitSettings
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='there is 
 
 RECURRENT = TrainingSettings(
     model=one_stack(planes=(4,)),
-    fit=RecurrentFit(epochs=4, lanes=2, averaging=0.9, noise=0.1),
+    fit=RecurrentFitSettings(epochs=4, lanes=2, averaging=0.9, noise=0.1),
     second_pass=True,
     threads=1,
 )
@@ -55,8 +55,8 @@ SETTINGS = {
     'stacks': RECURRENT.changed(model=STACKS),
     'LSTM': RECURRENT.changed(model=LstmConfig(units=5, networks=2)),
     'LSTM of columns': RECURRENT.changed(model=LstmConfig(units=5, steps='columns')),
-    'ridge': TrainingSettings(model=RidgeConfig(input='image'), fit=RidgeFit()),
-    'SPGP': TrainingSettings(model=SpgpConfig(pseudo_inputs=9), fit=SpgpFit(epochs=5)),
+    'ridge': TrainingSettings(model=RidgeConfig(input='image'), fit=RidgeFitSettings()),
+    'SPGP': TrainingSettings(model=SpgpConfig(pseudo_inputs=9), fit=SpgpFitSettings(epochs=5)),
 }
 
 

@@ -36,7 +36,7 @@ from leconvmn_ros.models.build import build_model
 from leconvmn_ros.recording import JointTrack, LabelTrack, Recording
 from leconvmn_ros.recordings.playback import Playback
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFit
+from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.train import train
 import numpy as np
 from numpy.random import Generator
@@ -97,7 +97,7 @@ class TrainingTarget:
         """Train a small decoder to go on from."""
         self._recording = make_recording(repetitions=4, repetition_length=60)
         self._settings = TrainingSettings(
-            model=one_stack(planes=(3,)), fit=RecurrentFit(epochs=1, lanes=2)
+            model=one_stack(planes=(3,)), fit=RecurrentFitSettings(epochs=1, lanes=2)
         )
         self._start = train([self._recording], self._settings)
 

@@ -24,7 +24,13 @@ from leconvmn_ros.models.spgp import Spgp, SpgpConfig
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.training import spgp_fit
 from leconvmn_ros.training.ridge_fit import fit_ridge
-from leconvmn_ros.training.spgp_fit import condition, fit_spgp, Hyperparameters, JITTER, SpgpFit
+from leconvmn_ros.training.spgp_fit import (
+    condition,
+    fit_spgp,
+    Hyperparameters,
+    JITTER,
+    SpgpFitSettings,
+)
 import numpy as np
 from pydantic import ValidationError
 import pytest
@@ -121,7 +127,7 @@ def fitted(training=None, validation=None, *, steps=30, seed=0, **options):
         model,
         training,
         validation,
-        SpgpFit(epochs=steps, learning_rate=0.1),
+        SpgpFitSettings(epochs=steps, learning_rate=0.1),
         seed=seed,
         on_epoch=reports.append,
     )

@@ -24,24 +24,24 @@ from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFit
-from leconvmn_ros.training.ridge_fit import RidgeFit
-from leconvmn_ros.training.spgp_fit import SpgpFit
+from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
+from leconvmn_ros.training.ridge_fit import RidgeFitSettings
+from leconvmn_ros.training.spgp_fit import SpgpFitSettings
 from leconvmn_ros.training.train import train
 import pytest
 import torch
 
 torch.set_num_threads(1)
 TINY = TrainingSettings(
-    model=one_stack(planes=(3,)), fit=RecurrentFit(epochs=3, lanes=2), second_pass=True
+    model=one_stack(planes=(3,)), fit=RecurrentFitSettings(epochs=3, lanes=2), second_pass=True
 )
 MODELS = {
     'le_convmn': TINY,
     'lstm': TINY.changed(model=LstmConfig(units=5)),
     'spgp': TrainingSettings(
-        model=SpgpConfig(pseudo_inputs=6), fit=SpgpFit(epochs=5), second_pass=True
+        model=SpgpConfig(pseudo_inputs=6), fit=SpgpFitSettings(epochs=5), second_pass=True
     ),
-    'ridge': TrainingSettings(model=RidgeConfig(), fit=RidgeFit(), second_pass=True),
+    'ridge': TrainingSettings(model=RidgeConfig(), fit=RidgeFitSettings(), second_pass=True),
 }
 RECORDING = make_recording(repetitions=6)
 HOLD_OUTS = {

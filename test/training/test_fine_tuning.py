@@ -35,7 +35,7 @@ from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.presets import FINE_TUNING, fine_tuning, PRESETS, TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFit
+from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ import torch
 
 torch.set_num_threads(1)
 TINY = TrainingSettings(
-    model=one_stack(planes=(3,)), fit=RecurrentFit(epochs=2, lanes=2), threads=1
+    model=one_stack(planes=(3,)), fit=RecurrentFitSettings(epochs=2, lanes=2), threads=1
 )
 KINDS = {'le_convmn': TINY, 'lstm': TINY.changed(model=LstmConfig(units=5))}
 RECORDING = make_recording()
@@ -281,7 +281,7 @@ def test_settings_to_go_on_with_differ_in_steps_alone(name):
     assert {name: getattr(going_on.fit, name) for name in FINE_TUNING} == FINE_TUNING
     back = {name: getattr(settings.fit, name) for name in FINE_TUNING}
     assert going_on.changed('fit', **back) == settings
-    assert going_on.fit.learning_rate < RecurrentFit().learning_rate
+    assert going_on.fit.learning_rate < RecurrentFitSettings().learning_rate
 
 
 @pytest.mark.parametrize('name', ['spgp', 'spgp_paper', 'ridge'])

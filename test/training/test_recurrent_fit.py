@@ -28,19 +28,19 @@ from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.recurrent_fit import (
     expected_seconds,
     fit_recurrent,
-    RecurrentFit,
-    run_lanes,
-    validation_lanes,
+    RecurrentFitSettings,
+    run_sequences,
+    validation_sequences,
 )
 from leconvmn_ros.training.reports import EpochReport
-from leconvmn_ros.training.sequences import arrange_lanes, Stretch
+from leconvmn_ros.training.sequences import arrange_sequences, FeatureSegment
 import numpy as np
 from pydantic import ValidationError
 import pytest
 import torch
 
 torch.set_num_threads(1)
-TINY = RecurrentFit(epochs=3, lanes=2)
+TINY = RecurrentFitSettings(epochs=3, lanes=2)
 
 
 @pytest.fixture(scope='module')
@@ -105,17 +105,17 @@ def test_the_weights_are_those_of_the_best_epoch(monkeypatch, data, losses, aver
 
 def test_the_validation_loss_is_that_of_the_scored_images(data):
     fit = fit_recurrent(make_model(data), data, TINY, seed=0)
-    lanes = validation_lanes(data)
+    lanes = validation_sequences(data)
     # 399 samples make 39 images; 20 of them lie in what leads in.
     assert lanes.used.sum() == 19
-    outputs = run_lanes(fit.model, lanes).numpy()[lanes.used]
+    outputs = run_sequences(fit.model, lanes).numpy()[lanes.used]
     expected = np.square(outputs - lanes.targets[lanes.used]).mean()
     assert fit.loss == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_validation_data_say_how_much_each_part_counts(data):
     fit = fit_recurrent(make_lstm(data, networks=3), data, TINY, seed=0)
-    lanes = validation_lanes(data)
+    lanes = validation_sequences(data)
     shares = fit.model.shares.clone()
 
     def loss(shares):
@@ -130,8 +130,8 @@ def test_the_validation_data_say_how_much_each_part_counts(data):
 
 def test_the_state_is_carried_from_what_leads_in(data):
     model = make_model(data).eval()
-    lanes = validation_lanes(data)
-    outputs = run_lanes(model, lanes)
+    lanes = validation_sequences(data)
+    outputs = run_sequences(model, lanes)
     state, expected = model.initial_state(), []
     with torch.no_grad():
         for image in lanes.images[:, 0]:
@@ -144,12 +144,12 @@ def test_each_segment_of_a_lane_starts_without_memory():
     path = SignalPathConfig(channels=2, sampling_rate=100)
     random = np.random.default_rng(0)
     features = [random.normal(size=(n, 2)).astype(np.float32) for n in (30, 50)]
-    stretches = [Stretch(feature, feature[:, :1]) for feature in features]
+    stretches = [FeatureSegment(feature, feature[:, :1]) for feature in features]
     torch.manual_seed(0)
     model = LeConvMn(one_stack(planes=(4,)), (2, 10), 1)
 
     def loss(numbers):
-        lanes = arrange_lanes([stretches[n] for n in numbers], path, lanes=1)
+        lanes = arrange_sequences([stretches[n] for n in numbers], path, lanes=1)
         return recurrent_fit._validate(model, lanes)
 
     # Three images and five.
@@ -306,7 +306,7 @@ def test_each_setting_does_something(both, change):
 
 
 def test_noise_is_for_training_alone(monkeypatch, data):
-    clean = validation_lanes(data).images
+    clean = validation_sequences(data).images
     seen = []
     validate = recurrent_fit._validate
     monkeypatch.setattr(
@@ -388,4 +388,4 @@ def test_the_share_done_never_goes_back_and_ends_at_one():
 def test_settings_have_ranges(wrong):
     (name,) = wrong
     with pytest.raises(ValidationError, match=name):
-        RecurrentFit(**wrong)
+        RecurrentFitSettings(**wrong)

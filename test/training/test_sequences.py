@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from leconvmn_ros.emg.signal_path import SignalPath, SignalPathConfig
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.training.sequences import arrange_lanes, images_of, Stretch
+from leconvmn_ros.training.sequences import arrange_sequences, FeatureSegment, images_of
 import numpy as np
 import pytest
 
@@ -32,7 +32,7 @@ def numbered(lengths, channels=2, contexts=None):
     for number, length in enumerate(lengths, start=1):
         samples = 1000 * number + np.arange(length, dtype=np.float32)[:, None]
         context = 0 if contexts is None else contexts[number - 1]
-        stretches.append(Stretch(np.tile(samples, channels), samples, context))
+        stretches.append(FeatureSegment(np.tile(samples, channels), samples, context))
     return stretches
 
 
@@ -55,7 +55,7 @@ def used_images(lanes):
 
 def test_images_and_targets_are_aligned():
     stretches = numbered([35])
-    lanes = arrange_lanes(stretches, PATH, lanes=3)
+    lanes = arrange_sequences(stretches, PATH, lanes=3)
     assert used_images(lanes) == [
         [(1000, 1009, 1009, True), (1010, 1019, 1019, False), (1020, 1029, 1029, False)]
     ]
@@ -67,7 +67,7 @@ def test_columns_are_those_of_the_live_images():
     path = PATH.model_copy(update={'column_period': 0.02})
     recording = make_recording()
     feature = SignalPath(path, None).push(emg_of(recording))
-    lanes = arrange_lanes([Stretch(feature, feature)], path, lanes=1)
+    lanes = arrange_sequences([FeatureSegment(feature, feature)], path, lanes=1)
     assert lanes.images.shape[2:] == (3, 5)
     np.testing.assert_array_equal(lanes.images[2, 0], feature[21:30:2].T)
     np.testing.assert_array_equal(lanes.targets[2, 0], feature[29])
@@ -84,9 +84,9 @@ def test_lanes_hold_each_image_once_and_in_order(lengths, lanes, seed):
     rng = None if seed is None else np.random.default_rng(seed)
     if max(lengths) < 10:
         with pytest.raises(RecordingError, match='whole image of 10 samples'):
-            arrange_lanes(stretches, PATH, lanes, rng)
+            arrange_sequences(stretches, PATH, lanes, rng)
         return
-    arranged = arrange_lanes(stretches, PATH, lanes, rng)
+    arranged = arrange_sequences(stretches, PATH, lanes, rng)
     images = used_images(arranged)
     assert len(images) == min(lanes, sum(length >= 10 for length in lengths))
     found = {}
@@ -119,7 +119,7 @@ def test_augmentation_reaches_every_phase():
 
     def firsts(**options):
         return {
-            used_images(arrange_lanes(stretches, PATH, 1, rng, **options))[0][0][0]
+            used_images(arrange_sequences(stretches, PATH, 1, rng, **options))[0][0][0]
             for _ in range(200)
         }
 
@@ -132,7 +132,7 @@ def test_without_a_random_phase_the_order_is_still_shuffled():
     rng = np.random.default_rng(0)
     orders = set()
     for _ in range(20):
-        (lane,) = used_images(arrange_lanes(stretches, PATH, 1, rng, random_phase=False))
+        (lane,) = used_images(arrange_sequences(stretches, PATH, 1, rng, random_phase=False))
         assert sorted(first % 1000 for first, *_ in lane) == [0] * 5 + [10] * 5
         orders.add(tuple(first // 1000 for first, *_ in lane))
     assert len(orders) > 10
@@ -156,9 +156,9 @@ def test_the_context_is_run_but_not_scored(stretches, lanes):
     scored = sorted(first for first, beyond in run if beyond)
     if not scored:
         with pytest.raises(RecordingError, match='whole image of 10 samples'):
-            arrange_lanes(cut, PATH, lanes)
+            arrange_sequences(cut, PATH, lanes)
         return
-    arranged = arrange_lanes(cut, PATH, lanes)
+    arranged = arrange_sequences(cut, PATH, lanes)
     assert sorted(first for lane in used_images(arranged) for first, *_ in lane) == scored
     np.testing.assert_array_equal(
         np.sort(arranged.images[arranged.used][:, 0, 0]), np.array(scored, dtype=np.float32)
@@ -177,7 +177,7 @@ def test_the_context_moves_with_the_phase():
     rng = np.random.default_rng(0)
     seen = set()
     for _ in range(100):
-        lanes = arrange_lanes([stretch], PATH, 1, rng)
+        lanes = arrange_sequences([stretch], PATH, 1, rng)
         phase = int(lanes.images[0, 0, 0, 0]) - 1000
         seen.add(phase)
         lasts = lanes.images[:, 0, 0, -1] - 1000

@@ -40,13 +40,12 @@ from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.training import recurrent_fit
-from leconvmn_ros.training import train as training
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.recurrent_fit import fit_recurrent, RecurrentFit
-from leconvmn_ros.training.ridge_fit import fit_ridge, PENALTIES, RidgeFit
+from leconvmn_ros.training.recurrent_fit import fit_recurrent, RecurrentFitSettings
+from leconvmn_ros.training.ridge_fit import fit_ridge, PENALTIES, RidgeFitSettings
 from leconvmn_ros.training.sequences import images_of
-from leconvmn_ros.training.spgp_fit import fit_spgp, SpgpFit
+from leconvmn_ros.training.spgp_fit import fit_spgp, SpgpFitSettings
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest
@@ -54,7 +53,7 @@ import torch
 
 torch.set_num_threads(1)
 TINY = TrainingSettings(
-    model=one_stack(planes=(3,)), fit=RecurrentFit(epochs=2, lanes=2), threads=1
+    model=one_stack(planes=(3,)), fit=RecurrentFitSettings(epochs=2, lanes=2), threads=1
 )
 KINDS = {
     'le_convmn': TINY,
@@ -62,9 +61,11 @@ KINDS = {
     'lstm over columns': TINY.changed(model=LstmConfig(units=5, steps='columns')),
 }
 MEMORYLESS = {
-    'ridge': TrainingSettings(model=RidgeConfig(input='image'), fit=RidgeFit(), threads=1),
+    'ridge': TrainingSettings(model=RidgeConfig(input='image'), fit=RidgeFitSettings(), threads=1),
     'spgp': TrainingSettings(
-        model=SpgpConfig(pseudo_inputs=20), fit=SpgpFit(epochs=25, learning_rate=0.3), threads=1
+        model=SpgpConfig(pseudo_inputs=20),
+        fit=SpgpFitSettings(epochs=25, learning_rate=0.3),
+        threads=1,
     ),
 }
 
@@ -76,7 +77,7 @@ def learnt():
     reports = []
     settings = TrainingSettings(
         model=one_stack(planes=(6,)),
-        fit=RecurrentFit(epochs=25, lanes=4, learning_rate=1e-2),
+        fit=RecurrentFitSettings(epochs=25, lanes=4, learning_rate=1e-2),
         threads=1,
     )
     checkpoint = train([recording], settings, hold_out=HOLD_OUT, on_epoch=reports.append)
@@ -125,7 +126,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
 
 def test_before_the_start_it_is_told_how_long_both_passes_take(monkeypatch):
     order = []
-    monkeypatch.setattr(training, 'expected_seconds', lambda *_: 30.0)
+    monkeypatch.setattr(recurrent_fit, 'expected_seconds', lambda *_: 30.0)
     for second_pass in (False, True):
         train(
             [make_recording()],
@@ -280,15 +281,17 @@ def test_the_second_pass_takes_what_validation_chose(kind):
 def test_validation_scores_are_those_of_the_first_model_on_that_part(monkeypatch, second_pass):
     fits = []
     monkeypatch.setattr(
-        training, 'fit_recurrent', lambda *a, **k: fits.append(fit_recurrent(*a, **k)) or fits[-1]
+        recurrent_fit,
+        'fit_recurrent',
+        lambda *a, **k: fits.append(fit_recurrent(*a, **k)) or fits[-1],
     )
     recording = make_recording()
     settings = TINY.changed(second_pass=second_pass)
     record = train([recording], settings, hold_out=HOLD_OUT).description.training
     assert len(fits) == 1 + second_pass
     data = gather([recording], settings.exposure, HOLD_OUT)
-    lanes = recurrent_fit.validation_lanes(data)
-    outputs = recurrent_fit.run_lanes(fits[0].model, lanes).numpy()[lanes.used]
+    lanes = recurrent_fit.validation_sequences(data)
+    outputs = recurrent_fit.run_sequences(fits[0].model, lanes).numpy()[lanes.used]
     targets = lanes.targets[lanes.used]
     assert record.validation['loss'] == pytest.approx(np.square(outputs - targets).mean())
     scale = np.degrees([joint.scale for joint in data.joints])
