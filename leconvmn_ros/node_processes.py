@@ -25,6 +25,7 @@ from threading import current_thread, main_thread
 from typing import IO, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.files import create_log
 
 PACKAGE = 'leconvmn_ros'
 # A node ends within a second of SIGTERM; what still runs after this has hung (s).
@@ -113,7 +114,7 @@ class Launcher:
         for key, value in parameters.items():
             command += ['-p', f'{key}:={_yaml(value)}']
         log = self._log_folder / f'{name}.log'
-        output = log.open('wb')
+        output = create_log(log)
         self._logs.append(output)
         with _signals_wait():
             process = subprocess.Popen(  # noqa: S603 - our own program, no shell

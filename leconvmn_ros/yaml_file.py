@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.files import read_input
 from ruamel.yaml import YAML
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 
@@ -36,13 +37,9 @@ def read_yaml(path: Path) -> Any:
             tags, or is no YAML.
     """
     try:
-        with path.open('rb') as file:
-            content = file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
-        reason = getattr(error, 'strerror', None) or error
-        raise ConfigurationError(f'cannot read {path}: {reason}') from error
-    if len(content) > LARGEST_FILE:
-        raise ConfigurationError(f'{path} is too large: at most {LARGEST_FILE} bytes are allowed')
+        content = read_input(path, LARGEST_FILE)
+    except OSError as error:
+        raise ConfigurationError(f'cannot read {path}: {error.strerror or error}') from error
     try:
         return parse_yaml(content.decode('utf-8'))
     except UnicodeDecodeError as error:

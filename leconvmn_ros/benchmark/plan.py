@@ -25,6 +25,7 @@ from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.decoding.checkpoint import package_version
 from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.files import hash_file
 from leconvmn_ros.recordings.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.recordings.bags import bag_name
 from leconvmn_ros.strict_model import StrictModel
@@ -176,8 +177,5 @@ def bag_files(path: Path) -> dict[str, Path]:
 
 def hash_bag(path: Path) -> str:
     """Hash the files of a bag: what `LC_ALL=C; cd BAG && sha256sum * | sha256sum` prints."""
-    lines = [
-        f'{hashlib.sha256(file.read_bytes()).hexdigest()}  {name}\n'
-        for name, file in bag_files(path).items()
-    ]
+    lines = [f'{hash_file(file)}  {name}\n' for name, file in bag_files(path).items()]
     return hashlib.sha256(''.join(lines).encode()).hexdigest()

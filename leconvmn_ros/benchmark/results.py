@@ -25,11 +25,12 @@ from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.errors import OutputError, RecordingError
 from leconvmn_ros.evaluation.comparison import Comparison
 from leconvmn_ros.evaluation.metrics import as_json, ScoreTable
-from leconvmn_ros.evaluation.tables import write_bytes
+from leconvmn_ros.files import open_input, read_input, write_bytes
 from leconvmn_ros.strict_model import first_problem, StrictModel
 import numpy as np
 from pydantic import Field, ValidationError
 
+LARGEST_RESULT = 2**24  # bytes
 RESULT_FILE = 'result.json'
 CHECKPOINT_FOLDER = 'checkpoint'
 COMPARISON_FILE = 'test_part.npz'
@@ -159,7 +160,7 @@ def read_result(folder: Path) -> RunResult | None:
     """
     path = folder / RESULT_FILE
     try:
-        content = path.read_bytes()
+        content = read_input(path, LARGEST_RESULT)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -193,7 +194,7 @@ def read_comparison(folder: Path) -> Comparison:
     """
     path = folder / COMPARISON_FILE
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_input(path) as file, np.load(file, allow_pickle=False) as arrays:
             values: dict[str, Any] = {name: arrays[name] for name in Comparison._fields}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise RecordingError(f'cannot read {path}: {error}') from error

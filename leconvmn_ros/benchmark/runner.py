@@ -27,11 +27,12 @@ from leconvmn_ros.benchmark.results import (
     write_output,
 )
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.evaluation.tables import write_bytes
+from leconvmn_ros.files import read_input, write_bytes
 from leconvmn_ros.strict_model import first_problem
 from pydantic import ValidationError
 
 PLAN_FILE = 'benchmark.json'
+LARGEST_PLAN = 2**24  # bytes
 
 # Does runs and yields a job with the share of it that is done, or with its output.
 Execute = Callable[[Sequence[Job]], Generator[tuple[Job, float | RunOutput], None, None]]
@@ -41,7 +42,7 @@ def save_plan(plan: Plan, folder: Path) -> None:
     """Write down what a benchmark compares, for the report.
 
     Raises:
-        RecordingError: the place cannot be written.
+        OutputError: the place cannot be written.
     """
     write_bytes(folder / PLAN_FILE, plan.model_dump_json(indent=2).encode() + b'\n')
 
@@ -54,7 +55,7 @@ def load_plan(folder: Path) -> Plan:
     """
     path = folder / PLAN_FILE
     try:
-        return Plan.model_validate_json(path.read_bytes())
+        return Plan.model_validate_json(read_input(path, LARGEST_PLAN))
     except OSError as error:
         raise RecordingError(
             f'{folder} holds no benchmark: cannot read {path}: {error.strerror or error}'

@@ -23,7 +23,8 @@ from typing import Any
 from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.results import Figures, RunResult, Scored
 from leconvmn_ros.benchmark.summary import Group, Spread, Summary
-from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES, write_json, write_text
+from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES
+from leconvmn_ros.files import write_json, write_text
 from rich.table import Table
 from rich.text import Text
 

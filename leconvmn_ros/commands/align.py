@@ -26,7 +26,7 @@ from leconvmn_ros.commands.progress import progress_bar
 from leconvmn_ros.dataset.hold_out import hold_out_named
 from leconvmn_ros.dataset.reference_lag import find_reference_lag, PLAUSIBLE_DELAY, ReferenceLag
 from leconvmn_ros.evaluation.plots import plot_lag
-from leconvmn_ros.evaluation.tables import write_json
+from leconvmn_ros.files import write_json
 from leconvmn_ros.recording import Recording
 
 

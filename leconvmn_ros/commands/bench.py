@@ -32,7 +32,7 @@ from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.evaluation.tables import write_json
+from leconvmn_ros.files import write_json
 from leconvmn_ros.machine_info import describe_machine
 from leconvmn_ros.speed.end_to_end import whole_way
 from leconvmn_ros.speed.limits import find_limit

@@ -46,7 +46,7 @@ from leconvmn_ros.dataset.hold_out import MovementHoldOut
 from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.devices import runs_at_once
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.evaluation.tables import write_text
+from leconvmn_ros.files import write_text
 from leconvmn_ros.training.presets import PRESETS
 from rich.console import Console
 

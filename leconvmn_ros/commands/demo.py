@@ -22,7 +22,6 @@ back. With --view it is played as fast as it was made, and a page in the browser
 """
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 import re
@@ -32,8 +31,9 @@ from typing import Any
 from leconvmn_ros.commands.arguments import number
 from leconvmn_ros.commands.progress import CONSOLE, progress_bar, say_duration
 from leconvmn_ros.decoding.checkpoint import check_place, load_checkpoint
-from leconvmn_ros.errors import CheckpointError, ConfigurationError
+from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.tables import score_table_text
+from leconvmn_ros.files import hash_file
 from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
 from leconvmn_ros.recording import NANOSECONDS, SampledSubject
 from leconvmn_ros.recordings.bags import open_bag, read_bag, write_bag
@@ -124,9 +124,10 @@ def _made_from(bag: Path, recording: Path | None) -> bool:
     if recording is None:
         return information.get('config') == SyntheticSubjectConfig().model_dump_json()
     # Files of different databases have the same names.
-    return recording.is_file() and information.get('source_sha256') == (
-        hashlib.sha256(recording.read_bytes()).hexdigest()
-    )
+    try:
+        return information.get('source_sha256') == hash_file(recording)
+    except OSError as error:
+        raise RecordingError(f'cannot read {recording}: {error.strerror}') from error
 
 
 def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> Path:

@@ -42,7 +42,8 @@ from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingEr
 from leconvmn_ros.evaluation.comparison import compare, Comparison, decode_recording, join
 from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.evaluation.plots import plot_comparison
-from leconvmn_ros.evaluation.tables import score_table_text, write_estimates, write_json
+from leconvmn_ros.evaluation.tables import score_table_text, write_estimates
+from leconvmn_ros.files import write_json
 from leconvmn_ros.recording import JointTrack, Recording
 from rich.console import Console
 

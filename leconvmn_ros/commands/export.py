@@ -24,7 +24,7 @@ from pathlib import Path
 
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.engines.onnx_graph import export
-from leconvmn_ros.evaluation.tables import write_bytes
+from leconvmn_ros.files import write_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from leconvmn_ros.evaluation.tables import write_text
+from leconvmn_ros.files import write_text
 from leconvmn_ros.hands.urdf import ESTIMATE, GHOST, hand_urdf, Side
 
 

@@ -21,13 +21,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
+import os
 from pathlib import Path
-import tempfile
 from typing import Any, Literal
 
 from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
 from leconvmn_ros.errors import CheckpointError
+from leconvmn_ros.files import (
+    check_output_folder,
+    complete_folder,
+    FolderKind,
+    open_input,
+    read_input,
+)
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.build import build_model, ModelConfig
 from leconvmn_ros.strict_model import first_problem, StrictModel
@@ -40,7 +47,7 @@ from torch import Tensor
 
 DESCRIPTION_FILE = 'checkpoint.json'
 WEIGHTS_FILE = 'weights.safetensors'
-_FILES = frozenset({DESCRIPTION_FILE, WEIGHTS_FILE})
+_FOLDER = FolderKind('checkpoint', DESCRIPTION_FILE, (DESCRIPTION_FILE, WEIGHTS_FILE))
 LARGEST_DESCRIPTION = 4 * 2**20  # bytes
 # What safetensors may add to the bare tensors: its JSON header.
 LARGEST_HEADER = 2**20  # bytes
@@ -119,76 +126,27 @@ class Checkpoint:
         """Write the checkpoint; an older one is replaced when the new one is complete.
 
         Raises:
-            CheckpointError: the place cannot be written, or holds something that is no checkpoint.
+            OutputError: the place cannot be written, or holds something that is no checkpoint.
         """
-        check_place(folder)
         data = save_tensors({name: tensor.contiguous() for name, tensor in self.weights.items()})
         described = self.description.model_copy(
             update={'weights_sha256': hashlib.sha256(data).hexdigest()}
         )
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with _scratch_for(folder) as scratch:
-                new = Path(scratch, 'new')
-                new.mkdir()
-                (new / WEIGHTS_FILE).write_bytes(data)
-                (new / DESCRIPTION_FILE).write_text(
-                    described.model_dump_json(indent=2) + '\n', encoding='utf-8'
-                )
-                _replace(folder, new, Path(scratch, 'old'))
-        except OSError as error:
-            raise CheckpointError(
-                f'cannot write checkpoint {folder}: {error.strerror or error}'
-            ) from error
+        with complete_folder(folder, _FOLDER, overwrite=True) as new:
+            new.mkdir()
+            (new / WEIGHTS_FILE).write_bytes(data)
+            (new / DESCRIPTION_FILE).write_text(
+                described.model_dump_json(indent=2) + '\n', encoding='utf-8'
+            )
 
 
 def check_place(folder: Path) -> None:
     """Check, before any work is done, that a checkpoint may be written.
 
     Raises:
-        CheckpointError: the place cannot be written, or holds something that is no checkpoint.
+        OutputError: the place cannot be written, or holds something that is no checkpoint.
     """
-    try:
-        if _is_there(folder):
-            foreign = sorted({entry.name for entry in folder.iterdir()} - _FILES)
-            if foreign or not (folder / DESCRIPTION_FILE).is_file():
-                raise CheckpointError(
-                    f'{folder} exists and is no checkpoint'
-                    + (f': it holds {", ".join(foreign[:3])}' if foreign else '')
-                    + '; choose another place or remove it'
-                )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _scratch_for(folder):
-            pass
-    except OSError as error:
-        raise CheckpointError(
-            f'cannot write checkpoint {folder}: {error.strerror or error}'
-        ) from error
-
-
-def _scratch_for(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    # A name may have 255 bytes.
-    return tempfile.TemporaryDirectory(prefix=f'.{folder.name[:50]}.', dir=folder.parent)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()  # unlike exists(), it tells a name that is not possible
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _replace(folder: Path, new: Path, old: Path) -> None:
-    """Move a complete checkpoint to its place, the one that was there out of it."""
-    try:
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    except BaseException:  # Ctrl-C between the two as well
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise
+    check_output_folder(folder, _FOLDER, overwrite=True)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -240,16 +198,12 @@ def _empty_model(description: Description, device: str) -> Model:
 def _read_description(folder: Path) -> Description:
     path = folder / DESCRIPTION_FILE
     try:
-        if not path.is_file():
-            raise CheckpointError(
-                f'{folder} is no checkpoint: '
-                f'a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
-            )
-        if (size := path.stat().st_size) > LARGEST_DESCRIPTION:
-            raise CheckpointError(
-                f'{path} has {size} bytes; at most {LARGEST_DESCRIPTION} are allowed'
-            )
-        content = path.read_bytes()
+        content = read_input(path, LARGEST_DESCRIPTION)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointError(
+            f'{folder} is no checkpoint: '
+            f'a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
+        ) from error
     except OSError as error:
         raise CheckpointError(f'cannot read {path}: {error.strerror}') from error
     try:
@@ -270,13 +224,14 @@ def _read_weights(folder: Path, description: Description) -> bytes:
     except ValueError as error:
         raise CheckpointError(f'{folder / DESCRIPTION_FILE}: {error}') from error
     try:
-        size = path.stat().st_size
-        if not bare < size <= bare + LARGEST_HEADER:
-            raise CheckpointError(
-                f'{path} has {size} bytes; the described network needs {bare} and a header: '
-                'truncated or foreign'
-            )
-        data = path.read_bytes()
+        with open_input(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if not bare < size <= bare + LARGEST_HEADER:
+                raise CheckpointError(
+                    f'{path} has {size} bytes; the described network needs {bare} and a header: '
+                    'truncated or foreign'
+                )
+            data = file.read(size)
     except OSError as error:
         raise CheckpointError(f'cannot read {path}: {error.strerror}') from error
     if hashlib.sha256(data).hexdigest() != description.weights_sha256:

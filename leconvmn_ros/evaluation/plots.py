@@ -19,7 +19,7 @@ from pathlib import Path
 
 from leconvmn_ros.dataset.reference_lag import PLAUSIBLE_DELAY, ReferenceLag
 from leconvmn_ros.evaluation.comparison import Comparison
-from leconvmn_ros.evaluation.tables import write_bytes
+from leconvmn_ros.files import write_bytes
 from leconvmn_ros.palette import ESTIMATE_COLOUR, TRUTH_COLOUR
 from leconvmn_ros.recording import NANOSECONDS
 from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -12,17 +12,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Results as files and as text: each file appears whole or not at all."""
+"""Estimates as CSV, and scores as a table."""
 
 import csv
 import io
-import json
-import os
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.errors import OutputError
 from leconvmn_ros.evaluation.metrics import METRICS
+from leconvmn_ros.files import open_input, write_text
 from leconvmn_ros.recording import JointTrack
 import numpy as np
 from rich.table import Table
@@ -38,37 +36,12 @@ METRIC_TITLES = {
 METRIC_DIGITS = {'cc': 3, 'rmse': 2, 'nrmse': 3, 'r2': 3, 'mae': 2}
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and move it into place.
+def write_estimates(path: Path, track: JointTrack) -> None:
+    """Write joint angles as CSV: stamp (ns), then each joint (rad), without loss of precision.
 
     Raises:
         OutputError: the place cannot be written.
     """
-    # Not made by tempfile: that would hide the results from all other users.
-    scratch = path.parent / f'.{path.name[:50]}.{os.getpid()}.partial'
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            scratch.write_bytes(content)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f'cannot write {path}: {error.strerror or error}') from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; see `write_bytes` for what is raised."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write a report; see `write_text` for what is raised."""
-    write_text(path, json.dumps(report, indent=2, allow_nan=False) + '\n')
-
-
-def write_estimates(path: Path, track: JointTrack) -> None:
-    """Write joint angles as CSV: stamp (ns), then each joint (rad), without loss of precision."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(['stamp_ns', *track.names])
@@ -80,8 +53,12 @@ def write_estimates(path: Path, track: JointTrack) -> None:
 
 
 def read_estimates(path: Path) -> JointTrack:
-    """Read what `write_estimates` wrote."""
-    with path.open(encoding='utf-8', newline='') as file:
+    """Read what `write_estimates` wrote.
+
+    Raises:
+        OSError: as `open_input`.
+    """
+    with io.TextIOWrapper(open_input(path), encoding='utf-8', newline='') as file:
         header, *rows = csv.reader(file)
     stamps_ns = np.array([int(row[0]) for row in rows], dtype=np.int64)
     positions = np.array([[float(value) for value in row[1:]] for row in rows])

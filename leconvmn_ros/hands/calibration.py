@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.evaluation.tables import write_text
+from leconvmn_ros.files import read_input, write_text
 from leconvmn_ros.joints import JOINT_NAMES, JOINTS, LARGEST_ANGLE
 from leconvmn_ros.strict_model import first_problem, StrictModel
 import numpy as np
@@ -93,14 +93,9 @@ def load_calibration(path: Path) -> Calibration:
         ConfigurationError: the file cannot be read or is no calibration.
     """
     try:
-        with path.open('rb') as file:
-            content = file.read(LARGEST_FILE + 1)
+        content = read_input(path, LARGEST_FILE)
     except OSError as error:
         raise ConfigurationError(f'cannot read calibration {path}: {error.strerror}') from error
-    if len(content) > LARGEST_FILE:
-        raise ConfigurationError(
-            f'calibration {path} is too large: at most {LARGEST_FILE} bytes are allowed'
-        )
     try:
         return Calibration.model_validate_json(content)
     except ValidationError as error:

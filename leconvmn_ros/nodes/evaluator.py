@@ -34,7 +34,8 @@ from leconvmn_ros.errors import (
 )
 from leconvmn_ros.evaluation.live import Session
 from leconvmn_ros.evaluation.plots import plot_comparison
-from leconvmn_ros.evaluation.tables import write_estimates, write_json
+from leconvmn_ros.evaluation.tables import write_estimates
+from leconvmn_ros.files import write_json
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,

@@ -26,7 +26,7 @@ from typing import Any
 
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
-from leconvmn_ros.evaluation.tables import write_json
+from leconvmn_ros.files import write_json
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.quality_of_service import (
     declare_lossless,

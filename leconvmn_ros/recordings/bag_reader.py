@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import NamedTuple, TYPE_CHECKING
 
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.files import check_input
 from leconvmn_ros.recordings.bounded_reader import BoundedReader, check_sizes, inflate
 from rosbags.interfaces import MessageDefinition
 from rosbags.rosbag2.reader import DirectoryReader
@@ -205,10 +206,15 @@ def _check_is_bag(path: Path) -> None:
                 f'(`leconvmn_ros record --recover {path}`, or `ros2 bag reindex` for other '
                 'recorders, may make it readable)'
             )
-    elif path.suffix not in _FILE_SUFFIXES:
+        return
+    if path.suffix not in _FILE_SUFFIXES:
         raise RecordingError(
             f'{path} is no rosbag2 bag: neither a folder nor a file ending in .mcap or .db3'
         )
+    try:
+        check_input(path)
+    except OSError as error:
+        raise RecordingError(f'cannot read {path}: {error.strerror}') from error
 
 
 @contextmanager

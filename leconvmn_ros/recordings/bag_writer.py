@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import Any, Final, TYPE_CHECKING
 
 from leconvmn_ros.emg.message import FRAME_ID
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError
+from leconvmn_ros.files import AtomicFolder, FolderKind
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
-from leconvmn_ros.recordings.atomic_folder import PartialFolder
 from leconvmn_ros.recordings.bag_qos import offered_qos
 from leconvmn_ros.recordings.bag_types import (
     EMG_TOPIC,
@@ -42,6 +42,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+BAG_FOLDER = FolderKind(
+    'bag', 'metadata.yaml', ('metadata.yaml', '*.mcap', '*.db3', '*.mcap.zstd', '*.db3.zstd')
+)
 # Version 9 is what ROS 2 Jazzy and Kilted write.
 _METADATA_VERSION: Final = 9
 
@@ -57,7 +60,7 @@ class BagWriter:
     """Writes one bag message by message; the bag appears under its name only when it is complete.
 
     A context manager. Until it is left without an exception, everything is in the hidden folder
-    `.NAME.partial` beside the target; any exception removes it. After a kill it stays behind, and
+    beside the target; any exception removes it. After a kill it stays behind, and
     the next write to the same target removes it. Values are written as given: what may not be in a
     bag is the caller's decision.
     """
@@ -77,7 +80,7 @@ class BagWriter:
             overwrite: replace a bag that is there, at the end; anything but a bag is never
                 replaced.
         """
-        self._folder = PartialFolder(Path(path), overwrite=overwrite)
+        self._folder = AtomicFolder(Path(path), BAG_FOLDER, overwrite=overwrite)
         self._information = dict(information or {})
         self._store = typestore()
         types = self._store.types
@@ -92,9 +95,9 @@ class BagWriter:
         """Make the partial folder and open the bag in it.
 
         Raises:
-            RecordingError: the target exists, or cannot be written.
+            OutputError: the target exists, or cannot be written.
         """
-        bag = self._folder.open()
+        bag = self._folder.begin()
         try:
             self._open(bag)
         except BaseException as error:
@@ -113,7 +116,7 @@ class BagWriter:
             chunk: samples (V), shape (samples, channels).
 
         Raises:
-            RecordingError: it cannot be written.
+            OutputError: it cannot be written.
         """
         samples, channels = chunk.samples.shape
         log_ns = chunk.stamp_ns + round((samples - 1) / chunk.sampling_rate * NANOSECONDS)
@@ -138,7 +141,7 @@ class BagWriter:
             positions: angles (rad), shape (joints,).
 
         Raises:
-            RecordingError: it cannot be written.
+            OutputError: it cannot be written.
         """
         values = np.ascontiguousarray(positions, dtype=np.float64)
         message = self._messages[REFERENCE_TYPE](
@@ -160,7 +163,7 @@ class BagWriter:
                 yet.
 
         Raises:
-            RecordingError: it cannot be written.
+            OutputError: it cannot be written.
         """
         message = self._messages[LABEL_TYPE](
             header=self._stamped(stamp_ns), movement=int(movement), repetition=int(repetition)
@@ -176,7 +179,7 @@ class BagWriter:
         """Move the complete bag to its target, or remove what was written.
 
         Raises:
-            RecordingError: the bag cannot be completed.
+            OutputError: the bag cannot be completed.
         """
         try:
             self._writer.__exit__(exc_type, exc, traceback)
@@ -213,6 +216,6 @@ class BagWriter:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError | UnicodeError) -> RecordingError:
+    def _unwritable(self, error: OSError | UnicodeError) -> OutputError:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        return RecordingError(f'cannot write the bag {self._folder.target}: {reason}')
+        return OutputError(f'cannot write {self._folder.target}: {reason}')

@@ -28,8 +28,10 @@ import shutil
 import sys
 import tempfile
 from typing import Any
+from urllib.parse import quote
 
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.files import check_input, open_input, read_input
 from leconvmn_ros.yaml_file import check_structure
 from lz4.frame import LZ4FrameDecompressor
 from rosbags.rosbag2 import metadata, Reader, reader
@@ -60,7 +62,7 @@ class BoundedFile(BufferedReader):
         Raises:
             OSError: it cannot be opened.
         """
-        super().__init__(path.open('rb', buffering=0))
+        super().__init__(open_input(path).detach())
         self._length = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -79,10 +81,21 @@ class _BoundedMcapReader(McapReader):
             raise
 
 
+class _SqliteReader(Sqlite3Reader):
+    def __init__(self, path: Any) -> None:
+        # It becomes part of a URI, in which # ? and % have a meaning.
+        super().__init__(Path(quote(str(path))))
+        self._file = path
+
+    def open(self) -> None:
+        check_input(self._file)
+        super().open()
+
+
 class _BoundedDirectoryReader(DirectoryReader):
     STORAGE_PLUGINS: Mapping[str, Any] = {
         'mcap': _BoundedMcapReader,
-        'sqlite3': Sqlite3Reader,
+        'sqlite3': _SqliteReader,
     }
 
 
@@ -103,7 +116,7 @@ class BoundedReader(Reader):
     STORAGE_PLUGINS: Mapping[str, Any] = {
         'dir': _BoundedDirectoryReader,
         '.mcap': _BoundedMcapReader,
-        '.db3': Sqlite3Reader,
+        '.db3': _SqliteReader,
     }
 
 
@@ -146,14 +159,13 @@ def check_sizes(folder: Path) -> None:
             of the room there is for temporary files.
         OSError: a file cannot be read.
     """
-    size = (folder / 'metadata.yaml').stat().st_size
-    if size > LARGEST_METADATA:
-        raise RecordingError(
-            f'{folder}: metadata.yaml has {size} bytes; at most {LARGEST_METADATA} are read'
-        )
+    try:
+        read_input(folder / 'metadata.yaml', LARGEST_METADATA)
+    except OSError as error:
+        raise RecordingError(f'cannot read {folder}/metadata.yaml: {error.strerror}') from error
     room = shutil.disk_usage(tempfile.gettempdir()).free // 2
     for path in folder.iterdir():
-        if path.is_file() and _starts_with(path, _ZSTD_MAGIC):
+        if not path.is_dir() and _starts_with(path, _ZSTD_MAGIC):
             for length in _inflated(path):
                 room -= length
                 if room < 0:
@@ -163,11 +175,11 @@ def check_sizes(folder: Path) -> None:
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:
-    with path.open('rb') as file:
+    with open_input(path) as file:
         return file.read(len(magic)) == magic
 
 
 def _inflated(path: Path) -> Iterator[int]:
-    with zstd.open(path, 'rb') as file:
+    with open_input(path) as compressed, zstd.open(compressed, 'rb') as file:
         while block := file.read(_BLOCK):
             yield len(block)

@@ -28,6 +28,7 @@ import warnings
 import zlib
 
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.files import open_input
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, whosmat
@@ -105,7 +106,7 @@ class MatFile:
         self.path = Path(path)
         self.variables: Mapping[str, MatVariable]
         try:
-            with self.path.open('rb') as file:
+            with open_input(self.path) as file:
                 self._header, self._order = self._read_header(file)
                 self.variables = self._scan(file)
         except OSError as error:
@@ -135,7 +136,7 @@ class MatFile:
                 f' at most {_LARGEST_VARIABLE_BYTES} bytes are read'
             )
         try:
-            with self.path.open('rb') as file:
+            with open_input(self.path) as file:
                 file.seek(variable.start)
                 content = file.read(variable.size)
         except OSError as error:

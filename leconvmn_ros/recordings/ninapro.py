@@ -14,12 +14,12 @@
 
 """Ninapro recordings (.mat files of DB1, DB2 and DB5) as sampled subjects."""
 
-import hashlib
 from math import radians
 from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.files import hash_file
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.recordings.mat_file import MatFile
@@ -218,7 +218,7 @@ def _information(
         'exercise': 'unknown' if exercise is None else f'{exercise:g}',
         # A file's name need not be text; the bag's metadata must.
         'source_file': file.path.name.encode('utf-8', 'replace').decode('utf-8'),
-        'source_sha256': _sha256(file.path),
+        'source_sha256': hash_file(file.path),
         'emg_kind': layout.emg_kind,
         'emg_unit': layout.emg_unit,
         'emg_source_unit': layout.emg_source_unit,
@@ -229,11 +229,3 @@ def _information(
         'joint_radians_per_source_unit': f'{radians(1):.17g}',
         'label_source': ' '.join(label_names),
     }
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

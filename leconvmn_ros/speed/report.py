@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.files import read_input
 from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
 FORMAT = 'leconvmn_ros bench'
+LARGEST_RESULT = 2**22  # bytes
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def read_result(path: Path) -> dict[str, Any]:
         ConfigurationError: the file cannot be read or holds something else.
     """
     try:
-        result = json.loads(path.read_text(encoding='utf-8'))
+        result = json.loads(read_input(path, LARGEST_RESULT))
     except OSError as error:
         raise ConfigurationError(f'cannot read {path}: {error.strerror or error}') from error
     except ValueError as error:

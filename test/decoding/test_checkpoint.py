@@ -15,7 +15,6 @@
 """Checkpoints on disk: what comes back, and what is refused."""
 
 from dataclasses import replace
-import errno
 import hashlib
 import json
 import os
@@ -35,7 +34,7 @@ from leconvmn_ros.decoding.checkpoint import (
     load_checkpoint,
     WEIGHTS_FILE,
 )
-from leconvmn_ros.errors import CheckpointError
+from leconvmn_ros.errors import CheckpointError, OutputError
 from leconvmn_ros.models.lstm import LstmConfig
 import numpy as np
 import pytest
@@ -137,40 +136,6 @@ def test_overwriting_replaces_the_whole_and_leaves_nothing_else(tmp_path, saved)
     assert [p.name for p in tmp_path.iterdir()] == ['checkpoint']
 
 
-@pytest.mark.parametrize('failing_call', [1, 2])
-@pytest.mark.parametrize('error', [OSError(errno.EIO, 'broken'), KeyboardInterrupt()])
-def test_a_failure_while_replacing_keeps_the_old_one(
-    tmp_path, saved, monkeypatch, failing_call, error
-):
-    before = described(saved)
-    calls = []
-    rename = Path.rename
-
-    def fail(self, target):
-        calls.append(target)
-        if len(calls) == failing_call:
-            raise error
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, 'rename', fail)
-    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else CheckpointError
-    with pytest.raises(expected):
-        make_checkpoint(seed=1).save(saved)
-    assert described(saved) == before
-    load_checkpoint(saved)
-    assert [p.name for p in tmp_path.iterdir()] == ['checkpoint']
-
-
-def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, 'write_bytes', full)
-    with pytest.raises(CheckpointError, match='No space left'):
-        make_checkpoint().save(tmp_path / 'checkpoint')
-    assert list(tmp_path.iterdir()) == []
-
-
 def a_file(place):
     place.write_text('mine')
 
@@ -222,24 +187,24 @@ def test_what_is_no_checkpoint_is_never_replaced(tmp_path, make):
 
     before = content()
     for refuse in (check_place, make_checkpoint().save):
-        with pytest.raises(CheckpointError, match='place'):
+        with pytest.raises(OutputError, match='place'):
             refuse(place)
     assert content() == before
 
 
-def test_a_link_to_a_checkpoint_is_replaced_and_its_target_kept(tmp_path, saved):
+def test_a_link_to_a_checkpoint_is_read_and_never_written(tmp_path, saved):
     link = tmp_path / 'link'
     link.symlink_to(saved)
-    make_checkpoint(planes=(2,)).save(link)
-    assert load_checkpoint(link).description.model.stacks[0].planes == (2,)
-    assert load_checkpoint(saved).description.model.stacks[0].planes == (4,)
+    with pytest.raises(OutputError, match='is no checkpoint but a link'):
+        make_checkpoint(planes=(2,)).save(link)
+    assert load_checkpoint(link).description.model.stacks[0].planes == (4,)
 
 
 @pytest.mark.parametrize('name', ['x' * 5000, 'file/checkpoint', '/proc/nobody/checkpoint'])
 def test_a_place_that_cannot_be_is_one_clear_error(tmp_path, name):
     (tmp_path / 'file').write_text('')
     for refuse in (check_place, make_checkpoint().save):
-        with pytest.raises(CheckpointError, match='cannot write checkpoint'):
+        with pytest.raises(OutputError, match='cannot write'):
             refuse(tmp_path / name)
     with pytest.raises(CheckpointError):
         load_checkpoint(tmp_path / name)
@@ -403,8 +368,8 @@ SPOILT = [
     (remove_description, 'is no checkpoint: a folder with'),
     (make_it_a_file, 'is no checkpoint'),
     (weights_are_a_folder, 'weights.safetensors'),
-    (weights_are_endless, 'truncated or foreign'),
-    (description_is_a_pipe, 'is no checkpoint'),
+    (weights_are_endless, 'it is a device'),
+    (description_is_a_pipe, 'it is a FIFO'),
     (description_links_to_itself, 'checkpoint'),
     (weights_are_cut, 'truncated or foreign|differs'),
     (weights_are_empty, 'truncated or foreign'),

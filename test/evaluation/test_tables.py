@@ -12,28 +12,20 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Files of results: whole or not at all."""
+"""Estimates as CSV, scores as a table."""
 
 import csv
-import errno
-import json
 import os
-from pathlib import Path
 
-from leconvmn_ros.errors import OutputError
 from leconvmn_ros.evaluation.comparison import Comparison
 from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.evaluation.tables import (
     read_estimates,
     score_table_text,
-    write_bytes,
     write_estimates,
-    write_json,
-    write_text,
 )
 from leconvmn_ros.recording import JointTrack
 import numpy as np
-import pytest
 from rich.console import Console
 
 TRACK = JointTrack(
@@ -57,58 +49,6 @@ def test_no_estimates_come_back_too(tmp_path):
     empty = JointTrack(np.zeros(0, np.int64), ('a', 'b'), np.zeros((0, 2)))
     write_estimates(tmp_path / 'e.csv', empty)
     assert read_estimates(tmp_path / 'e.csv').positions.shape == (0, 2)
-
-
-@pytest.mark.parametrize('there', [False, True])
-@pytest.mark.parametrize(
-    ('method', 'error'),
-    [
-        ('write_bytes', OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
-        ('write_bytes', KeyboardInterrupt()),
-        ('replace', OSError(errno.EIO, 'broken')),
-    ],
-)
-def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, there, method, error):
-    path = tmp_path / 'report.json'
-    if there:
-        path.write_text('old')
-
-    def fail(self, *_):
-        if method == 'write_bytes':
-            with self.open('wb') as file:
-                file.write(b'half')
-        raise error
-
-    monkeypatch.setattr(Path, method, fail)
-    expected = OutputError if isinstance(error, OSError) else KeyboardInterrupt
-    with pytest.raises(expected):
-        write_text(path, 'new')
-    assert [p.name for p in tmp_path.iterdir()] == (['report.json'] if there else [])
-    if there:
-        assert path.read_text() == 'old'
-
-
-@pytest.mark.parametrize('place', ['file/report', 'folder', 'x' * 300, '/proc/nobody/report'])
-def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path, place):
-    (tmp_path / 'file').write_text('')
-    (tmp_path / 'folder').mkdir()
-    with pytest.raises(OutputError, match=r'cannot write .*: '):
-        write_bytes(tmp_path / place, b'')
-    assert sorted(p.name for p in tmp_path.iterdir()) == ['file', 'folder']
-
-
-def test_results_are_as_readable_as_any_file(tmp_path):
-    (tmp_path / 'plain').write_text('')
-    write_text(tmp_path / 'report', 'text')
-    assert (tmp_path / 'report').stat().st_mode == (tmp_path / 'plain').stat().st_mode
-
-
-def test_json_is_strict(tmp_path):
-    write_json(tmp_path / 'a.json', {'a': None, 'b': 'ä'})
-    assert json.loads((tmp_path / 'a.json').read_text()) == {'a': None, 'b': 'ä'}
-    with pytest.raises(ValueError, match='Out of range'):
-        write_json(tmp_path / 'a.json', {'a': float('nan')})
-    assert json.loads((tmp_path / 'a.json').read_text())['a'] is None
 
 
 def test_table_shows_every_figure_with_its_unit_and_brackets_as_they_are():

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import textwrap
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError
 from leconvmn_ros.recording import EmgChunk
 from leconvmn_ros.recordings.bag_types import type_definition
 from leconvmn_ros.recordings.bags import BagWriter, open_bag, read_bag
@@ -126,7 +126,7 @@ def test_nothing_is_left_after_an_exception(tmp_path, error):
 def test_existing_target_is_refused_and_kept(tmp_path):
     write_small_bag(tmp_path / 'bag', first=1)
     before = (tmp_path / 'bag' / 'bag.mcap').read_bytes()
-    with pytest.raises(RecordingError, match='exists already'):
+    with pytest.raises(OutputError, match='exists already'):
         write_small_bag(tmp_path / 'bag')
     assert (tmp_path / 'bag' / 'bag.mcap').read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bag']
@@ -150,14 +150,14 @@ def test_overwriting_replaces_a_bag_only_by_a_complete_one(tmp_path):
 @pytest.mark.parametrize('make', [Path.mkdir, Path.touch])
 def test_overwriting_never_replaces_anything_but_a_bag(tmp_path, make):
     make(tmp_path / 'precious')
-    with pytest.raises(RecordingError, match='is no bag'):
+    with pytest.raises(OutputError, match='is no bag'):
         write_small_bag(tmp_path / 'precious', overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ['precious']
 
 
 def test_two_writers_of_one_target_do_not_mix(tmp_path):
     with BagWriter(tmp_path / 'bag') as writer:
-        with pytest.raises(RecordingError, match='being written by another process'):
+        with pytest.raises(OutputError, match='being written by another process'):
             write_small_bag(tmp_path / 'bag')
         writer.write_emg(chunk(5))
     assert read_bag(tmp_path / 'bag').chunks[0].first_sample == 5
@@ -165,7 +165,7 @@ def test_two_writers_of_one_target_do_not_mix(tmp_path):
 
 def test_target_that_appears_meanwhile_is_kept(tmp_path):
     writer = BagWriter(tmp_path / 'bag')
-    with pytest.raises(RecordingError, match='exists already'), writer:
+    with pytest.raises(OutputError, match='exists already'), writer:
         (tmp_path / 'bag').mkdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bag']
     assert list((tmp_path / 'bag').iterdir()) == []
@@ -173,7 +173,7 @@ def test_target_that_appears_meanwhile_is_kept(tmp_path):
 
 def test_target_below_a_file_is_one_clear_error(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(RecordingError, match='cannot write'):
+    with pytest.raises(OutputError, match='cannot write'):
         write_small_bag(tmp_path / 'file' / 'bag')
 
 
@@ -184,7 +184,7 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
         import resource, signal
         import numpy as np
         from leconvmn_ros.recordings.bags import BagWriter
-        from leconvmn_ros.errors import RecordingError
+        from leconvmn_ros.errors import OutputError
         from leconvmn_ros.recording import EmgChunk
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
@@ -193,7 +193,7 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
                 for number in range(100):
                     samples = np.zeros((1000, 16), np.float32)
                     writer.write_emg(EmgChunk(10**9, 100.0, number * 1000, samples))
-        except RecordingError as error:
+        except OutputError as error:
             print(number, error)
         """,
         tmp_path,
@@ -201,7 +201,7 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     assert result.returncode == 0, result.stderr
     number, _, message = result.stdout.partition(' ')
     assert int(number) < 99, 'the limit was not met while writing'
-    assert message.startswith('cannot write the bag')
+    assert message.startswith('cannot write')
     assert 'File too large' in message
     assert list(tmp_path.iterdir()) == []
 
@@ -212,7 +212,7 @@ def test_full_disk_at_the_very_end_leaves_nothing(tmp_path):
         import resource, signal
         import numpy as np
         from leconvmn_ros.recordings.bags import BagWriter
-        from leconvmn_ros.errors import RecordingError
+        from leconvmn_ros.errors import OutputError
         from leconvmn_ros.recording import EmgChunk
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -220,12 +220,12 @@ def test_full_disk_at_the_very_end_leaves_nothing(tmp_path):
             with BagWriter('bag') as writer:
                 writer.write_emg(EmgChunk(10**9, 100.0, 0, np.zeros((10, 16), np.float32)))
                 print('written')
-        except RecordingError as error:
+        except OutputError as error:
             print(error)
         """,
         tmp_path,
     )
-    assert result.stdout.startswith('written\ncannot write the bag'), result.stderr
+    assert result.stdout.startswith('written\ncannot write'), result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -240,18 +240,9 @@ def test_kill_leaves_only_a_partial_folder_that_the_next_write_removes(tmp_path)
         tmp_path,
     )
     assert result.returncode == -signal.SIGKILL
-    assert [path.name for path in tmp_path.iterdir()] == ['.bag.partial']
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith('.bag.')
     write_small_bag(tmp_path / 'bag')
-    assert [path.name for path in tmp_path.iterdir()] == ['bag']
-
-
-def test_old_bag_survives_a_kill_between_its_removal_and_the_arrival_of_the_new_one(tmp_path):
-    write_small_bag(tmp_path / 'bag', first=1)
-    (tmp_path / '.bag.partial').mkdir()
-    (tmp_path / 'bag').rename(tmp_path / '.bag.partial' / 'replaced')
-    with pytest.raises(RecordingError, match='exists already'):
-        write_small_bag(tmp_path / 'bag', first=2)
-    assert read_bag(tmp_path / 'bag').chunks[0].first_sample == 1
     assert [path.name for path in tmp_path.iterdir()] == ['bag']
 
 
@@ -262,5 +253,5 @@ def test_relative_target_and_missing_parents(tmp_path, monkeypatch):
 
 
 def test_root_folder_is_refused():
-    with pytest.raises(RecordingError, match='root folder'):
+    with pytest.raises(OutputError, match='root folder'):
         BagWriter('/')
