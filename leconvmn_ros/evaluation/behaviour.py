@@ -1,0 +1,249 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a wearer notices of a decoder beside its errors: delay, unrest, wrong movements.
+
+Everything here takes estimates beside the truth and the repetitions that they belong to, both in
+the time of the same stream: that of a recording, or one in random order.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+
+from leconvmn_ros.dataset.alignment import angles_at
+from leconvmn_ros.dataset.repetitions import Repetition
+from leconvmn_ros.evaluation.comparison import Comparison
+from leconvmn_ros.recording import JointTrack, NANOSECONDS
+import numpy as np
+from numpy.typing import NDArray
+
+# Lags between which the delay is searched (s).
+LEAST_DELAY, MOST_DELAY = -0.5, 1.0
+# After the end of a movement the hand is still on its way (s).
+SETTLING = 1.0
+# A shorter departure from rest moves no hand (s).
+SHORTEST_MOVEMENT = 0.2
+
+# Mean measured pose (rad), shape (joints,), of each movement.
+Templates = Mapping[int, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Figures of one or several streams; NaN where there is nothing to tell them from.
+
+    Attributes:
+        delay: lag of the estimates at which they correlate best with the truth (s).
+        unrest: standard deviation of the estimates while the hand rests, root mean square over
+            joints and rests (degrees).
+        reference_unrest: the same of the measured angles.
+        false_movements: departures from rest per minute of rest.
+        right_movements: share of the repetitions whose mean pose is nearest to the template of
+            the movement that was made.
+        reference_right_movements: the same of the measured angles: no decoder can be expected to
+            do better.
+        repetitions: how many the two shares are of.
+        rest_seconds: how much rest the figures of rest are of (s).
+    """
+
+    delay: float
+    unrest: float
+    reference_unrest: float
+    false_movements: float
+    right_movements: float
+    reference_right_movements: float
+    repetitions: int
+    rest_seconds: float
+
+
+def movement_templates(
+    reference: JointTrack, names: Sequence[str], repetitions: Sequence[Repetition]
+) -> Templates:
+    """Return the mean measured pose of each movement, over all its repetitions.
+
+    Args:
+        reference: measured angles.
+        names: joints wanted, in the order wanted.
+        repetitions: what to take the means of, in the time of the reference.
+    """
+    angles, known = angles_at(reference, names, reference.stamps_ns)
+    stamps = reference.stamps_ns
+    poses: dict[int, list[NDArray[np.float64]]] = {}
+    for each in repetitions:
+        inside = known & (stamps >= each.start_ns) & (stamps < each.rest_ns)
+        if inside.any():
+            poses.setdefault(each.movement, []).append(angles[inside].mean(axis=0))
+    return {movement: np.mean(rows, axis=0) for movement, rows in poses.items()}
+
+
+def behaviour(
+    streams: Sequence[tuple[Comparison, Sequence[Repetition]]], templates: Templates
+) -> Behaviour:
+    """Return the figures of all streams together.
+
+    Args:
+        streams: estimates beside the truth and the repetitions they belong to.
+        templates: see `movement_templates`; those of the training part are the fair ones.
+    """
+    truth = np.concatenate([comparison.truth for comparison, _ in streams])
+    scale = np.maximum(truth.std(axis=0), 1e-9)
+    rests = [rest for comparison, reps in streams for rest in _rests(comparison, reps)]
+    periods = [_period(comparison) for comparison, _ in streams]
+    period = float(np.median(periods))
+    seconds = period * sum(len(rest.stamps_ns) for rest in rests)
+    judged = [
+        _nearest(part, templates, scale, each.movement)
+        for comparison, reps in streams
+        for each in reps
+        if each.movement in templates
+        and len((part := _between(comparison, each.start_ns, each.rest_ns)).stamps_ns)
+    ]
+    if len(templates) < 2:
+        judged = []
+    right = np.array(judged, dtype=np.float64).reshape(-1, 2)
+    mean_right = right.mean(axis=0) if len(right) else np.full(2, nan)
+    events = _false_movements(rests, templates, scale, period)
+    return Behaviour(
+        delay=delay([comparison for comparison, _ in streams]),
+        unrest=_unrest([rest.estimate for rest in rests]),
+        reference_unrest=_unrest([rest.truth for rest in rests]),
+        false_movements=events * 60 / seconds if seconds and templates else nan,
+        right_movements=float(mean_right[0]),
+        reference_right_movements=float(mean_right[1]),
+        repetitions=len(right),
+        rest_seconds=seconds,
+    )
+
+
+def delay(comparisons: Sequence[Comparison]) -> float:
+    """Return the lag at which the estimates correlate best with the truth (s); NaN if unknown.
+
+    Mean of the correlations of all joints; the peak of a parabola through the best lag and the
+    two beside it. Positive: the estimates are late.
+    """
+    period = float(np.median([_period(comparison) for comparison in comparisons]))
+    if not period > 0:
+        return nan
+    lags = range(round(LEAST_DELAY / period), round(MOST_DELAY / period) + 1)
+    values = np.array([_correlation_at(comparisons, lag) for lag in lags])
+    if not np.isfinite(values).any():
+        return nan
+    best = int(np.nanargmax(values))
+    place = float(lags[best])
+    if 0 < best < len(values) - 1:
+        before, at, after = values[best - 1 : best + 2]
+        bend = before - 2 * at + after
+        if np.isfinite(bend) and bend < 0:
+            place += 0.5 * (before - after) / bend
+    return place * period
+
+
+def _correlation_at(comparisons: Sequence[Comparison], lag: int) -> float:
+    """Return the mean over joints of the correlation with the truth `lag` estimates ago."""
+    truths, estimates = [], []
+    for comparison in comparisons:
+        steps = np.diff(comparison.stamps_ns, prepend=comparison.stamps_ns[:1])
+        block = np.cumsum(steps > 1.5 * NANOSECONDS * _period(comparison))
+        count = len(block) - abs(lag)
+        if count < 2:
+            continue
+        late, early = slice(abs(lag), None), slice(0, count)
+        same = block[late] == block[early]
+        of_truth, of_estimate = (early, late) if lag >= 0 else (late, early)
+        truths.append(comparison.truth[of_truth][same])
+        estimates.append(comparison.estimate[of_estimate][same])
+    if not truths or sum(map(len, truths)) < 2:
+        return nan
+    y, e = (np.concatenate(parts) for parts in (truths, estimates))
+    y, e = y - y.mean(axis=0), e - e.mean(axis=0)
+    norms = np.sqrt((y**2).sum(axis=0) * (e**2).sum(axis=0))
+    defined = norms > 0
+    if not defined.any():
+        return nan
+    return float(np.mean((y * e).sum(axis=0)[defined] / norms[defined]))
+
+
+def _period(comparison: Comparison) -> float:
+    """Return the time from one estimate to the next (s)."""
+    if len(comparison.stamps_ns) < 2:
+        return 0.0
+    return float(np.median(np.diff(comparison.stamps_ns))) / NANOSECONDS
+
+
+def _between(comparison: Comparison, start_ns: int, end_ns: int) -> Comparison:
+    first, last = np.searchsorted(comparison.stamps_ns, (start_ns, end_ns))
+    part = slice(int(first), int(last))
+    return Comparison(
+        comparison.stamps_ns[part],
+        comparison.names,
+        comparison.truth[part],
+        comparison.estimate[part],
+    )
+
+
+def _rests(comparison: Comparison, repetitions: Sequence[Repetition]) -> list[Comparison]:
+    """Return the rests after the movements, from when the hand has settled."""
+    settling_ns = round(SETTLING * NANOSECONDS)
+    parts = [_between(comparison, r.rest_ns + settling_ns, r.end_ns) for r in repetitions]
+    return [part for part in parts if len(part.stamps_ns) > 1]
+
+
+def _unrest(rests: Sequence[NDArray[np.float64]]) -> float:
+    if not rests:
+        return nan
+    squares = sum(((rest - rest.mean(axis=0)) ** 2).sum() for rest in rests)
+    return float(np.degrees(np.sqrt(squares / sum(rest.size for rest in rests))))
+
+
+def _nearest(
+    part: Comparison, templates: Templates, scale: NDArray[np.float64], movement: int
+) -> tuple[bool, bool]:
+    """Tell whether the estimated, and the measured, mean pose is nearest to its own template."""
+    numbers = list(templates)
+    poses = np.array([templates[number] for number in numbers]) / scale
+
+    def is_right(angles: NDArray[np.float64]) -> bool:
+        distances = np.linalg.norm(poses - angles.mean(axis=0) / scale, axis=1)
+        return numbers[int(np.argmin(distances))] == movement
+
+    return is_right(part.estimate), is_right(part.truth)
+
+
+def _false_movements(
+    rests: Sequence[Comparison], templates: Templates, scale: NDArray[np.float64], period: float
+) -> int:
+    """Count how often the estimate leaves the rest pose while the measured hand does not.
+
+    It has left when it is further away than half of what a movement (the median of all) is, for
+    SHORTEST_MOVEMENT or longer.
+    """
+    if not rests or not templates:
+        return 0
+    pose = np.concatenate([rest.truth for rest in rests]).mean(axis=0)
+
+    def distance(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+        norms: NDArray[np.float64] = np.linalg.norm((angles - pose) / scale, axis=-1)
+        return norms
+
+    limit = 0.5 * float(np.median(distance(np.array(list(templates.values())))))
+    shortest = max(1, round(SHORTEST_MOVEMENT / period)) if period else 1
+    count = 0
+    for rest in rests:
+        away = distance(rest.estimate) > limit
+        moved = distance(rest.truth) > limit
+        edges = np.flatnonzero(np.diff(away, prepend=False, append=False))
+        for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            count += last - first >= shortest and not moved[first:last].any()
+    return count
