@@ -15,13 +15,17 @@
 """Decode bags with a checkpoint, without ROS, and score them.
 
 The decoder is the one that the ROS node runs. By default only what the training held out is
-scored; the rest is decoded too, since the state runs through the whole recording. With several
-bags the scores are over all of them together.
+scored. The first table is of the held-out repetitions in random order, as one stream of EMG: that
+is what to expect in use. The second is of the recording's own order, as in papers; for that, the
+rest is decoded too, since the state runs through the whole recording. With several bags the scores
+are over all of them together.
 """
 
 import argparse
+from collections.abc import Sequence
 from math import nan
 from pathlib import Path
+from typing import Any
 
 from leconvmn_ros.commands.arguments import (
     add_device,
@@ -39,10 +43,16 @@ from leconvmn_ros.decoding.autotune import settle_for_recordings
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
-from leconvmn_ros.evaluation.comparison import compare, Comparison, decode_recording, join
-from leconvmn_ros.evaluation.metrics import as_json
+from leconvmn_ros.evaluation.comparison import decode_recording, join
 from leconvmn_ros.evaluation.plots import plot_comparison
-from leconvmn_ros.evaluation.tables import score_table_text, write_estimates
+from leconvmn_ros.evaluation.recording_scores import (
+    evaluation_report,
+    RecordingScores,
+    score_recording,
+    WHY_SHUFFLED,
+)
+from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
+from leconvmn_ros.evaluation.tables import behaviour_table, score_table_text, write_estimates
 from leconvmn_ros.files import write_json
 from leconvmn_ros.recording import JointTrack, Recording
 from rich.console import Console
@@ -79,6 +89,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='HZ',
         help='estimates per second, at most one per sample and 1000; 0 = one per image',
     )
+    parser.add_argument(
+        '--orders',
+        type=number(int, 0, 100),
+        default=DEFAULT_ORDERS,
+        metavar='N',
+        help='random orders of the held-out repetitions; 0 = only the order of the recording',
+    )
+    parser.add_argument(
+        '--seed', type=number(int, 0, 2**31 - 1), default=0, metavar='N', help='of these orders'
+    )
     add_reference_lag(parser, default=None)
     add_topics(parser)
     add_device(parser)
@@ -91,29 +111,43 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.estimates and len(arguments.bags) > 1:
         raise ConfigurationError(f'--estimates takes one bag, got {len(arguments.bags)}')
     checkpoint = load_checkpoint(arguments.checkpoint)
-    comparisons = []
+    scores = []
     joint_units = set()
     for path in arguments.bags:
         recording = read_recording(path, arguments)
         lag = arguments.reference_lag
         recording = shifted(recording, _trained_lag(checkpoint, recording) if lag is None else lag)
         joint_units.add(recording.information.get('joint_unit', 'rad'))
-        estimates = _decode(checkpoint, recording, arguments)
-        comparisons.append(_compare(checkpoint, recording, estimates, arguments.part))
+        decoder = _decoder(checkpoint, arguments)
+        estimates = _decode(decoder, recording)
+        scores.append(_score(decoder, checkpoint, recording, estimates, arguments))
         if arguments.estimates:
             write_estimates(arguments.estimates, estimates)
-    comparison = join(comparisons)
-    report = as_json(comparison.score()) | {'joint_units': sorted(joint_units)}
+    report = evaluation_report(scores) | {'joint_units': sorted(joint_units)}
     names = ', '.join(path.name for path in arguments.bags)
     title = f'{arguments.checkpoint.name} on {names} ({arguments.part})'
-    Console().print(score_table_text(report, title))
+    _show(report, scores, title)
     if uncalibrated := [unit for unit in joint_units if 'nominal' in unit]:
         print(f'unit of the reference: {"; ".join(uncalibrated)}')
     if arguments.json:
         write_json(arguments.json, report)
     if arguments.plot:
-        plot_comparison(comparison, arguments.plot, title)
+        plot_comparison(join([each.recorded for each in scores]), arguments.plot, title)
     return 0
+
+
+def _show(report: dict[str, Any], scores: Sequence[RecordingScores], title: str) -> None:
+    console = Console()
+    shuffled = report['shuffled_order']
+    if shuffled is None:
+        reasons = '; '.join(dict.fromkeys(each.reason for each in scores))
+        print(f'no figures in shuffled order, which are those to expect in use: {reasons}')
+    else:
+        orders = f'{shuffled["orders"]} random order{"s" if shuffled["orders"] > 1 else ""}'
+        console.print(score_table_text(shuffled, f'{title}, {orders}'))
+        print(WHY_SHUFFLED)
+    console.print(score_table_text(report, f"{title}, the recording's own order"))
+    console.print(behaviour_table(report, 'what a wearer notices'))
 
 
 def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:
@@ -139,9 +173,7 @@ def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:
     return 0.0
 
 
-def _decode(
-    checkpoint: Checkpoint, recording: Recording, arguments: argparse.Namespace
-) -> JointTrack:
+def _decoder(checkpoint: Checkpoint, arguments: argparse.Namespace) -> Decoder:
     decoder = Decoder(
         checkpoint,
         output_rate=arguments.output_rate,
@@ -149,6 +181,10 @@ def _decode(
         engine=arguments.engine,
     )
     settle_for_recordings(decoder, arguments.threads)
+    return decoder
+
+
+def _decode(decoder: Decoder, recording: Recording) -> JointTrack:
     with progress_bar(f'decode {recording.name}') as progress:
         estimates = decode_recording(decoder, recording, progress)
     if len(estimates.stamps_ns) == 0:
@@ -160,16 +196,25 @@ def _decode(
     return estimates
 
 
-def _compare(
-    checkpoint: Checkpoint, recording: Recording, estimates: JointTrack, part: str
-) -> Comparison:
-    if recording.reference is None:
-        raise RecordingError(f'{recording.name} has no reference angles to score against')
-    hold_out = checkpoint.description.training.hold_out if part == 'test' else None
+def _score(
+    decoder: Decoder,
+    checkpoint: Checkpoint,
+    recording: Recording,
+    estimates: JointTrack,
+    arguments: argparse.Namespace,
+) -> RecordingScores:
+    hold_out = checkpoint.description.training.hold_out if arguments.part == 'test' else None
     try:
-        return compare(
-            estimates, recording.reference, recording.labels, recording.span_ns, hold_out
-        )
+        with progress_bar(f'{recording.name} in random order') as progress:
+            return score_recording(
+                decoder,
+                recording,
+                estimates,
+                hold_out,
+                orders=arguments.orders,
+                seed=arguments.seed,
+                progress=progress,
+            )
     except RecordingError as error:
         if hold_out is None:
             raise

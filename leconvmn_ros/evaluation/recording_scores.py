@@ -16,10 +16,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple
 
-from leconvmn_ros.dataset.hold_out import HoldOut, Role
+from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.dataset.repetitions import (
     held_out_repetitions,
     Repetition,
@@ -29,8 +30,8 @@ from leconvmn_ros.dataset.repetitions import (
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.behaviour import Behaviour, behaviour, movement_templates, Templates
-from leconvmn_ros.evaluation.comparison import as_json, compare, Comparison, join
-from leconvmn_ros.evaluation.metrics import ScoreTable
+from leconvmn_ros.evaluation.comparison import compare, Comparison, join
+from leconvmn_ros.evaluation.metrics import as_json, ScoreTable
 from leconvmn_ros.evaluation.shuffled_order import decode_shuffled, ShuffledStream
 from leconvmn_ros.recording import JointTrack, Recording
 import numpy as np
@@ -157,13 +158,13 @@ def _overlap(
     scored = {*held_out}
     if not scored or not every:
         return None
-    pairs = list(zip(every[:-1], every[1:], strict=True))
+    pairs = list(pairwise(every))
     learnt = {(a.movement, b.movement) for a, b in pairs if a not in scored and b not in scored}
     tested = [(a, b) for a, b in pairs if b in scored]
     shuffled = [
         (a.movement, b.movement) in learnt
         for stream in streams
-        for a, b in zip(stream.repetitions[:-1], stream.repetitions[1:], strict=True)
+        for a, b in pairwise(stream.repetitions)
     ]
     return ContextOverlap(
         follows_training=sum(a not in scored for a, _ in tested) / len(held_out),
@@ -226,7 +227,8 @@ def _shuffled_report(scores: Sequence[RecordingScores]) -> dict[str, Any] | None
         return None
     comparisons = [stream.comparison for stream in streams]
     orders = [stream.comparison.score().mean.cc for stream in streams]
-    return as_json(join(comparisons).score()) | {
+    report: dict[str, Any] = as_json(join(comparisons).score())
+    return report | {
         'orders': max(len(each.shuffled) for each in scores),
         'cc_of_orders': [cc if isfinite(cc) else None for cc in orders],
         'repetitions': sum(len(each.shuffled[0].repetitions) for each in scores if each.shuffled),

@@ -33,6 +33,15 @@ METRIC_TITLES = {
     'r2': 'R2',
     'mae': 'MAE (deg)',
 }
+# What each figure of `behaviour.Behaviour` is called, and its digits.
+BEHAVIOUR_TITLES = {
+    'delay': ('delay at best correlation (s)', 2),
+    'right_movements': ('share of repetitions with the right movement', 2),
+    'reference_right_movements': ('the same of the measured hand', 2),
+    'unrest': ('unrest at rest (deg)', 2),
+    'reference_unrest': ('the same of the measured hand (deg)', 2),
+    'false_movements': ('false movements per minute of rest', 2),
+}
 METRIC_DIGITS = {'cc': 3, 'rmse': 2, 'nrmse': 3, 'r2': 3, 'mae': 2}
 
 
@@ -77,6 +86,34 @@ def score_table_text(report: dict[str, Any], title: str) -> Table:
     table.add_section()
     table.add_row('mean', *_cells(report['mean']))
     return table
+
+
+def behaviour_table(report: dict[str, Any], title: str) -> Table:
+    """Lay out the figures of `behaviour.Behaviour` in both orders, and the overlap in context.
+
+    Args:
+        report: see `recording_scores.evaluation_report`.
+        title: of the table.
+    """
+    shuffled = report['shuffled_order']
+    columns = [] if shuffled is None else [('shuffled order', shuffled['behaviour'])]
+    columns.append(("recording's order", report['behaviour']))
+    table = Table(title=Text(title), title_justify='left')
+    table.add_column('figure')
+    for name, _ in columns:
+        table.add_column(name, justify='right')
+    for name, (words, digits) in BEHAVIOUR_TITLES.items():
+        table.add_row(words, *(_digits(figures[name], digits) for _, figures in columns))
+    if (overlap := report['context_overlap']) is not None:
+        keys = ['same_before'] if shuffled is None else ['same_before_shuffled', 'same_before']
+        table.add_row(
+            'same movement before as in training', *(_digits(overlap[key], 2) for key in keys)
+        )
+    return table
+
+
+def _digits(value: float | None, digits: int) -> str:
+    return '-' if value is None else f'{value:.{digits}f}'
 
 
 def _cells(score: dict[str, Any]) -> list[str]:

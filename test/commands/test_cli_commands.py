@@ -222,6 +222,12 @@ def test_evaluate_prints_and_writes_everything(capsys, folder, tmp_path):
         assert {'cc', 'rmse', 'nrmse', 'r2', 'mae'} <= score.keys()
     assert f'{report["mean"]["rmse"]:.2f}' in output
     assert report['units']['rmse'] == 'deg'
+    # What to expect in use comes first.
+    shuffled = report['shuffled_order']
+    assert (shuffled['orders'], shuffled['repetitions']) == (4, 2)
+    assert f'{shuffled["mean"]["rmse"]:.2f}' in output
+    assert output.index('4 random orders') < output.index("the recording's own order")
+    assert 'delay at best correlation' in output
     estimates = read_estimates(tmp_path / 'estimates.csv')
     # All estimates are written, two of five repetitions are scored. At 50 Hz, 32 s.
     assert estimates.names == JOINT_NAMES
@@ -244,6 +250,14 @@ def test_evaluate_all_and_at_other_rates(capsys, folder, tmp_path):
         assert code == 0
         counts[name] = json.loads((tmp_path / f'{name}.json').read_text())['count']
     assert counts == {'all': 32 * 50 - 4, 'slow': 32 * 10}
+
+
+def test_evaluate_can_be_asked_for_the_usual_order_alone(capsys, folder):
+    command = ['evaluate', folder / 'checkpoint', folder / 'bag', '--threads', 1]
+    code, output, _ = run(capsys, *command, '--orders', 0)
+    assert code == 0
+    assert 'no figures in shuffled order, which are those to expect in use: not asked' in output
+    assert 'random orders' not in output
 
 
 def test_evaluate_scores_several_bags_together(capsys, folder, tmp_path):
