@@ -12,23 +12,54 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Message types that are known by name alone."""
+"""Message types that are known by name alone, from installed message packages only."""
 
 from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path
 import re
+import sys
 from typing import Any
+
+from ament_index_python import get_resource
+
+# Where ROS packages have their Python code, below their prefix.
+_CODE_FOLDERS = {'site-packages', 'dist-packages'}
 
 
 def find_message_class(type_name: str) -> Any:
     """Find an installed message class such as std_msgs/msg/Bool, None if there is none.
 
-    The name comes from a file, so it is checked before anything is imported.
+    The name comes from a bag or a profile that anybody may have written. Only a message that the
+    ament index lists is imported, and only from the prefix of its package: no other module, even
+    if the Python path leads to one of that name.
     """
     parts = re.fullmatch(r'([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)', type_name)
     if parts is None:
         return None
+    package, message = parts.groups()
     try:
-        found = getattr(import_module(f'{parts[1]}.msg'), parts[2], None)
+        listed, prefix = get_resource('rosidl_interfaces', package)
+    except (LookupError, OSError):
+        return None
+    if f'msg/{message}.msg' not in listed.split() or not _is_below(prefix, package):
+        return None
+    try:
+        found = getattr(import_module(f'{package}.msg'), message, None)
     except ImportError:
         return None
     return found if hasattr(found, 'get_fields_and_field_types') else None
+
+
+def _is_below(prefix: str, package: str) -> bool:
+    """Whether Python would import a package from this prefix, or has done so already."""
+    if f'{package}.msg' in sys.modules or package == __name__.partition('.')[0]:
+        return True
+    spec = PathFinder.find_spec(package)
+    if spec is None or not spec.origin:
+        return False
+    code, root = Path(spec.origin), Path(prefix)
+    return any(
+        place.is_relative_to(base) and _CODE_FOLDERS & set(place.relative_to(base).parts)
+        for place, base in ((code, root), (code.resolve(), root.resolve()))
+    )
