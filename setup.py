@@ -128,7 +128,13 @@ setup(
     options={'build': {'build_base': build_base.name}},
     packages=find_packages(include=[NAME, f'{NAME}.*'], exclude=[f'{NAME}.msg']),
     package_data={
-        NAME: ['py.typed', 'demo_checkpoint/*', 'hands/profiles/*', 'wearing/sessions/*']
+        NAME: [
+            'py.typed',
+            'demo_checkpoint/*',
+            'hands/profiles/*',
+            'benchmark/*.jinja',
+            'wearing/sessions/*',
+        ]
     },
     include_package_data=False,  # it would look through data_files too, and refuse absolute paths
     ext_modules=[Extension(f'{NAME}.msg', [])],  # marks the wheel as built for one platform

@@ -14,16 +14,18 @@
 
 """The report of a benchmark: one HTML page with tables, tests and pictures.
 
-Models stand in the order of the plan throughout, and none is marked as ours.
+The words of the page are in report.html.jinja, the numbers come from here. Models stand in the
+order of the plan throughout, and none is marked as ours.
 """
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 import json
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from typing import Any, NamedTuple
 
-from leconvmn_ros.benchmark.html import details, element, figure, page, table
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.plots import draw_boxes, draw_learning_curves
 from leconvmn_ros.benchmark.results import read_comparison, RunResult, Scored
@@ -36,25 +38,38 @@ from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES
 # Texts to show, by place (joint, subject, movement) and metric.
 Cells = Mapping[str, Mapping[str, str]]
 
-ABOUT_MOVEMENTS = (
-    'Estimates are grouped by the movement label at their time. Within one movement most joints '
-    'hardly move, which makes CC and R2 small and NRMSE (a share of the range within that '
-    'movement) large; errors in degrees compare better.'
-)
 MINUS, DASH = '\N{MINUS SIGN}', '\N{EN DASH}'
 TEST_COLUMNS = (
-    'metric',
-    'compared with',
-    'n',
-    'difference',
-    'better in',
-    'Wilcoxon p',
-    'Holm',
-    't-test p',
-    'Holm',
-    'rank-biserial',
-    'Cohen d_z',
+    *('metric', 'compared with', 'n', 'difference', 'better in', 'Wilcoxon p', 'Holm'),
+    *('t-test p', 'Holm', 'rank-biserial', 'Cohen d_z'),
 )
+ENVIRONMENT = ('package', 'python', 'torch', 'numpy', 'scipy', 'system', 'processor', 'device')
+
+
+class Table(NamedTuple):
+    """A table of the page: text first, then numbers.
+
+    Attributes:
+        caption: what is compared, on what data.
+        header: a title for each column.
+        rows: the cells; a row whose first cell is empty belongs to the one above it.
+        text_columns: how many columns hold text.
+        long_column: the column whose text may be wrapped, if any.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+    long_column: int | None = None
+
+
+class Figure(NamedTuple):
+    """A picture that is part of the page; `source` is a data URL."""
+
+    source: str
+    alt: str
+    caption: str
 
 
 def report_page(plan: Plan, results: Sequence[RunResult], summary: Summary, folder: Path) -> str:
@@ -62,85 +77,95 @@ def report_page(plan: Plan, results: Sequence[RunResult], summary: Summary, fold
 
     Args:
         plan: what was compared.
-        results: what is there of it.
+        results: the runs that are done.
         summary: the same in numbers.
         folder: where the estimates of the runs are.
 
     Raises:
         RecordingError: the estimates of a run that is drawn cannot be read.
     """
-    parts = [*_opening(plan, results, summary)]
-    for group in summary.groups:
-        parts += _group(plan, group)
-    if summary.groups:
-        parts += [*_learning_curves(plan, results), *_estimates(plan, results, folder)]
-    parts += _rerun(plan, results)
-    return page('Finger joint angles from surface EMG: comparison of decoders', *parts)
+    environment = Environment(
+        loader=PackageLoader('leconvmn_ros.benchmark', ''),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template('report.html.jinja').render(
+        title='Finger joint angles from surface EMG: comparison of decoders',
+        plan=plan,
+        opening=_opening(plan, summary),
+        held_out=_held_out(results),
+        warnings=[
+            ('Runs that failed', [f'{run}: {error}' for run, error in summary.failed.items()]),
+            ('Runs that were not done', summary.missing),
+            ('Figures not defined', [f'{run}: {why}' for run, why in summary.undefined.items()]),
+        ],
+        groups=[_group(plan, group) for group in summary.groups],
+        learning_curves=_learning_curves(plan, results),
+        estimates=_estimates(plan, results, folder),
+        environments=_environments(results),
+        bags=_bags(plan, results),
+        settings=[
+            (name, json.dumps(settings.model_dump(mode='json'), indent=2))
+            for name, settings in plan.presets.items()
+        ],
+    )
 
 
-def _opening(plan: Plan, results: Sequence[RunResult], summary: Summary) -> list[ET.Element]:
+def _opening(plan: Plan, summary: Summary) -> str:
     databases = [group.title for group in summary.groups if group.title != ALL_DATABASES]
-    parts = [
-        element(
-            'p',
-            f'{_count(len(plan.presets), "model")} ({", ".join(plan.presets)}) on '
-            f'{_count(len(plan.bags), "recording")} of {", ".join(databases) or "no database"}, '
-            f'{_count(len(plan.seeds), "seed")} ({", ".join(map(str, plan.seeds))}): '
-            f'{summary.scored} of {_count(summary.planned, "run")} scored. Each model was trained '
-            'on each recording alone. All scores are of the part of the recording that neither '
-            'trained the model nor chose anything about it, decoded by the decoder that also '
-            f'runs live, at {plan.output_rate:g} estimates per second.',
-        ),
-        *_held_out(results),
-    ]
-    for title, lines in (
-        ('Runs that failed', [f'{run}: {error}' for run, error in summary.failed.items()]),
-        ('Runs that were not done', list(summary.missing)),
-        ('Figures not defined', [f'{run}: {why}' for run, why in summary.undefined.items()]),
-    ):
-        if lines:
-            items = element('ul', *(element('li', line) for line in lines))
-            parts.append(element('div', element('strong', title), items, class_='warning'))
-    return parts
+    return (
+        f'{_count(len(plan.presets), "model")} ({", ".join(plan.presets)}) on '
+        f'{_count(len(plan.bags), "recording")} of {", ".join(databases) or "no database"}, '
+        f'{_count(len(plan.seeds), "seed")} ({", ".join(map(str, plan.seeds))}): '
+        f'{summary.scored} of {_count(summary.planned, "run")} scored. Each model was trained '
+        'on each recording alone. All scores are of the part of the recording that neither '
+        'trained the model nor chose anything about it. It was decoded by the decoder that also '
+        f'runs live, at {plan.output_rate:g} estimates per second.'
+    )
 
 
-def _held_out(results: Sequence[RunResult]) -> list[ET.Element]:
+def _held_out(results: Sequence[RunResult]) -> str:
     bags: dict[str, dict[str, None]] = {}
     for result in results:
         if isinstance(result.outcome, Scored):
             bags.setdefault(result.outcome.hold_out.rule(), {})[result.bag] = None
-    if not bags:
-        return []
-    all_alike = len(bags) == 1
-    lines = [w if all_alike else f'{w} ({", ".join(names)})' for w, names in bags.items()]
-    return [element('p', f'Held out: {"; ".join(lines)}.')]
+    if len(bags) == 1:
+        return next(iter(bags))
+    return '; '.join(f'{rule} ({", ".join(names)})' for rule, names in bags.items())
 
 
 def _count(number: int, what: str) -> str:
-    return f'{number} {what}{"s"[: number != 1]}'
+    return f'{number} {what}' if number == 1 else f'{number} {what}s'
 
 
-def _group(plan: Plan, group: Group) -> list[ET.Element]:
-    parts = [element('h2', group.title[:1].upper() + group.title[1:])]
-    if 'nominal' in group.joint_unit:
-        parts.append(
-            element(
-                'p',
-                f'Unit of the angles: {group.joint_unit}. RMSE and MAE are in nominal degrees and '
-                'must not be compared with those of calibrated angles.',
-            )
-        )
-    parts += [element('h3', 'Accuracy'), _accuracy(group), *_tests(plan, group), _boxes(group)]
-    parts += _margins(group, 'joint', {n: _texts(m.joints) for n, m in group.models.items()})
-    if group.title == ALL_DATABASES:
-        return parts
-    subjects = {name: _numbers(model.subjects) for name, model in group.models.items()}
-    movements = {name: _texts(_named(m.movements)) for name, m in group.models.items()}
-    parts += [*_margins(group, 'subject', subjects), *_margins(group, 'movement', movements)]
-    return [*parts, element('h3', 'Cost'), _cost(group)]
+def _picture(image: bytes, kind: str, alt: str, caption: str) -> Figure:
+    return Figure(f'data:image/{kind};base64,{b64encode(image).decode()}', alt, caption)
 
 
-def _accuracy(group: Group) -> ET.Element:
+def _group(plan: Plan, group: Group) -> dict[str, Any]:
+    margins = [_margins(group, 'joint', {n: _texts(m.joints) for n, m in group.models.items()})]
+    if group.title != ALL_DATABASES:
+        subjects = {name: _numbers(model.subjects) for name, model in group.models.items()}
+        movements = {name: _texts(_named(m.movements)) for name, m in group.models.items()}
+        margins += [
+            _margins(group, 'subject', subjects),
+            _margins(group, 'movement', movements),
+        ]
+    tests, remarks = _tests(plan, group)
+    return {
+        'title': group.title[:1].upper() + group.title[1:],
+        'nominal_unit': group.joint_unit if 'nominal' in group.joint_unit else '',
+        'accuracy': _accuracy(group),
+        'tests': tests,
+        'remarks': remarks,
+        'boxes': _boxes(group),
+        'margins': [margin for margin in margins if margin],
+        'cost': None if group.title == ALL_DATABASES else _cost(group),
+    }
+
+
+def _accuracy(group: Group) -> Table:
     rows = [
         [
             name,
@@ -149,7 +174,7 @@ def _accuracy(group: Group) -> ET.Element:
         ]
         for name, model in group.models.items()
     ]
-    return table(
+    return Table(
         'Mean of all joints: mean \N{PLUS-MINUS SIGN} standard deviation over n '
         'subjects; the runs of a subject are averaged first.'
         + ('' if 'rmse' in group.metrics else ' Errors in degrees are not pooled.'),
@@ -158,9 +183,10 @@ def _accuracy(group: Group) -> ET.Element:
     )
 
 
-def _tests(plan: Plan, group: Group) -> list[ET.Element]:
+def _tests(plan: Plan, group: Group) -> tuple[Table | None, list[str]]:
+    """Return the table of paired tests, None without any, and remarks on it."""
     if not group.tests:
-        return []
+        return None, []
     rows: list[list[str]] = []
     remarks: dict[str, None] = {}
     for metric, family in group.tests.items():
@@ -174,12 +200,10 @@ def _tests(plan: Plan, group: Group) -> list[ET.Element]:
         f'corrected over the {_count(len(group.models) - 1, "comparison")} of a metric. For CC '
         'and R2 a positive, for the errors a negative difference is in favour of '
         f'{plan.against}. Rank-biserial: (W+ {MINUS} W{MINUS}) / (W+ + W{MINUS}); d_z: mean of '
-        'the differences over their standard deviation. The t-test takes the differences as '
-        f'normal, which few subjects cannot show. Level: {LEVEL:g}.'
+        'the differences over their standard deviation. The t-test assumes that the differences '
+        f'are normal, which few subjects cannot show. Level: {LEVEL:g}.'
     )
-    notes = [element('p', remark, class_='note') for remark in remarks]
-    tests = table(caption, TEST_COLUMNS, rows, text_columns=2)
-    return [element('h3', 'Paired tests'), tests, *notes]
+    return Table(caption, TEST_COLUMNS, rows, text_columns=2), list(remarks)
 
 
 def _test_cells(test: PairedTest, metric: str) -> list[str]:
@@ -208,7 +232,7 @@ def _p(value: float | None) -> str:
     return '<0.001' if value < 0.001 else f'{value:.3f}'
 
 
-def _boxes(group: Group) -> ET.Element:
+def _boxes(group: Group) -> Figure:
     joints = list(dict.fromkeys(j for model in group.models.values() for j in model.joints))
     values = {
         name: [
@@ -219,7 +243,7 @@ def _boxes(group: Group) -> ET.Element:
     }
     most = max(len(model.subjects) for model in group.models.values())
     image = draw_boxes([*joints, 'mean of joints'], values, 'CC')
-    return figure(
+    return _picture(
         image,
         'svg+xml',
         f'Box plot of the correlation of each joint, {group.title}',
@@ -258,11 +282,11 @@ def _number(value: float | None, digits: int) -> str:
     return DASH if value is None else f'{value:.{digits}f}'.replace('-', MINUS)
 
 
-def _margins(group: Group, kind: str, models: Mapping[str, Cells]) -> list[ET.Element]:
-    """Show each metric by joint, subject or movement, a column for each model."""
+def _margins(group: Group, kind: str, models: Mapping[str, Cells]) -> dict[str, Any] | None:
+    """Return each metric by joint, subject or movement, a column for each model."""
     places = list(dict.fromkeys(place for cells in models.values() for place in cells))
     if not places:
-        return []
+        return None
     over = 'its runs averaged' if kind == 'subject' else 'mean and standard deviation of subjects'
     tables = []
     for metric in group.metrics:
@@ -270,15 +294,12 @@ def _margins(group: Group, kind: str, models: Mapping[str, Cells]) -> list[ET.El
             [place, *(cells.get(place, {}).get(metric, DASH) for cells in models.values())]
             for place in places
         ]
-        tables.append(table(f'{METRIC_TITLES[metric]}, {over}.', [kind, *models], rows))
-    first, *others = tables
-    names = ', '.join(METRIC_TITLES[metric] for metric in group.metrics[1:])
-    more = details(f'{names} by {kind}', *others)
-    note = [element('p', ABOUT_MOVEMENTS, class_='note')] if kind == 'movement' else []
-    return [element('h3', f'By {kind}'), first, *note, more]
+        tables.append(Table(f'{METRIC_TITLES[metric]}, {over}.', [kind, *models], rows))
+    others = ', '.join(METRIC_TITLES[metric] for metric in group.metrics[1:])
+    return {'kind': kind, 'tables': tables, 'others': others}
 
 
-def _cost(group: Group) -> ET.Element:
+def _cost(group: Group) -> Table:
     rows = []
     for name, model in group.models.items():
         cost, (least, most) = model.cost, model.cost.parameters
@@ -291,7 +312,7 @@ def _cost(group: Group) -> ET.Element:
                 f'{1000 * cost.step_seconds:.2f}',
             ]
         )
-    return table(
+    return Table(
         'Trained values; epoch chosen and time of training on one recording, medians over runs; '
         'time for one state of all joints, the least over runs of the median of one. Runs may '
         'have shared their machine (listed at the end), which makes these times longer.',
@@ -308,7 +329,7 @@ def _scored(results: Sequence[RunResult], preset: str) -> list[tuple[RunResult, 
     ]
 
 
-def _learning_curves(plan: Plan, results: Sequence[RunResult]) -> list[ET.Element]:
+def _learning_curves(plan: Plan, results: Sequence[RunResult]) -> Figure | None:
     runs = {
         # One that is solved at once has no curve.
         preset: [scored.epochs for _, scored in _scored(results, preset) if len(scored.epochs) > 1]
@@ -316,28 +337,22 @@ def _learning_curves(plan: Plan, results: Sequence[RunResult]) -> list[ET.Elemen
     }
     there = {preset: epochs for preset, epochs in runs.items() if epochs}
     if not there:
-        return []
-    picture = figure(
+        return None
+    return _picture(
         draw_learning_curves(there),
         'svg+xml',
         'Training and validation loss over epochs for each model',
         'Mean squared error of the standardised angles over epochs: each run (thin) and their '
         'median. Dropout and noise act in training alone. The epoch with the lowest validation '
-        'loss is taken; with second_pass (see the settings) the model is then trained anew for as '
-        'many epochs on the validation part as well, which is not drawn.',
+        'loss counts. With second_pass (see the settings) the model is then trained again from '
+        'scratch for as many epochs, on the validation part as well; that is not drawn.',
     )
-    return [element('h2', 'Learning curves'), picture]
 
 
-def _estimates(plan: Plan, results: Sequence[RunResult], folder: Path) -> list[ET.Element]:
-    parts = [
-        element('h2', 'Estimates'),
-        element(
-            'p',
-            'Estimated over measured angles of the test part, for each model on the recording of '
-            f'median and of least CC, ranked among the runs with seed {plan.seeds[0]}.',
-        ),
-    ]
+def _estimates(
+    plan: Plan, results: Sequence[RunResult], folder: Path
+) -> list[tuple[str, list[Figure]]]:
+    parts = []
     for preset in plan.presets:
         ranked = sorted(
             (cc, result.bag, folder / result.folder)
@@ -355,26 +370,30 @@ def _estimates(plan: Plan, results: Sequence[RunResult], folder: Path) -> list[E
             titles.append(f'{bag} ({rank})')
             image = draw_comparison(read_comparison(place), f'{preset} on {bag}')
             alt = f'Estimated over measured angles of {bag}, {preset}'
-            pictures.append(figure(image, 'png', alt, f'{preset} on {bag}: {rank}.'))
-        parts.append(details(f'{preset}: {", ".join(titles)}', *pictures))
+            pictures.append(_picture(image, 'png', alt, f'{preset} on {bag}: {rank}.'))
+        parts.append((f'{preset}: {", ".join(titles)}', pictures))
     return parts
 
 
-def _rerun(plan: Plan, results: Sequence[RunResult]) -> list[ET.Element]:
+def _environments(results: Sequence[RunResult]) -> Table:
     made = Counter(
         result.outcome.environment for result in results if isinstance(result.outcome, Scored)
     )
-    fields = ('package', 'python', 'torch', 'numpy', 'scipy', 'system', 'processor', 'device')
-    environments = [
-        [str(number), *(getattr(where, name) for name in fields), str(where.threads)]
+    rows = [
+        [str(number), *(getattr(where, name) for name in ENVIRONMENT), str(where.threads)]
         for where, number in made.items()
     ]
+    columns = ['runs', *ENVIRONMENT, 'threads']
+    return Table('What the runs were made with.', columns, rows, len(ENVIRONMENT) + 1)
+
+
+def _bags(plan: Plan, results: Sequence[RunResult]) -> Table:
     information = {
         result.bag: result.outcome.information
         for result in results
         if isinstance(result.outcome, Scored)
     }
-    bags = [
+    rows = [
         [
             bag.name,
             *(information.get(bag.name, {}).get(key, DASH) for key in ('database', 'subject')),
@@ -382,30 +401,11 @@ def _rerun(plan: Plan, results: Sequence[RunResult]) -> list[ET.Element]:
         ]
         for bag in plan.bags
     ]
-    settings = [
-        details(
-            f'Settings of {preset}',
-            element('pre', json.dumps(of_it.model_dump(mode='json'), indent=2)),
-        )
-        for preset, of_it in plan.presets.items()
-    ]
-    return [
-        element('h2', 'How to run this again'),
-        element('pre', plan.command),
-        element('p', f'Started {plan.started}, leconvmn_ros {plan.package_version}.'),
-        table(
-            'What the runs were made with.',
-            ['runs', *fields, 'threads'],
-            environments,
-            text_columns=len(fields) + 1,
-        ),
-        table(
-            'Recordings. The hash is that of the list that sha256sum makes of the files of the '
-            'bag, in the order of their names.',
-            ['bag', 'database', 'subject', 'SHA-256'],
-            bags,
-            text_columns=4,
-            long_column=3,
-        ),
-        *settings,
-    ]
+    return Table(
+        'Recordings. The hash is that of the list that sha256sum makes of the files of the '
+        'bag, in the order of their names.',
+        ['bag', 'database', 'subject', 'SHA-256'],
+        rows,
+        text_columns=4,
+        long_column=3,
+    )
