@@ -24,9 +24,13 @@ from typing import NamedTuple, TYPE_CHECKING
 
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.files import check_input
-from leconvmn_ros.recordings.bounded_reader import BoundedReader, check_sizes, inflate
+from leconvmn_ros.recordings.bounded_reader import (
+    BoundedDirectoryReader,
+    BoundedReader,
+    check_sizes,
+    inflate,
+)
 from rosbags.interfaces import MessageDefinition
-from rosbags.rosbag2.reader import DirectoryReader
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -130,7 +134,9 @@ class OpenBag:
             storage = self._reader.storage
             # Files of a split bag may overlap by what a recorder held in its cache: merged, not
             # chained.
-            storages = storage.storages if isinstance(storage, DirectoryReader) else [storage]
+            storages = (
+                storage.storages if isinstance(storage, BoundedDirectoryReader) else [storage]
+            )
             streams = [
                 part.messages(
                     [

@@ -26,12 +26,11 @@ import struct
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.recordings.bag_qos import offered_qos
 from leconvmn_ros.recordings.bag_recorder import MARKER, METADATA_VERSION
-from leconvmn_ros.recordings.bounded_reader import BoundedReader
+from leconvmn_ros.recordings.bounded_reader import BoundedMcapReader, BoundedReader
 from leconvmn_ros.recordings.installed_types import find_definition
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, QosDurability
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import ReaderError
-from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.typesys import TypesysError
 
 _MAGIC = b'\x89MCAP0\r\n'
@@ -123,7 +122,7 @@ def _copy(file: Path, target: Path, information: dict[str, str]) -> int:
     writer.open()
     try:
         storage = reader.storage
-        if not isinstance(storage, McapReader):
+        if not isinstance(storage, BoundedMcapReader):
             raise RecordingError(f'{file} is no MCAP file')
         added = {known.id: _add(writer, known) for known in storage.connections}
         # Not in the order of time: topics wait for one another when they are recorded.

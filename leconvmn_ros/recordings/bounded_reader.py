@@ -17,27 +17,28 @@
 rosbags reads a record into as much memory as its length field says, and inflates compressed data
 to whatever comes out of them. Here a read is no longer than the file, inflating stops at a limit,
 and YAML (the metadata, and the QoS of each topic) has no aliases, which may stand for one another.
+rosbags has no hooks for that. So this module executes the reading modules of rosbags once more,
+for itself, with other functions under a few names; rosbags stays as it is for everybody else.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from importlib.util import module_from_spec
 from io import BufferedReader
 import os
 from pathlib import Path
 import shutil
 import sys
 import tempfile
-from typing import Any
+from types import ModuleType
+from typing import Any, TYPE_CHECKING
 from urllib.parse import quote
 
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.files import check_input, open_input, read_input
 from leconvmn_ros.yaml_file import check_structure
 from lz4.frame import LZ4FrameDecompressor
-from rosbags.rosbag2 import metadata, Reader, reader
-from rosbags.rosbag2.reader import DirectoryReader
-from rosbags.rosbag2.storage_mcap import DECOMPRESSORS, McapReader
-from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
+from rosbags.rosbag2 import metadata, reader, storage_mcap, storage_sqlite3
 from ruamel.yaml import YAML
 
 if sys.version_info >= (3, 14):
@@ -70,8 +71,79 @@ class BoundedFile(BufferedReader):
         return super().read(-1 if size is None else min(size, self._length))
 
 
-class _BoundedMcapReader(McapReader):
+def inflate(data: bytes, limit: int = LARGEST_CHUNK) -> bytes:
+    """Undo zstd compression.
+
+    Raises:
+        RecordingError: more than `limit` bytes come out, or the data are damaged.
+    """
+    inflated = []
+    while data:
+        frame = zstd.ZstdDecompressor()
+        inflated.append(_bounded(frame, data, limit))
+        limit -= len(inflated[-1])
+        data = frame.unused_data
+    return b''.join(inflated)
+
+
+def _bounded(inflater: Any, data: bytes, limit: int) -> bytes:
+    inflated = bytes(inflater.decompress(data, max_length=limit + 1))
+    if not inflater.eof or len(inflated) > limit:
+        raise RecordingError(f'compressed data are cut, or inflate to more than {limit} bytes')
+    return inflated
+
+
+# By the compression of a chunk: from its data and the size that it claims to its content.
+DECOMPRESSORS = storage_mcap.DECOMPRESSORS | {
+    'zstd': lambda data, size: inflate(data, min(size, LARGEST_CHUNK)),
+    'lz4': lambda data, size: _bounded(LZ4FrameDecompressor(), data, min(size, LARGEST_CHUNK)),
+}
+
+
+class _BoundedYaml(YAML):
+    def load(self, stream: Any) -> Any:
+        check_structure(stream)
+        return super().load(stream)
+
+
+def _own_copy(original: ModuleType, **names: object) -> ModuleType:
+    """Execute a module once more, with other objects under some of the names that it uses."""
+    spec = original.__spec__
+    if spec is None or spec.loader is None:
+        raise ImportError(f'{original} cannot be executed once more')
+    copy = module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    missing = names.keys() - vars(copy).keys()
+    if missing:
+        raise ImportError(f'{original.__name__} uses no {", ".join(missing)}')
+    vars(copy).update(names)
+    return copy
+
+
+_parse_qos = _own_copy(metadata, YAML=_BoundedYaml).parse_qos
+if TYPE_CHECKING:
+    from rosbags.rosbag2.reader import DirectoryReader, Reader
+    from rosbags.rosbag2.storage_mcap import McapReader
+    from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
+else:
+    McapReader = _own_copy(
+        storage_mcap, parse_qos=_parse_qos, DECOMPRESSORS=DECOMPRESSORS
+    ).McapReader
+    Sqlite3Reader = _own_copy(storage_sqlite3, parse_qos=_parse_qos).Sqlite3Reader
+    _reader = _own_copy(reader, parse_qos=_parse_qos, YAML=_BoundedYaml)
+    DirectoryReader, Reader = _reader.DirectoryReader, _reader.Reader
+
+
+class BoundedMcapReader(McapReader):
+    """Reads one .mcap file."""
+
     def open(self) -> None:
+        """Open the file, a regular one.
+
+        Raises:
+            OSError: it is none.
+            ReaderError: it is damaged.
+        """
         self.bio = BoundedFile(Path(str(self.path)))
         try:
             self._open()
@@ -92,63 +164,23 @@ class _SqliteReader(Sqlite3Reader):
         super().open()
 
 
-class _BoundedDirectoryReader(DirectoryReader):
+class BoundedDirectoryReader(DirectoryReader):
+    """Reads the files of a bag folder."""
+
     STORAGE_PLUGINS: Mapping[str, Any] = {
-        'mcap': _BoundedMcapReader,
+        'mcap': BoundedMcapReader,
         'sqlite3': _SqliteReader,
     }
-
-
-class _BoundedYaml(YAML):
-    def load(self, stream: Any) -> Any:
-        check_structure(stream)
-        return super().load(stream)
-
-
-# rosbags makes its readers of YAML from these names.
-for _module in (metadata, reader):
-    vars(_module)['YAML'] = _BoundedYaml
 
 
 class BoundedReader(Reader):
     """Reads bag folders and single files as `rosbags.rosbag2.Reader` does."""
 
     STORAGE_PLUGINS: Mapping[str, Any] = {
-        'dir': _BoundedDirectoryReader,
-        '.mcap': _BoundedMcapReader,
+        'dir': BoundedDirectoryReader,
+        '.mcap': BoundedMcapReader,
         '.db3': _SqliteReader,
     }
-
-
-def inflate(data: bytes, limit: int = LARGEST_CHUNK) -> bytes:
-    """Undo zstd compression.
-
-    Raises:
-        RecordingError: more than `limit` bytes come out, or the data are damaged.
-    """
-    inflated = []
-    while data:
-        frame = zstd.ZstdDecompressor()
-        inflated.append(_bounded(frame, data, limit))
-        limit -= len(inflated[-1])
-        data = frame.unused_data
-    return b''.join(inflated)
-
-
-def _inflate_lz4(data: bytes, limit: int) -> bytes:
-    return _bounded(LZ4FrameDecompressor(), data, limit)
-
-
-def _bounded(inflater: Any, data: bytes, limit: int) -> bytes:
-    inflated = bytes(inflater.decompress(data, max_length=limit + 1))
-    if not inflater.eof or len(inflated) > limit:
-        raise RecordingError(f'compressed data are cut, or inflate to more than {limit} bytes')
-    return inflated
-
-
-# rosbags calls these with the size that the chunk claims.
-DECOMPRESSORS['zstd'] = lambda data, size: inflate(data, min(size, LARGEST_CHUNK))
-DECOMPRESSORS['lz4'] = lambda data, size: _inflate_lz4(data, min(size, LARGEST_CHUNK))
 
 
 def check_sizes(folder: Path) -> None:

@@ -14,19 +14,22 @@
 
 """Bags that claim more than they hold, or hold more than they claim, take no memory."""
 
+import os
 import shutil
 import struct
+import subprocess
+import sys
+import textwrap
 import tracemalloc
 
 from fuzz_files import rewrite
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.recordings.bag_types import typestore
 from leconvmn_ros.recordings.bags import open_bag, read_bag, write_bag
-from leconvmn_ros.recordings.bounded_reader import BoundedFile, inflate, zstd
+from leconvmn_ros.recordings.bounded_reader import BoundedFile, DECOMPRESSORS, inflate, zstd
 import lz4.frame
 import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, writer
-from rosbags.rosbag2.storage_mcap import DECOMPRESSORS
 from small_recordings import sampled_subject
 
 BOMB = bytes(2**26)
@@ -165,3 +168,41 @@ def test_metadata_that_are_no_metadata_are_not_read(tmp_path, bag):
     with (path / 'metadata.yaml').open('a') as file:
         file.write('#' * 2**23)
     assert memory_of(lambda: read_bag(path)) < 2**20
+
+
+def test_rosbags_stays_as_it_is_for_others():
+    code = """
+        from rosbags.rosbag2 import metadata, reader, storage_mcap, storage_sqlite3
+        modules = (metadata, reader, storage_mcap, storage_sqlite3)
+        before = [dict(vars(module)) for module in modules]
+        chunks = dict(storage_mcap.DECOMPRESSORS)
+        import leconvmn_ros.recordings.bags
+        assert [dict(vars(module)) for module in modules] == before
+        assert storage_mcap.DECOMPRESSORS == chunks
+    """
+    subprocess.run([sys.executable, '-c', textwrap.dedent(code)], check=True)
+
+
+@pytest.mark.parametrize('name', ['a#b', 'a?b', 'a%20b', 'a b', 'ü'])
+def test_a_sqlite3_bag_is_read_whatever_its_path(tmp_path, bag, name):
+    rewrite(bag, tmp_path / 'bag', StoragePlugin.SQLITE3)
+    folder = (tmp_path / 'bag').rename(tmp_path / name)
+    assert read_bag(folder).chunks
+    file = (folder / 'bag.db3').rename(folder / f'{name}.db3')
+    assert read_bag(file).chunks
+
+
+@pytest.mark.parametrize('name', ['metadata.yaml', 'bag.db3', 'other'])
+def test_a_fifo_in_a_bag_is_refused_without_waiting(tmp_path, bag, name):
+    path = tmp_path / 'bag'
+    rewrite(bag, path, StoragePlugin.SQLITE3)
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    with pytest.raises(RecordingError, match=r'FIFO|no metadata'):
+        read_bag(path)
+
+
+def test_a_fifo_is_no_bag(tmp_path):
+    os.mkfifo(tmp_path / 'bag.mcap')
+    with pytest.raises(RecordingError, match='it is a FIFO; a regular file is needed'):
+        read_bag(tmp_path / 'bag.mcap')
