@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 import signal
 import sys
 from threading import current_thread, main_thread
@@ -37,17 +38,21 @@ COMMANDS = {
     'align': 'find how late the reference angles of a bag are against its EMG',
     'train': 'train a decoder on bags',
     'evaluate': 'decode bags without ROS and score what training held out',
-    'bench': 'time every stage of the decoder and the whole way over ROS 2',
+    'speed': 'time every stage of the decoder and the whole way over ROS 2',
     'export': 'write a decoder as ONNX',
     'benchmark': 'compare models over subjects, with a report',
     'urdf': 'write the human hand as URDF',
     'hand': 'check the profile of a robot hand, or list them',
 }
+# Names of version 0.1.0 that still work.
+OLD_NAMES = {'bench': 'speed'}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in OLD_NAMES:
+        words[0] = OLD_NAMES[words[0]]
     command = next((word for word in words if word in COMMANDS), '')
     try:
         with _sigterm_unwinds():
@@ -91,6 +96,7 @@ def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
         description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
         epilog='The nodes are programs: decoder, replay, evaluator, viewer, retarget, load.',
     )
+    parser.add_argument('--version', action=_Version)
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     chosen = None
     for name, summary in COMMANDS.items():
@@ -104,6 +110,20 @@ def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
             )
         )
     return parser, chosen
+
+
+class _Version(argparse.Action):
+    """Print the installed version and stop; it is looked up only then."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help='print the version and stop')
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            print(f'leconvmn_ros {version("leconvmn_ros")}')
+        except PackageNotFoundError:
+            print('leconvmn_ros, version unknown: the package is not installed')
+        parser.exit()
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -33,7 +33,7 @@ LONGEST_START = 120.0
 POLL_PERIOD = 0.1
 
 
-def whole_way(
+def measure_end_to_end(
     checkpoint: Checkpoint,
     *,
     chunk: int,
@@ -64,7 +64,7 @@ def whole_way(
         ConfigurationError: a node ended with an error, or is not installed.
     """
     path = checkpoint.description.signal_path
-    with tempfile.TemporaryDirectory(prefix='leconvmn_ros_bench.') as name:
+    with tempfile.TemporaryDirectory(prefix='leconvmn_ros_speed.') as name:
         folder = Path(name)
         checkpoint.save(folder / 'checkpoint')
         with node_processes(folder) as launcher:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.speed.end_to_end import whole_way
+from leconvmn_ros.speed.end_to_end import measure_end_to_end
 from leconvmn_ros.speed.stages import random_checkpoint
 from leconvmn_ros.training.presets import TrainingSettings
 
@@ -77,7 +77,9 @@ def highest_held(try_rate: Callable[[float], str]) -> Limit:
 def what_broke(
     trip: Mapping[str, Any], seconds: float, chunk_seconds: float, output_rate: float
 ) -> str:
-    """Say what of `live_bench.whole_way` tells of loss, the cause before its effects, '' = none.
+    """Return the first sign of loss in what `measure_end_to_end` returned, '' = none.
+
+    Causes come before their effects.
 
     Args:
         trip: what it returned.
@@ -136,7 +138,7 @@ def find_limit(
         trial: dict[str, Any] = {'rate': rate, 'latency_ms': None}
         trials.append(trial)
         try:
-            trip = whole_way(
+            trip = measure_end_to_end(
                 random_checkpoint(settings, channels, rate),
                 chunk=max(1, round(chunk_seconds * rate)),
                 output_rate=output_rate,

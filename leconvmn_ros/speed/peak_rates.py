@@ -30,7 +30,7 @@ _REPETITIONS = 30
 
 
 @torch.inference_mode()
-def ceilings() -> dict[str, float]:
+def measure_peak_rates() -> dict[str, float]:
     """Measure what bounds every stage, with the threads torch now has.
 
     Returns:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Results of `leconvmn_ros bench` as tables."""
+"""Results of `leconvmn_ros speed` as tables."""
 
 from collections.abc import Mapping
 import json
@@ -25,12 +25,14 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-FORMAT = 'leconvmn_ros bench'
+FORMAT = 'leconvmn_ros speed'
+# As version 0.1.0 wrote it.
+OLD_FORMAT = 'leconvmn_ros bench'
 LARGEST_RESULT = 2**22  # bytes
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Read what bench wrote.
+    """Read what `leconvmn_ros speed --json` wrote.
 
     Raises:
         ConfigurationError: the file cannot be read or holds something else.
@@ -41,8 +43,8 @@ def read_result(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f'cannot read {path}: {error.strerror or error}') from error
     except ValueError as error:
         raise ConfigurationError(f'{path} is no JSON: {error}') from error
-    if not isinstance(result, dict) or result.get('format') != FORMAT:
-        raise ConfigurationError(f'{path} was not written by leconvmn_ros bench --json')
+    if not isinstance(result, dict) or result.get('format') not in {FORMAT, OLD_FORMAT}:
+        raise ConfigurationError(f'{path} was not written by leconvmn_ros speed --json')
     return result
 
 

@@ -57,7 +57,7 @@ class Stage(NamedTuple):
         call: does it once.
         touched: bytes of its input and output.
         multiplications: with an addition each, 0 where they do not count.
-        precision: of these, a name in `machine.ceilings`.
+        precision: of these, a name in `peak_rates`.
         gpu: where it runs, if not on the CPU.
     """
 
@@ -254,7 +254,7 @@ def _allocations(call: Callable[[], object]) -> dict[str, float]:
     return {'bytes_for_a_time': peak, 'objects_left': left}
 
 
-def shares(
+def fractions_of_peak(
     row: Mapping[str, Any], stage: Stage, ceilings: Mapping[str, float]
 ) -> dict[str, float]:
     """Return how much of what the machine can do a stage reaches at its fastest."""

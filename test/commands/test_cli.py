@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 from cli_harness import content, run, SMALL
-from leconvmn_ros.cli import COMMANDS, EXIT_FAILED
+from leconvmn_ros.cli import COMMANDS, EXIT_FAILED, main
 import pytest
 
 # Arguments with {} for the folder of the fixture and {new} for an empty one; what is said.
@@ -272,7 +272,7 @@ def test_help_tells_every_argument(capsys, monkeypatch, command):
         },
         'evaluate': {'--json', '--plot', '--estimates', '--part', '--output-rate', '--device'},
         'benchmark': {'--output', '--presets', '--against', '--seeds', '--workers', '--ray'},
-        'bench': {'--engine', '--output-rate', '--json', '--compare'},
+        'speed': {'--engine', '--output-rate', '--json', '--compare'},
         'export': {'--output'},
         'urdf': {'--side', '--ghost', '--output'},
         'hand': set(),
@@ -314,3 +314,17 @@ def test_module_runs_as_a_program(tmp_path):
     assert done.stdout == ''
     assert 'is no checkpoint' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(['--version'])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith('leconvmn_ros ')
+
+
+def test_the_command_bench_of_version_0_1_0_still_works(tmp_path, capsys):
+    path = tmp_path / 'other.json'
+    path.write_text('[]')
+    assert main(['bench', '--compare', str(path), str(path)]) == 1
+    assert 'leconvmn_ros speed' in capsys.readouterr().err

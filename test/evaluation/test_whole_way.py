@@ -124,7 +124,7 @@ def test_live_equals_offline(tmp_path, rate, profiles):
     ('planes', 'output_rate'), [((16, 16), 50.0), ((64, 32), 10.0)], ids=['small', 'paper']
 )
 def test_db2_geometry(tmp_path, planes, output_rate):
-    # Held back where the machine is too busy: whether it keeps up is for `leconvmn_ros bench`.
+    # Held back where the machine is too busy: whether it keeps up is for `leconvmn_ros speed`.
     bag = small_bag(tmp_path, 5.5, rate=2000.0, channels=12)
     checkpoint = untrained_checkpoint(tmp_path, rate=2000.0, channels=12, planes=planes)
     live = go_live(

@@ -81,7 +81,7 @@ def test_what_broke_first(changes, said):
 
 
 def test_limits_are_shown_and_written(tmp_path, capsys, monkeypatch):
-    def whole_way(checkpoint, **options):
+    def measure_end_to_end(checkpoint, **options):
         path = checkpoint.description.signal_path
         assert options['chunk'] == round(0.02 * path.sampling_rate)
         if path.sampling_rate * path.channels > 20_000:
@@ -90,9 +90,9 @@ def test_limits_are_shown_and_written(tmp_path, capsys, monkeypatch):
             raise ConfigurationError('decoder ended with code 1: out of memory')
         return trip()
 
-    monkeypatch.setattr(load_limits, 'whole_way', whole_way)
+    monkeypatch.setattr(load_limits, 'measure_end_to_end', measure_end_to_end)
     path = tmp_path / 'limits.json'
-    arguments = ['bench', '--preset', 'small', '--limits', '2,16', '--chunk', '0.02']
+    arguments = ['speed', '--preset', 'small', '--limits', '2,16', '--chunk', '0.02']
     assert main([*arguments, '--seconds', '4', '--json', str(path)]) == 0
     shown = capsys.readouterr().out
     few, many = json.loads(path.read_text())['limits']
@@ -104,19 +104,19 @@ def test_limits_are_shown_and_written(tmp_path, capsys, monkeypatch):
     assert [trial['reason'] for trial in many['trials'][:3]] == ['', missed, missed]
     for limit in (few, many):
         assert f'{limit["held"]:.0f}' in shown
-    assert main(['bench', '--compare', str(path), str(path)]) == 1
+    assert main(['speed', '--compare', str(path), str(path)]) == 1
 
 
 def test_a_disturbance_is_no_limit(monkeypatch):
     seen = set()
 
-    def whole_way(checkpoint, **_):
+    def measure_end_to_end(checkpoint, **_):
         rate = checkpoint.description.signal_path.sampling_rate
         first = rate not in seen
         seen.add(rate)
         return trip(gaps=3) if first or rate > 2000 else trip()
 
-    monkeypatch.setattr(load_limits, 'whole_way', whole_way)
+    monkeypatch.setattr(load_limits, 'measure_end_to_end', measure_end_to_end)
     found = load_limits.find_limit(
         PRESETS['small'],
         2,
@@ -139,12 +139,12 @@ def test_a_disturbance_is_no_limit(monkeypatch):
     ],
 )
 def test_impossible_wishes_are_refused(arguments, reason, capsys):
-    assert main(['bench', *arguments]) == 1
+    assert main(['speed', *arguments]) == 1
     assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('counts', ['0', '16,', '257', 'a'])
 def test_impossible_channel_counts_are_refused(counts, capsys):
     with pytest.raises(SystemExit):
-        main(['bench', '--limits', counts])
+        main(['speed', '--limits', counts])
     assert 'is not a whole number from 1 to 256' in capsys.readouterr().err

@@ -21,14 +21,14 @@ from builders import make_checkpoint
 from leconvmn_ros.cli import main
 from leconvmn_ros.machine_info import cpu_seconds, describe_machine, resident_bytes
 from leconvmn_ros.node_processes import find_executable
-from leconvmn_ros.speed.peak_rates import ceilings
+from leconvmn_ros.speed.peak_rates import measure_peak_rates
 from leconvmn_ros.speed.stages import (
     collector_pauses,
+    fractions_of_peak,
     measure,
     measure_in_turn,
     multiplications_of,
     random_checkpoint,
-    shares,
     Stage,
 )
 from leconvmn_ros.training.presets import PRESETS
@@ -39,8 +39,8 @@ SMALL = ['--preset', 'small', '--channels', '4', '--sampling-rate', '200', '--me
 SMALL += ['--steps', '5']
 
 
-def bench(*arguments):
-    return main(['bench', *SMALL, *map(str, arguments)])
+def speed(*arguments):
+    return main(['speed', *SMALL, *map(str, arguments)])
 
 
 def test_multiplications_of_the_paper_are_as_computed_by_hand():
@@ -55,7 +55,7 @@ def test_machine_is_described():
     assert told['cores'] == os.cpu_count()
     assert told['processor']
     assert set(told['libraries']) >= {'torch', 'numpy'}
-    assert all(value > 0 for value in ceilings().values())
+    assert all(value > 0 for value in measure_peak_rates().values())
 
 
 def test_use_of_a_process():
@@ -87,9 +87,9 @@ def test_stages_in_turn_are_compared_with_the_first():
 def test_shares_are_of_the_right_ceiling():
     best = {'copy': 1e9, 'float32': 1e9, 'int8': 4e9}
     row = {'least_us': 1000.0}
-    found = shares(row, Stage(lambda: None, 100_000, 2_000_000, 'int8'), best)
+    found = fractions_of_peak(row, Stage(lambda: None, 100_000, 2_000_000, 'int8'), best)
     assert found == pytest.approx({'share_of_copying': 0.1, 'share_of_multiplying': 0.5})
-    assert 'share_of_multiplying' not in shares(row, Stage(lambda: None, 100_000), best)
+    assert 'share_of_multiplying' not in fractions_of_peak(row, Stage(lambda: None, 100_000), best)
 
 
 def test_pauses_of_the_collector_are_seen():
@@ -102,7 +102,7 @@ def test_pauses_of_the_collector_are_seen():
 def test_without_ros(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, 'leconvmn_ros.nodes.message_timing', None)
     path = tmp_path / 'result.json'
-    assert bench('--seconds', 0, '--json', path) == 0
+    assert speed('--seconds', 0, '--json', path) == 0
     shown = capsys.readouterr().out
     result = json.loads(path.read_text())
     for name in ('check', 'RMS', 'features', 'image', 'decoder, all of it', 'network, direct'):
@@ -116,13 +116,13 @@ def test_without_ros(tmp_path, capsys, monkeypatch):
 def test_a_checkpoint_and_ros_and_a_comparison(tmp_path, capsys):
     make_checkpoint().save(tmp_path / 'trained')
     paths = [tmp_path / 'a.json', tmp_path / 'b.json']
-    assert bench(tmp_path / 'trained', '--seconds', 0, '--json', paths[0]) == 0
-    assert bench('--seconds', 0, '--json', paths[1]) == 0
+    assert speed(tmp_path / 'trained', '--seconds', 0, '--json', paths[0]) == 0
+    assert speed('--seconds', 0, '--json', paths[1]) == 0
     first, second = (json.loads(path.read_text()) for path in paths)
     assert (first['settings']['network'], first['settings']['channels']) == ('trained', 3)
     assert {'message in', 'message to samples', 'publish'} <= set(first['stages'])
     capsys.readouterr()
-    assert main(['bench', '--compare', *map(str, paths)]) == 0
+    assert main(['speed', '--compare', *map(str, paths)]) == 0
     shown = capsys.readouterr().out
     rows = [f'{r["stages"]["RMS"]["median_us"]:.1f}' for r in (first, second)]
     (line,) = [line for line in shown.splitlines() if line.split()[:1] == ['RMS']]
@@ -134,27 +134,27 @@ def test_a_checkpoint_and_ros_and_a_comparison(tmp_path, capsys):
     [
         (None, 'cannot read'),
         ('{', 'is no JSON'),
-        ('[]', 'was not written by leconvmn_ros bench'),
-        ('{"format": "other"}', 'was not written by leconvmn_ros bench'),
+        ('[]', 'was not written by leconvmn_ros speed'),
+        ('{"format": "other"}', 'was not written by leconvmn_ros speed'),
     ],
 )
 def test_foreign_results_are_refused(tmp_path, capsys, content, reason):
     path = tmp_path / 'a.json'
     if content is not None:
         path.write_text(content)
-    assert main(['bench', '--compare', str(path), str(path)]) == 1
+    assert main(['speed', '--compare', str(path), str(path)]) == 1
     assert reason in capsys.readouterr().err
 
 
 def test_impossible_geometry_is_refused(capsys):
-    assert main(['bench', '--preset', 'paper', '--sampling-rate', '5', '--seconds', '0']) == 1
+    assert main(['speed', '--preset', 'paper', '--sampling-rate', '5', '--seconds', '0']) == 1
     assert 'preset paper' in capsys.readouterr().err
 
 
 def test_the_whole_way(tmp_path, capsys):
     find_executable('load')  # installed with the package
     path = tmp_path / 'result.json'
-    assert bench('--seconds', 2, '--chunk', 0.02, '--engine', 'direct', '--json', path) == 0
+    assert speed('--seconds', 2, '--chunk', 0.02, '--engine', 'direct', '--json', path) == 0
     shown = capsys.readouterr().out
     live = json.loads(path.read_text())['live']
     assert live['chunks'] == 100

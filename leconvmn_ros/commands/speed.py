@@ -34,9 +34,9 @@ from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.files import write_json
 from leconvmn_ros.machine_info import describe_machine
-from leconvmn_ros.speed.end_to_end import whole_way
+from leconvmn_ros.speed.end_to_end import measure_end_to_end
 from leconvmn_ros.speed.limits import find_limit
-from leconvmn_ros.speed.peak_rates import ceilings
+from leconvmn_ros.speed.peak_rates import measure_peak_rates
 from leconvmn_ros.speed.report import (
     comparison_table,
     FORMAT,
@@ -47,12 +47,12 @@ from leconvmn_ros.speed.report import (
 )
 from leconvmn_ros.speed.stages import (
     collector_pauses,
+    fractions_of_peak,
     measure,
     measure_in_turn,
     multiplications_of,
     network_stages,
     random_checkpoint,
-    shares,
     signal_stages,
     Stage,
 )
@@ -211,8 +211,8 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
         device=str(device),
         engine=arguments.engine,
     )
-    with progress_bar('bench') as progress:
-        best = ceilings()
+    with progress_bar('speed') as progress:
+        best = measure_peak_rates()
         progress(0.2)
         decoder.choose_engine()
         stages, rows = _stages(checkpoint, chunk, decoder, arguments.messages, result)
@@ -222,10 +222,12 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
         rows |= measure_in_turn(networks, arguments.steps)
         progress(0.6)
         result['ceilings'] = best
-        result['stages'] = {n: row | shares(row, stages[n], best) for n, row in rows.items()}
+        result['stages'] = {
+            n: row | fractions_of_peak(row, stages[n], best) for n, row in rows.items()
+        }
         result['collector'] = collector_pauses(stages['decoder, all of it'].call, _WATCHED)
         if arguments.seconds:
-            result['live'] = whole_way(
+            result['live'] = measure_end_to_end(
                 checkpoint,
                 chunk=chunk,
                 output_rate=arguments.output_rate,
