@@ -36,24 +36,25 @@ from leconvmn_ros.emg.stale_input import StaleInput
 from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.decoder_parameters import (
-    declare_parameters,
     InputRule,
     load_decoder,
     NAMES,
+    PARAMETERS,
     read_input_rule,
 )
 from leconvmn_ros.nodes.decoder_reports import DecoderReports
 from leconvmn_ros.nodes.diagnostics import PERIOD
+from leconvmn_ros.nodes.ending import ASKED_TO_END, interruptible
 from leconvmn_ros.nodes.input_events import InputEvents
 from leconvmn_ros.nodes.lifecycle import explained, refuse_illegal_requests
+from leconvmn_ros.nodes.parameters import declare_parameters
 from leconvmn_ros.nodes.quality_of_service import (
-    declare_lossless,
     EMG_INPUT,
     overridable,
     publish_patiently,
     RELIABLE,
 )
-from leconvmn_ros.nodes.running import ASKED_TO_END, declare, every, run_node
+from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -97,9 +98,7 @@ class DecoderNode(LifecycleNode):
         """
         super().__init__('decoder')
         self.done = Future()
-        declare_parameters(self)
-        declare(self, 'autostart', True, 'configure and activate without a lifecycle manager')
-        declare_lossless(self)
+        declare_parameters(self, PARAMETERS)
         self.add_on_set_parameters_callback(self._may_set)
         refuse_illegal_requests(self)
         self._configured: _Configured | None = None
@@ -193,7 +192,8 @@ class DecoderNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint, warm the network, make the publisher."""
         rule = read_input_rule(self)
-        decoder, model = load_decoder(self)
+        with interruptible():
+            decoder, model = load_decoder(self)
         publisher = self.create_lifecycle_publisher(
             JointState, 'joint_states', **overridable(RELIABLE, self)
         )

@@ -16,64 +16,69 @@
 
 import gc
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from leconvmn_ros.decoding.autotune import warm_up_with_threads
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
-from leconvmn_ros.engines.choice import EXACT, REDUCED
+from leconvmn_ros.engines.choice import CHOICES
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.nodes.running import declare
+from leconvmn_ros.nodes.parameters import LOSSLESS, Parameter, Value
 from rclpy.node import Node
 
 STOP, REST = 'stop', 'rest'
 
 
-class _Parameter(NamedTuple):
-    name: str
-    default: Any
-    description: str
-    allowed: tuple[Any, Any] | None = None
+def _configured(
+    name: str,
+    default: Value,
+    description: str,
+    allowed: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+) -> Parameter:
+    return Parameter(name, default, description, allowed, choices, read_only=False)
 
 
 # What configure reads; while the node is configured they cannot be set.
-_PARAMETERS = (
-    _Parameter(
+_CONFIGURED = (
+    _configured(
         'checkpoint', '', 'folder of a trained decoder (checkpoint.json, weights.safetensors)'
     ),
-    _Parameter('device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda'),
-    _Parameter(
+    _configured('device', 'auto', 'torch device: auto (a GPU if there is one), cpu, cuda'),
+    _configured(
         'engine',
         'auto',
-        'what runs the network: auto (the fastest in full precision), reduced (the '
-        f'fastest, even if less accurate), or {", ".join(EXACT + REDUCED)}',
+        'what runs the network: auto (the fastest in full precision), reduced (the fastest, even '
+        'if less accurate), or one by name',
+        choices=CHOICES,
     ),
-    _Parameter(
+    _configured(
         'output_rate',
         DEFAULT_OUTPUT_RATE,
         'estimates per second (Hz), 0 = one per image',
         (0.0, 1000.0),
     ),
-    _Parameter('threads', 0, 'CPU threads of the network, 0 = as few as keep up', (0, 256)),
-    _Parameter(
+    _configured('threads', 0, 'CPU threads of the network, 0 = as few as keep up', (0, 256)),
+    _configured(
         'input_timeout',
         0.2,
         'without EMG for so long the input is stale (s), 0 = never; longer than between messages',
         (0.0, 60.0),
     ),
-    _Parameter(
+    _configured(
         'when_stale',
         STOP,
         f'{STOP} = publish nothing; {REST} = publish the mean angles of training',
+        choices=(STOP, REST),
     ),
-    _Parameter(
+    _configured(
         'greatest_age',
         0.0,
         'refuse EMG whose stamp is older when it arrives (s), 0 = none; needs a source and a node '
         'of one clock (with a replay: use_sim_time)',
         (0.0, 3600.0),
     ),
-    _Parameter(
+    _configured(
         'longest_wait',
         0.5,
         'drop EMG that waited longer in the queue (s), 0 = none: a decoder that does not keep up '
@@ -81,24 +86,19 @@ _PARAMETERS = (
         'tell when a message arrived',
         (0.0, 60.0),
     ),
-    _Parameter(
+    _configured(
         'speed_limit',
         0.0,
         'greatest speed of an angle from estimate to estimate (rad/s), 0 = any',
         (0.0, 1000.0),
     ),
 )
-NAMES = frozenset(parameter.name for parameter in _PARAMETERS)
-
-
-def declare_parameters(node: Node) -> None:
-    """Declare what describes the decoder.
-
-    Raises:
-        ConfigurationError: a value given from outside is not allowed.
-    """
-    for name, default, description, allowed in _PARAMETERS:
-        declare(node, name, default, description, allowed=allowed, read_only=False)
+NAMES = frozenset(parameter.name for parameter in _CONFIGURED)
+PARAMETERS = (
+    *_CONFIGURED,
+    Parameter('autostart', True, 'configure and activate without a lifecycle manager'),
+    LOSSLESS,
+)
 
 
 class InputRule(NamedTuple):
@@ -116,21 +116,12 @@ class InputRule(NamedTuple):
 
 
 def read_input_rule(node: Node) -> InputRule:
-    """Read what to do when no EMG comes, or more than can be decoded.
-
-    Raises:
-        ConfigurationError: a value is not allowed.
-    """
-    when_stale = node.get_parameter('when_stale').value
-    if when_stale not in {STOP, REST}:
-        raise ConfigurationError(
-            f'parameter when_stale is {when_stale!r}; allowed are {STOP!r} and {REST!r}'
-        )
+    """Read what to do when no EMG comes, or more than can be decoded."""
     # Held back, no message is too many.
     held_back = node.get_parameter('lossless').value
     return InputRule(
         node.get_parameter('input_timeout').value,
-        when_stale == REST,
+        node.get_parameter('when_stale').value == REST,
         0.0 if held_back else node.get_parameter('longest_wait').value,
     )
 

@@ -37,14 +37,14 @@ from leconvmn_ros.evaluation.plots import plot_comparison
 from leconvmn_ros.evaluation.tables import write_estimates
 from leconvmn_ros.files import write_json
 from leconvmn_ros.msg import EmgArray, MovementLabel
+from leconvmn_ros.nodes.parameters import declare_parameters, LOSSLESS, Parameter
 from leconvmn_ros.nodes.quality_of_service import (
-    declare_lossless,
     EMG_INPUT,
     LATCHED,
     overridable,
     RELIABLE,
 )
-from leconvmn_ros.nodes.running import declare, every, run_node
+from leconvmn_ros.nodes.running import every, run_node
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.task import Future
@@ -56,6 +56,21 @@ SETTLING_TIME = 1.0
 WATCH_PERIOD = 0.1  # s
 # Between two reports at least so many times what the last one took.
 LEAST_IDLE_SHARE = 20
+
+
+PARAMETERS = (
+    Parameter('output', 'evaluation', 'folder for the results'),
+    Parameter('checkpoint', '', 'score only what this decoder held out; empty = score everything'),
+    Parameter(
+        'reference_lag',
+        0.0,
+        'how late the stamps of the reference are, see `leconvmn_ros align` (s)',
+        (-MOST_LAG, MOST_LAG),
+    ),
+    Parameter('report_period', 5.0, 'time between live reports (s)', (0.1, 3600.0)),
+    Parameter('exit_when_done', True, 'end when the replay says that it is over'),
+    LOSSLESS,
+)
 
 
 class EvaluatorNode(Node):
@@ -70,23 +85,7 @@ class EvaluatorNode(Node):
         """
         super().__init__('evaluator')
         self.done = Future()
-        declare(self, 'output', 'evaluation', 'folder for the results')
-        declare(
-            self,
-            'checkpoint',
-            '',
-            'score only what this decoder held out; empty = score everything',
-        )
-        declare(
-            self,
-            'reference_lag',
-            0.0,
-            'how late the stamps of the reference are, see `leconvmn_ros align` (s)',
-            allowed=(-MOST_LAG, MOST_LAG),
-        )
-        declare(self, 'report_period', 5.0, 'time between live reports (s)', allowed=(0.1, 3600.0))
-        declare(self, 'exit_when_done', True, 'end when the replay says that it is over')
-        declare_lossless(self)
+        declare_parameters(self, PARAMETERS)
         self._folder = self._make_folder()
         self._session = Session(
             self._hold_out(), reference_lag=self.get_parameter('reference_lag').value

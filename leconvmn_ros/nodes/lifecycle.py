@@ -20,7 +20,7 @@ from traceback import format_exc
 from typing import Any, TypeVar
 
 from leconvmn_ros.errors import LeconvmnError
-from rclpy.impl.implementation_singleton import rclpy_implementation
+from leconvmn_ros.nodes.ending import ASKED_TO_END
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 AnyNode = TypeVar('AnyNode', bound=LifecycleNode)
@@ -41,6 +41,9 @@ def explained(transition: Transition[AnyNode]) -> Transition[AnyNode]:
             node.get_logger().error(f'{transition.__name__}: {error}')
             return TransitionCallbackReturn.FAILURE
         except Exception:  # noqa: BLE001 - rclpy catches it anyway
+            if ASKED_TO_END.is_set():
+                # Interrupted: some libraries turn EndRequested into an error of their own.
+                return TransitionCallbackReturn.ERROR
             node.get_logger().error(f'{transition.__name__}: {format_exc()}')
             return TransitionCallbackReturn.ERROR
 
@@ -50,15 +53,16 @@ def explained(transition: Transition[AnyNode]) -> Transition[AnyNode]:
 def refuse_illegal_requests(node: LifecycleNode) -> None:
     """Answer a request for a transition that the state does not allow with success = False.
 
-    On Jazzy it would end the process with an RCLError (Kilted answers).
+    On Jazzy rclpy raises an RCLError instead (Kilted answers).
     """
-    service = node._service_change_state  # noqa: SLF001 - rclpy offers no other way in
+    name = node.resolve_service_name('~/change_state')
+    service = next(service for service in node.services if service.service_name == name)
     change_state = service.callback
 
     def answer(request: Any, response: Any) -> Any:
         try:
             return change_state(request, response)
-        except rclpy_implementation.RCLError as error:
+        except RuntimeError as error:  # RCLError, which rclpy does not export
             node.get_logger().error(f'transition refused: {str(error).splitlines()[0]}')
             response.success = False
             return response

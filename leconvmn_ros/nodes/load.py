@@ -28,13 +28,13 @@ from leconvmn_ros.emg.message import fill_message, stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
 from leconvmn_ros.files import write_json
 from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.nodes.parameters import declare_parameters, LOSSLESS, Parameter
 from leconvmn_ros.nodes.quality_of_service import (
-    declare_lossless,
     EMG_INPUT,
     overridable,
     RELIABLE,
 )
-from leconvmn_ros.nodes.running import declare, run_node
+from leconvmn_ros.nodes.running import run_node
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.speed.round_trip import PUBLISHING, RoundTrip
 from leconvmn_ros.speed.stages import noise
@@ -47,14 +47,16 @@ SETTLING_TIME = 0.5
 # At the end, the last estimates have so long to come (s).
 LAST_WAIT = 1.0
 
-# Name, default, description and range.
-_PARAMETERS: tuple[tuple[str, Any, str, tuple[Any, Any] | None], ...] = (
-    ('channels', 12, 'electrodes', (1, 256)),
-    ('sampling_rate', 2000.0, 'samples per second of each channel (Hz)', (1.0, 100_000.0)),
-    ('chunk', 20, 'samples per message', (1, 100_000)),
-    ('duration', 10.0, 'how long to publish (s)', (0.1, 86_400.0)),
-    ('subscriber_timeout', 60.0, 'wait so long for a subscriber (s)', (0.0, 3600.0)),
-    ('output', '', 'file for the counts and latencies (JSON)', None),
+PARAMETERS = (
+    Parameter('channels', 12, 'electrodes', (1, 256)),
+    Parameter(
+        'sampling_rate', 2000.0, 'samples per second of each channel (Hz)', (1.0, 100_000.0)
+    ),
+    Parameter('chunk', 20, 'samples per message', (1, 100_000)),
+    Parameter('duration', 10.0, 'how long to publish (s)', (0.1, 86_400.0)),
+    Parameter('subscriber_timeout', 60.0, 'how long to wait for a subscriber (s)', (0.0, 3600.0)),
+    Parameter('output', '', 'file for the counts and latencies (JSON)'),
+    LOSSLESS,
 )
 
 
@@ -69,9 +71,7 @@ class LoadNode(Node):
         """
         super().__init__('load')
         self.done = Future()
-        for name, default, description, allowed in _PARAMETERS:
-            declare(self, name, default, description, allowed=allowed)
-        declare_lossless(self)
+        declare_parameters(self, PARAMETERS)
         self._chunk, self._rate = self._value('chunk'), self._value('sampling_rate')
         if not self._value('output'):
             raise ConfigurationError('parameter output is empty; give the file for the results')

@@ -22,8 +22,6 @@ from copy import copy
 import time
 from typing import Any
 
-from leconvmn_ros.nodes.running import declare
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import (
@@ -102,16 +100,6 @@ _OVERRIDABLE = (
 )
 
 
-def declare_lossless(node: Node) -> None:
-    """Declare the parameter that makes a node's topics lossless; both sides of a topic need it."""
-    declare(
-        node,
-        'lossless',
-        False,
-        'rather hold the writer back than lose a message; for replay, where both sides have it',
-    )
-
-
 def overridable(profile: QoSProfile, node: Node | None = None) -> dict[str, Any]:
     """Return what create_publisher and create_subscription take for a profile.
 
@@ -137,7 +125,7 @@ def publish_patiently(publisher: Publisher, message: Any, give_up: Callable[[], 
     while True:
         try:
             publisher.publish(message)
-        except rclpy_implementation.RCLError:
+        except RuntimeError:  # RCLError, which rclpy does not export
             if give_up():
                 return False
             time.sleep(0.001)  # whatever else it may be, do not keep the processor busy

@@ -26,21 +26,26 @@ from typing import Any
 from leconvmn_ros.emg.message import stamp_to_ns
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
 from leconvmn_ros.nodes.message_types import find_message_class
+from leconvmn_ros.nodes.parameters import (
+    declare_parameters,
+    Parameter,
+)
+from leconvmn_ros.nodes.parameters import (
+    LOSSLESS as LOSSLESS_PARAMETER,
+)
 from leconvmn_ros.nodes.quality_of_service import (
-    declare_lossless,
     LATCHED,
     LOSSLESS,
     overridable,
     publish_patiently,
     RELIABLE,
 )
-from leconvmn_ros.nodes.running import declare, run_node
+from leconvmn_ros.nodes.running import run_node
 from leconvmn_ros.recording import NANOSECONDS
 from leconvmn_ros.recordings.bag_reader import BagMessage, open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import EMG_TYPE, LABEL_TYPE
 from leconvmn_ros.recordings.playback import Playback
 from rclpy.duration import Duration
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message
@@ -59,6 +64,42 @@ SETTLING_TIME = 0.3
 LONGEST_DELIVERY = 30.0
 
 
+ORIGINAL, NOW = 'original', 'now'
+PARAMETERS = (
+    Parameter('bag', '', 'rosbag2 folder to play'),
+    Parameter(
+        'rate',
+        1.0,
+        'bag seconds per second; 0 = as fast as reliable readers take it',
+        (0.0, 1000.0),
+    ),
+    Parameter('start_offset', 0.0, 'where to start (s after the start of the bag)', (0.0, 1e6)),
+    Parameter('duration', 0.0, 'how much to play (s), 0 = to the end', (0.0, 1e6)),
+    Parameter('loop', False, 'start again at the end'),
+    Parameter(
+        'stamps',
+        ORIGINAL,
+        f'header stamps: {ORIGINAL}, or {NOW} = shifted to the present',
+        choices=(ORIGINAL, NOW),
+    ),
+    Parameter(
+        'leave_out',
+        'joint_states',
+        'topics not to play, separated by commas; by default estimates recorded earlier',
+    ),
+    Parameter('publish_clock', True, 'publish bag time on /clock'),
+    Parameter('start_paused', False, 'wait for ~/pause with data: false'),
+    Parameter('subscribers', 0, 'how many subscribers of the EMG to wait for', (0, 100)),
+    Parameter(
+        'subscriber_timeout',
+        10.0,
+        'how long to wait for them (s); then it plays anyway',
+        (0.0, 3600.0),
+    ),
+    LOSSLESS_PARAMETER,
+)
+
+
 class ReplayNode(Node):
     """Wires a bag and `Playback` to topics, parameters and a service."""
 
@@ -70,56 +111,11 @@ class ReplayNode(Node):
         """
         super().__init__('replay')
         self.done = Future()
-        declare(self, 'bag', '', 'rosbag2 folder to play')
-        declare(
-            self,
-            'rate',
-            1.0,
-            'bag seconds per second; 0 = as fast as reliable readers take it',
-            allowed=(0.0, 1000.0),
-        )
-        declare(
-            self,
-            'start_offset',
-            0.0,
-            'where to start (s after the start of the bag)',
-            allowed=(0.0, 1e6),
-        )
-        declare(self, 'duration', 0.0, 'how much to play (s), 0 = to the end', allowed=(0.0, 1e6))
-        declare(self, 'loop', False, 'start again at the end')
-        declare(
-            self,
-            'stamps',
-            'original',
-            "header stamps: 'original', or 'now' = shifted to the present",
-        )
-        declare(
-            self,
-            'leave_out',
-            'joint_states',
-            'topics not to play, separated by commas; by default estimates recorded earlier',
-        )
-        declare(self, 'publish_clock', True, 'publish bag time on /clock')
-        declare(self, 'start_paused', False, 'wait for ~/pause with data: false')
-        declare(
-            self,
-            'subscribers',
-            0,
-            'wait until so many have subscribed to the EMG',
-            allowed=(0, 100),
-        )
-        declare(
-            self,
-            'subscriber_timeout',
-            10.0,
-            'wait so long for them (s), then play anyway',
-            allowed=(0.0, 3600.0),
-        )
-        declare_lossless(self)
+        declare_parameters(self, PARAMETERS)
         self._path = self.get_parameter('bag').value
         if not self._path:
             raise ConfigurationError('parameter bag is empty; give the folder of a bag')
-        self._restamp = self._stamps_now()
+        self._restamp = self.get_parameter('stamps').value == NOW
         self._playback = Playback(self.get_parameter('rate').value)
         if self.get_parameter('start_paused').value:
             self._playback.pause()
@@ -130,14 +126,6 @@ class ReplayNode(Node):
         self.create_service(SetBool, '~/pause', self._on_pause)
         self._thread = Thread(target=self._play_to_the_end, name='playback', daemon=True)
         self._thread.start()
-
-    def _stamps_now(self) -> bool:
-        stamps = self.get_parameter('stamps').value
-        if stamps not in {'original', 'now'}:
-            raise ConfigurationError(
-                f"parameter stamps is {stamps!r}; allowed are 'original' and 'now'"
-            )
-        return bool(stamps == 'now')
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         (self._playback.pause if request.data else self._playback.resume)()
@@ -274,7 +262,7 @@ class ReplayNode(Node):
         publisher = self._players[message.topic]
         try:
             content = deserialize_message(message.data, publisher.msg_type)
-        except rclpy_implementation.RMWError as error:
+        except RuntimeError as error:  # RMWError, which rclpy does not export
             raise RecordingError(
                 f'{self._path}: a message on {message.topic} is no {message.type_name}'
             ) from error

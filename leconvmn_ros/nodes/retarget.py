@@ -36,8 +36,9 @@ from leconvmn_ros.hands.calibration import (
 from leconvmn_ros.hands.profile import load_profile
 from leconvmn_ros.hands.retargeting import Retargeter
 from leconvmn_ros.nodes.hand_command import command_message
+from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.quality_of_service import COMMAND, overridable, POSE_INPUT
-from leconvmn_ros.nodes.running import declare, every, run_node
+from leconvmn_ros.nodes.running import every, run_node
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
@@ -47,6 +48,13 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 REPORT_PERIOD = 5.0  # s
+
+PARAMETERS = (
+    Parameter('profile', '', 'name of a hand profile, or the path of its .yaml file'),
+    Parameter('calibration', '', 'file with the ranges of the wearer; ~/calibrate_* write it'),
+    Parameter('calibration_seconds', 3.0, 'how long ~/calibrate_* watch (s)', (0.5, 60.0)),
+    Parameter('command_topic', '', 'instead of the topic in the profile'),
+)
 
 
 class RetargetNode(Node):
@@ -61,18 +69,7 @@ class RetargetNode(Node):
         """
         super().__init__('retarget')
         self.done = Future()
-        declare(self, 'profile', '', 'name of a hand profile, or the path of its .yaml file')
-        declare(
-            self, 'calibration', '', 'file with the ranges of the wearer; ~/calibrate_* write it'
-        )
-        declare(
-            self,
-            'calibration_seconds',
-            3.0,
-            'how long ~/calibrate_* watch (s)',
-            allowed=(0.5, 60.0),
-        )
-        declare(self, 'command_topic', '', 'instead of the topic in the profile')
+        declare_parameters(self, PARAMETERS)
         self._profile = load_profile(self.get_parameter('profile').value)
         self._retargeter = Retargeter(self._profile, self._read_calibration())
         self._measured: dict[str, dict[str, float]] = {}

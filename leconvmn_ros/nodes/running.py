@@ -12,33 +12,28 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Start, spin and end of a node process, and its parameters: the same for all nodes."""
+"""Start, spin and end of a node process: the same for all nodes."""
 
 from collections.abc import Callable
+import gc
 import os
-import signal
 import sys
-from threading import Event
-from typing import Protocol, TypeVar
+from traceback import extract_tb
+from typing import Any, Protocol
 
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from leconvmn_ros.nodes.ending import ASKED_TO_END, EndRequested, handle_signals, interruptible
+from leconvmn_ros.nodes.throttled_log import ThrottledLog
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.timer import Timer
 
-# A waiting executor does not see a signal until it has waited for so long (s).
+# A waiting executor does not see a signal until it has waited for this long (s).
 SIGNAL_LATENCY = 0.1
-
-# Set by SIGINT and SIGTERM; what waits for long looks at it.
-ASKED_TO_END = Event()
-
-Value = TypeVar('Value', bool, int, float, str)
 
 
 class FinishingNode(Protocol):
@@ -56,35 +51,80 @@ class FinishingNode(Protocol):
     def destroy_node(self) -> None:
         """Give back what rclpy holds for the node."""
 
+    def get_logger(self) -> Any:
+        """Return the logger of rclpy."""
+
 
 def run_node(make_node: Callable[[], FinishingNode]) -> None:
-    """Run one node until it is done, or until SIGINT or SIGTERM, and exit the process."""
-    sys.exit(_run(make_node))
+    """Run one node until it is done, or until SIGINT or SIGTERM, and exit the process.
+
+    No message ends a node: what a callback raises is logged, and the node goes on.
+    """
+    code = _run(make_node)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: everything is closed, and to take apart an interpreter with torch and its
+    # threads takes up to a second, in which another SIGINT would end it with code -2.
+    os._exit(code)
 
 
 def _run(make_node: Callable[[], FinishingNode]) -> int:
-    _signals_set_the_flag()
-    node = executor = None
+    handle_signals()
     try:
         _start_ros()
-        node = _made(make_node)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        # Not spin_until_future_complete: on Jazzy it keeps a callback for every message.
-        while not (ASKED_TO_END.is_set() or node.done.done()):
-            executor.spin_once(timeout_sec=SIGNAL_LATENCY)
-        return int(node.done.result()) if node.done.done() else 0
+        return _make_and_spin(make_node)
+    except EndRequested:
+        return 0
     except LeconvmnError as error:
+        if ASKED_TO_END.is_set():
+            return 0  # it failed because it was interrupted
         rclpy.logging.get_logger('leconvmn_ros').fatal(str(error))
         return 1
     finally:
-        if executor is not None:
-            # Left to the garbage collector, it may go after its own guard condition and complain.
-            executor.shutdown()
-        if node is not None:
-            node.close()
-            node.destroy_node()
+        # The node is out of reach by now, but may be part of a circle: it holds shared memory,
+        # which nobody frees once the process has ended.
+        gc.collect()
         rclpy.try_shutdown()
+
+
+def _make_and_spin(make_node: Callable[[], FinishingNode]) -> int:
+    with interruptible():
+        node = _made(make_node)
+    try:
+        return _spin(node)
+    finally:
+        node.close()
+        node.destroy_node()
+
+
+def _spin(node: FinishingNode) -> int:
+    """Run callbacks until the node is done or a signal came; return the exit code."""
+    executor = SingleThreadedExecutor()
+    log = ThrottledLog(node.get_logger())
+    try:
+        executor.add_node(node)
+        # Not spin_until_future_complete: on Jazzy it keeps a callback for every message.
+        while not (ASKED_TO_END.is_set() or node.done.done()):
+            try:
+                executor.spin_once(timeout_sec=SIGNAL_LATENCY)
+            except Exception as error:  # noqa: BLE001 - whatever a message or service did
+                log.error(_place(error), _describe(error))  # noqa: TRY400 - one line
+            log.flush()
+    finally:
+        # Left to the garbage collector, it may go after its own guard condition and complain.
+        executor.shutdown()
+    return int(node.done.result()) if node.done.done() else 0
+
+
+def _place(error: Exception) -> str:
+    frames = extract_tb(error.__traceback__)
+    return f'{frames[-1].filename}:{frames[-1].lineno}' if frames else 'unknown place'
+
+
+def _describe(error: Exception) -> str:
+    """Return an error in one line; what comes from /clock is the usual reason."""
+    text = ' '.join(str(error).split()) or 'no reason given'
+    return f'a callback failed and was skipped: {type(error).__name__}: {text} ({_place(error)})'
 
 
 def _start_ros() -> None:
@@ -97,8 +137,8 @@ def _start_ros() -> None:
 def _made(make_node: Callable[[], FinishingNode]) -> FinishingNode:
     try:
         return make_node()
-    except rclpy_implementation.RCLError as error:
-        raise _explained('ROS', error) from error
+    except RuntimeError as error:  # RCLError, which rclpy does not export, is one
+        raise _explained('cannot start', error) from error
 
 
 def _explained(origin: str, error: RuntimeError) -> ConfigurationError:
@@ -121,51 +161,6 @@ def _explained(origin: str, error: RuntimeError) -> ConfigurationError:
     )
 
 
-def _signals_set_the_flag() -> None:
-    """Let SIGINT and SIGTERM do nothing but set ASKED_TO_END.
-
-    rclpy's own handlers shut the middleware down first and raise KeyboardInterrupt anywhere, so
-    that what a node does at its end (publish, write its results) fails or is cut short; and an
-    idle node can miss a SIGTERM.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ASKED_TO_END.set())
-
-
 def every(period: float, node: Node, callback: Callable[[], None]) -> Timer:
     """Call back every so many seconds of real time, also where use_sim_time is set."""
     return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
-
-
-def declare(
-    node: Node,
-    name: str,
-    default: Value,
-    description: str,
-    *,
-    allowed: tuple[Value, Value] | None = None,
-    read_only: bool = True,
-) -> None:
-    """Declare a parameter with its description and the range allowed.
-
-    Raises:
-        ConfigurationError: the value given from outside is of another type or out of range.
-    """
-    descriptor = ParameterDescriptor(description=description, read_only=read_only)
-    if allowed is not None and isinstance(default, float):
-        descriptor.floating_point_range = [
-            FloatingPointRange(from_value=allowed[0], to_value=allowed[1])
-        ]
-    elif allowed is not None:
-        descriptor.integer_range = [IntegerRange(from_value=allowed[0], to_value=allowed[1])]
-    try:
-        node.declare_parameter(name, default, descriptor)
-    except (
-        rclpy.exceptions.InvalidParameterTypeException,
-        rclpy.exceptions.InvalidParameterValueException,
-    ) as error:
-        allowed_text = f' from {allowed[0]} to {allowed[1]}' if allowed else ''
-        raise ConfigurationError(
-            f'parameter {name}: {str(error).removesuffix(f": {name}")}; '
-            f'allowed: {type(default).__name__}{allowed_text} ({description})'
-        ) from error

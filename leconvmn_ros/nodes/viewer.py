@@ -21,8 +21,9 @@ writers back. It draws at a rate of its own whatever came in, and nothing while 
 from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
 from leconvmn_ros.errors import MalformedMessageError
 from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.quality_of_service import ONLOOKER, overridable
-from leconvmn_ros.nodes.running import declare, every, run_node
+from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.view.page import LiveView
 from leconvmn_ros.view.same_origin import split_origins
 from leconvmn_ros.view.signals import LiveSignals
@@ -32,6 +33,22 @@ from sensor_msgs.msg import JointState
 
 # A page that is refused tries again every second; one line tells it (s).
 REFUSAL_PERIOD = 10.0
+
+PARAMETERS = (
+    Parameter(
+        'host',
+        '127.0.0.1',
+        'address to serve at; 0.0.0.0 shows the page, and all signals, to the whole network',
+    ),
+    Parameter('port', 8080, 'port to serve at, or the next free one', (1024, 65535)),
+    Parameter('side', 'right', 'which hand to show', choices=('right', 'left')),
+    Parameter('frame_rate', 25.0, 'pictures per second (Hz)', (1.0, 60.0)),
+    Parameter(
+        'allowed_origins',
+        '',
+        'pages that may connect besides our own, separated by commas: http://lab-pc:8080',
+    ),
+)
 
 
 class ViewerNode(Node):
@@ -45,27 +62,7 @@ class ViewerNode(Node):
         """
         super().__init__('viewer')
         self.done = Future()
-        declare(
-            self,
-            'host',
-            '127.0.0.1',
-            'address to serve at; 0.0.0.0 shows the page, and all signals, to the whole network',
-        )
-        declare(
-            self,
-            'port',
-            8080,
-            'port to serve at, or the next free one',
-            allowed=(1024, 65535),
-        )
-        declare(self, 'side', 'right', "which hand to show: 'right' or 'left'")
-        declare(self, 'frame_rate', 25.0, 'pictures per second (Hz)', allowed=(1.0, 60.0))
-        declare(
-            self,
-            'allowed_origins',
-            '',
-            'pages that may connect besides our own, separated by commas: http://lab-pc:8080',
-        )
+        declare_parameters(self, PARAMETERS)
         self._signals = LiveSignals()
         self._view = LiveView(
             self.get_parameter('host').value,

@@ -309,7 +309,7 @@ def test_wrong_parameters_end_it_with_a_reason(start, checkpoint):
     reasons = {
         'parameter checkpoint is empty': {},
         'nowhere is no checkpoint': {'checkpoint': 'nowhere'},
-        'allowed: float from 0.0 to 1000.0': {'output_rate': -1.0},
+        'allowed: float from 0 to 1000': {'output_rate': -1.0},
         'allowed: int from 0 to 256': {'threads': 1000},
         'allowed are auto, cpu': {'device': 'abacus', **trained},
         'allowed are 0 (one estimate per image': {'output_rate': 999.0, **trained},
