@@ -24,7 +24,8 @@ from pathlib import Path
 import time
 
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
-from leconvmn_ros.nodes.running import declare, every, run_node
+from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
+from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.nodes.topic_recorder import TopicRecorder
 from leconvmn_ros.recordings.bag_recorder import BagRecorder, FLUSH_PERIOD
 from leconvmn_ros.recordings.bag_types import (
@@ -36,7 +37,7 @@ from leconvmn_ros.recordings.bag_types import (
     REFERENCE_TOPIC,
 )
 from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter as GivenParameter
 from rclpy.task import Future
 
 DEFAULT_TOPICS = ','.join(
@@ -50,6 +51,12 @@ DEFAULT_TOPICS = ','.join(
         ESTIMATE_TOPIC,
     )
 )
+PARAMETERS = (
+    Parameter('bag', '', 'rosbag2 folder to make'),
+    Parameter('topics', DEFAULT_TOPICS, 'topics to record, separated by commas'),
+    Parameter('all_topics', False, 'record every topic that there is'),
+    Parameter('duration', 0.0, 'how long to record (s), 0 = until ended', (0.0, 1e6)),
+)
 LOOK_PERIOD = 0.25  # s
 REPORT_PERIOD = 10.0  # s
 
@@ -57,7 +64,7 @@ REPORT_PERIOD = 10.0  # s
 class RecorderNode(Node):
     """Wires `TopicRecorder` to parameters."""
 
-    def __init__(self, overrides: Sequence[Parameter] | None = None) -> None:
+    def __init__(self, overrides: Sequence[GivenParameter] | None = None) -> None:
         """Declare the parameters and record what is there.
 
         Args:
@@ -68,12 +75,7 @@ class RecorderNode(Node):
         """
         super().__init__('recorder', parameter_overrides=list(overrides or ()))
         self.done = Future()
-        declare(self, 'bag', '', 'rosbag2 folder to make')
-        declare(self, 'topics', DEFAULT_TOPICS, 'topics to record, separated by commas')
-        declare(self, 'all_topics', False, 'record every topic that there is')
-        declare(
-            self, 'duration', 0.0, 'how long to record (s), 0 = until ended', allowed=(0.0, 1e6)
-        )
+        declare_parameters(self, PARAMETERS)
         path = self.get_parameter('bag').value
         if not path:
             raise ConfigurationError('parameter bag is empty; give the folder to make')
@@ -145,7 +147,7 @@ def record(
         'duration': duration,
     }
     run_node(
-        lambda: RecorderNode([Parameter(name, value=value) for name, value in values.items()])
+        lambda: RecorderNode([GivenParameter(name, value=value) for name, value in values.items()])
     )
 
 
