@@ -1,0 +1,99 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the page shows of a guided session and of the training after it.
+
+It travels as JSON in a latched `std_msgs/String` on `guide_status`. Whoever reads it checks it:
+sizes are bounded, and no text of it is taken for HTML.
+"""
+
+from typing import Annotated, Literal
+
+from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.strict_model import first_problem, StrictModel
+from pydantic import Field, ValidationError
+
+LARGEST_TEXT = 2**16  # characters
+MOST_ELECTRODES = 256
+
+Text = Annotated[str, Field(max_length=400)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=1e6)]
+# What may be asked for at this moment: the buttons of the page.
+Action = Literal['start', 'start_anyway', 'pause', 'redo', 'use', 'train']
+State = Literal[
+    'check', 'ready', 'countdown', 'move', 'rest', 'paused', 'done', 'choose', 'training', 'live'
+]
+
+
+class GuideStatus(StrictModel):
+    """One moment of a session, as the page shows it.
+
+    Attributes:
+        state: what goes on; 'choose', 'training' and 'live' come from the command `wear`.
+        session: name of the session.
+        note: what the wearer should know.
+        title: what to do now, in a few words.
+        message: what happened, or what is wrong.
+        following: what comes next.
+        left: time until the title changes (s).
+        span: how long the title lasts in all (s).
+        done: repetitions that count.
+        total: repetitions of the session.
+        remaining: time until the end (s), 0 if unknown.
+        progress: share of a training that is done.
+        contacts: state of each electrode.
+        advice: what to do about them.
+        actions: what may be asked for.
+        score: how well the decoder did on repetitions that it did not learn, in words.
+    """
+
+    state: State
+    session: Text = ''
+    note: Annotated[str, Field(max_length=500)] = ''
+    title: Text = ''
+    message: Annotated[str, Field(max_length=2000)] = ''
+    following: Text = ''
+    left: Seconds = 0.0
+    span: Seconds = 0.0
+    done: int = Field(default=0, ge=0, le=10_000)
+    total: int = Field(default=0, ge=0, le=10_000)
+    remaining: Seconds = 0.0
+    progress: Share = 0.0
+    contacts: tuple[Literal['good', 'flat', 'saturated', 'hum', 'weak'], ...] = Field(
+        default=(), max_length=MOST_ELECTRODES
+    )
+    advice: Annotated[str, Field(max_length=4000)] = ''
+    actions: tuple[Action, ...] = Field(default=(), max_length=6)
+    score: Text = ''
+
+    def to_json(self) -> str:
+        """Return it as one line of JSON."""
+        return self.model_dump_json()
+
+
+def parse_status(text: str) -> GuideStatus:
+    """Read what `to_json` wrote.
+
+    Raises:
+        MalformedMessageError: it is no such JSON.
+    """
+    if len(text) > LARGEST_TEXT:
+        raise MalformedMessageError(
+            f'a guide status of {len(text)} characters; at most {LARGEST_TEXT} are read'
+        )
+    try:
+        return GuideStatus.model_validate_json(text)
+    except ValidationError as error:
+        raise MalformedMessageError(f'guide status: {first_problem(error)}') from error
