@@ -12,245 +12,131 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads arrays from MATLAB 5 files (.mat) without trusting what a file says of its sizes.
+"""Opens MATLAB files (.mat) of each version: 4, 5 to 7.2, and 7.3 (HDF5)."""
 
-scipy parses the variables. It would, however, inflate a compressed variable to whatever its inner
-length field says, so each variable is inflated here first, up to the size its shape can explain.
-See MathWorks, MAT-File Format, chapter 'Level 5 MAT-Files'.
-"""
-
-from io import BytesIO
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-import struct
-from typing import Any, BinaryIO, NamedTuple, TYPE_CHECKING
+from typing import Any, NamedTuple, Protocol
 import warnings
-import zlib
 
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.files import open_input
+from leconvmn_ros.recordings.bounded_reader import BoundedFile
+from leconvmn_ros.recordings.hdf5_file import Hdf5File, is_hdf5
+from leconvmn_ros.recordings.mat5_file import LARGEST_VARIABLE, Mat5File, NUMERIC
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, whosmat
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-_HEADER_BYTES = 128
-_TAG_BYTES = 8
-_MATRIX = 14
-_COMPRESSED = 15
-_FLAGS_BYTES = 16
-_COMPLEX = 0x0800
-# double and single, then the integers from int8 to uint64; a logical is a uint8 with a flag.
-_NUMERIC_CLASSES = range(6, 16)
-# int8 to uint32, single, double, int64, uint64.
-_NUMBER_TYPES = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13})
-# Enough for tag, flags, dimensions and name of a variable; its values follow them.
-_PEEK_BYTES = 1024
-_MOST_VARIABLES = 1000
-# The largest variable of Ninapro, the glove of DB2 in doubles, takes 0.4 GB.
-_LARGEST_VARIABLE_BYTES = 2**31
-_NUMERIC = frozenset(
-    {
-        'int8',
-        'uint8',
-        'int16',
-        'uint16',
-        'int32',
-        'uint32',
-        'int64',
-        'uint64',
-        'single',
-        'double',
-        'logical',
-    }
-)
+class Variable(Protocol):
+    """What is known of a variable before its values are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Dimensions, as the file claims."""
+
+    @property
+    def kind(self) -> str:
+        """MATLAB class, 'double' for example."""
 
 
-class MatVariable(NamedTuple):
-    """A variable of a .mat file, its values not read yet.
+class MatFile(Protocol):
+    """A MATLAB file of any version."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What it holds, by name."""
+
+    def load(self, name: str) -> NDArray[Any]:
+        """Read a real numeric array.
+
+        Raises:
+            RecordingError: it is not numeric, too large, or damaged.
+        """
+
+
+def open_mat(path: str | Path) -> MatFile:
+    """Read the list of the variables of a MATLAB file.
+
+    Raises:
+        RecordingError: it is missing, of another format, or damaged.
+        ConfigurationError: it is of MATLAB 7.3, and h5py is not installed.
+    """
+    path = Path(path)
+    try:
+        with open_input(path) as file:
+            beginning = file.read(128)
+    except OSError as error:
+        raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
+    if beginning.startswith(b'MATLAB 7.3') or is_hdf5(beginning):
+        return Hdf5File(path, transposed=True)
+    if beginning[126:128] in (b'IM', b'MI'):
+        return Mat5File(path)
+    return Mat4File(path)
+
+
+class Mat4Variable(NamedTuple):
+    """A variable of a MATLAB 4 file.
 
     Attributes:
         shape: dimensions, as the file claims.
         kind: MATLAB class, 'double' for example.
-        start: position in the file (bytes).
-        size: length in the file (bytes).
-        compressed: whether it must be inflated.
     """
 
     shape: tuple[int, ...]
     kind: str
-    start: int
-    size: int
-    compressed: bool
 
 
-class MatFile:
-    """A MATLAB 5 file.
+class Mat4File:
+    """A MATLAB 4 file. It has no mark by which to know it: what scipy cannot read is none.
 
     Attributes:
         path: the file.
         variables: what it holds, by name.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: Path) -> None:
         """Read the list of variables.
 
-        Args:
-            path: the file.
-
         Raises:
-            RecordingError: it is missing, of another format, or damaged.
+            RecordingError: it is no such file, or damaged.
         """
-        self.path = Path(path)
-        self.variables: Mapping[str, MatVariable]
+        self.path = path
         try:
-            with open_input(self.path) as file:
-                self._header, self._order = self._read_header(file)
-                self.variables = self._scan(file)
-        except OSError as error:
-            raise RecordingError(f'cannot read {self.path}: {error.strerror or error}') from error
+            with BoundedFile(path) as file:
+                found = whosmat(file)
+        except Exception as error:  # scipy answers damage with whatever error it stumbles on
+            raise RecordingError(f'{path} is no MATLAB file (.mat), or damaged') from error
+        self.variables = {
+            name: Mat4Variable(tuple(map(int, shape)), kind)
+            for name, shape, kind in found
+            if name.isidentifier()
+        }
+        if not self.variables:
+            raise RecordingError(f'{path} is no MATLAB file (.mat), or holds no variable')
 
     def load(self, name: str) -> NDArray[Any]:
-        """Read a real numeric array.
-
-        Args:
-            name: a name in `variables`. Its shape is the caller's to judge before.
-
-        Returns:
-            The array, of the claimed shape.
-
-        Raises:
-            RecordingError: it is not numeric, or damaged.
-        """
+        """Read a real numeric array; see `MatFile.load`."""
         variable = self.variables[name]
-        if variable.kind not in _NUMERIC:
-            raise RecordingError(
-                f'{self.path}: variable {name} is a MATLAB {variable.kind}; numbers are needed'
-            )
         size = 8 * prod(variable.shape)
-        if not 0 <= size <= _LARGEST_VARIABLE_BYTES:
+        if variable.kind not in NUMERIC or not 0 <= size <= LARGEST_VARIABLE:
             raise RecordingError(
-                f'{self.path}: variable {name} has shape {variable.shape};'
-                f' at most {_LARGEST_VARIABLE_BYTES} bytes are read'
+                f'{self.path}: variable {name} is a MATLAB {variable.kind} of shape '
+                f'{variable.shape}; numbers of at most {LARGEST_VARIABLE} bytes are needed'
             )
         try:
-            with open_input(self.path) as file:
-                file.seek(variable.start)
-                content = file.read(variable.size)
-        except OSError as error:
-            raise RecordingError(f'cannot read {self.path}: {error.strerror or error}') from error
-        if variable.compressed:
-            content = self._inflate(content[_TAG_BYTES:], _PEEK_BYTES + size, name)
-        self._check_parts(content, name)
-        try:
-            with warnings.catch_warnings():
-                # scipy only warns of values it cannot read, and hands out a text in their place.
+            # A read is no longer than the file, so a claim beyond it takes no memory.
+            with BoundedFile(self.path) as file, warnings.catch_warnings():
                 warnings.simplefilter('error')
-                array = loadmat(BytesIO(self._header + content), variable_names=[name])[name]
-        except Exception as error:  # scipy answers damage with whatever error it stumbles on
-            raise self._damaged(f'variable {name} cannot be read: {error}') from error
-        if (
-            not isinstance(array, np.ndarray)
-            or array.shape != variable.shape
-            or array.dtype.kind not in 'iufb'
-        ):
-            raise self._damaged(f'variable {name} holds no real numbers of shape {variable.shape}')
-        return array
-
-    def _read_header(self, file: BinaryIO) -> tuple[bytes, str]:
-        header = file.read(_HEADER_BYTES)
-        if header.startswith((b'MATLAB 7.3', b'\x89HDF')):
-            raise RecordingError(
-                f'{self.path} is a MATLAB 7.3 (HDF5) file, which is not supported:'
-                " save it with '-v7' in MATLAB"
-            )
-        order = {b'IM': '<', b'MI': '>'}.get(header[126:128])
-        if order is None:
-            raise RecordingError(f'{self.path} is no MATLAB 5 file (.mat)')
-        return header, order
-
-    def _scan(self, file: BinaryIO) -> dict[str, MatVariable]:
-        end = file.seek(0, 2)
-        start = _HEADER_BYTES
-        variables: dict[str, MatVariable] = {}
-        for _ in range(_MOST_VARIABLES + 1):  # the last time for the end
-            if start == end:
-                return variables
-            file.seek(start)
-            beginning = file.read(_PEEK_BYTES)
-            if len(beginning) < _TAG_BYTES:
-                raise self._damaged('it ends inside a variable')
-            kind, length = struct.unpack(self._order + 'II', beginning[:_TAG_BYTES])
-            size = _TAG_BYTES + length
-            if start + size > end:
-                raise self._damaged('it ends inside a variable')
-            if kind not in (_MATRIX, _COMPRESSED):
-                raise self._damaged(f'element type {kind} where a variable is expected')
-            name, shape, matlab_class = self._describe(
-                beginning[:size], compressed=kind == _COMPRESSED
-            )
-            variables[name] = MatVariable(shape, matlab_class, start, size, kind == _COMPRESSED)
-            start += size
-        raise RecordingError(
-            f'{self.path} holds more than {_MOST_VARIABLES} variables: no recording'
-        )
-
-    def _describe(self, beginning: bytes, *, compressed: bool) -> tuple[str, tuple[int, ...], str]:
-        try:
-            if compressed:
-                beginning = zlib.decompressobj().decompress(beginning[_TAG_BYTES:], _PEEK_BYTES)
-            self._check_beginning(beginning)
-            ((name, shape, kind),) = whosmat(BytesIO(self._header + beginning))
-        except Exception as error:  # scipy answers damage with whatever error it stumbles on
-            raise self._damaged(f'a variable cannot be read: {error}') from error
-        # Names get into error messages.
-        if not str(name).isidentifier():
-            raise self._damaged(f'a variable is called {name!r}')
-        return str(name), tuple(int(length) for length in shape), str(kind)
-
-    def _inflate(self, compressed: bytes, limit: int, name: str) -> bytes:
-        inflater = zlib.decompressobj()
-        try:
-            content = inflater.decompress(compressed, limit)
-        except zlib.error as error:
-            raise self._damaged(f'variable {name} cannot be inflated') from error
-        if not inflater.eof:
-            raise self._damaged(f'variable {name} does not end where its shape says')
-        return content
-
-    def _check_beginning(self, matrix: bytes) -> None:
-        """Refuse dimensions or a name that scipy would make room for in vain."""
-        start = _TAG_BYTES + _FLAGS_BYTES
-        for part in ('dimensions', 'name'):
-            start = self._end_of_part(matrix, start)
-            if start > len(matrix):
-                raise self._damaged(f'the {part} of a variable end beyond {len(matrix)} bytes')
-            start += -start % 8
-
-    def _end_of_part(self, matrix: bytes, start: int) -> int:
-        kind, length = struct.unpack_from(self._order + 'II', matrix, start)
-        # A part of up to 4 bytes has its length in the upper half of the type, values behind.
-        return int(start + (_TAG_BYTES if kind >> 16 else _TAG_BYTES + length))
-
-    def _check_parts(self, matrix: bytes, name: str) -> None:
-        """Refuse what scipy would trust: it makes room for any length and crashes on odd types."""
-        word = self._order + 'II'
-        if len(matrix) < _TAG_BYTES + _FLAGS_BYTES:
-            raise self._damaged(f'variable {name} ends too early')
-        flags, _ = struct.unpack_from(word, matrix, _TAG_BYTES + _TAG_BYTES)
-        if flags & 0xFF not in _NUMERIC_CLASSES or flags & _COMPLEX:
+                array = loadmat(file, variable_names=[name])[name]
+        except Exception as error:
+            raise RecordingError(f'{self.path} is damaged: variable {name}: {error}') from error
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in 'iufb':
             raise RecordingError(f'{self.path}: variable {name} does not hold real numbers')
-        start = _TAG_BYTES
-        while start + _TAG_BYTES <= len(matrix):
-            kind, _ = struct.unpack_from(word, matrix, start)
-            if kind & 0xFFFF not in _NUMBER_TYPES:
-                raise self._damaged(f'variable {name} has a part of type {kind & 0xFFFF}')
-            start = self._end_of_part(matrix, start)
-            if start > len(matrix):
-                raise self._damaged(f'variable {name} ends too early')
-            start += -start % 8
-
-    def _damaged(self, reason: str) -> RecordingError:
-        return RecordingError(f'{self.path} is damaged or no MATLAB 5 file: {reason}')
+        return array

@@ -12,28 +12,50 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Ninapro recordings (.mat files of DB1, DB2 and DB5) as sampled subjects."""
+"""Ninapro recordings with a data glove (.mat files of DB1 to DB3, DB5, DB7, DB8) as subjects."""
 
 from math import radians
 from pathlib import Path
+import re
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.files import hash_file
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import SampledSubject
-from leconvmn_ros.recordings.mat_file import MatFile
+from leconvmn_ros.recordings.mat_file import MatFile, open_mat
 from leconvmn_ros.recordings.ninapro_layouts import Database, GLOVE_COLUMNS, LAYOUTS
 from leconvmn_ros.recordings.subject_check import first_non_finite, LARGEST_LABEL
 import numpy as np
 from numpy.typing import NDArray
 
-_GLOVE_SENSORS = 22
 # The longest exercise of DB2, 23 movements x 6 repetitions x 8 s at 2 kHz, has 2.2 million.
 _MOST_SAMPLES = 20_000_000
+# The movements of all databases take 3 to 9 s (s).
+_LONGEST_MOVEMENT = 30.0
+_MOST_RATE = 100_000.0
+# Names as files spell them, in small letters and without '_', by the names of the databases.
+_SPELLINGS = {
+    'emg': ('emg', 'semg', 'emgdata', 'emgsignal'),
+    'glove': ('glove', 'cyberglove', 'glovedata'),
+    'angles': ('angles',),
+    'stimulus': ('stimulus',),
+    'repetition': ('repetition',),
+    'restimulus': ('restimulus',),
+    'rerepetition': ('rerepetition',),
+    'frequency': ('frequency', 'fs', 'samplingrate', 'samplerate'),
+    'subject': ('subject',),
+    'exercise': ('exercise',),
+}
 
 
-def read_ninapro(path: str | Path, *, database: Database | None = None) -> SampledSubject:
+def read_ninapro(
+    path: str | Path,
+    *,
+    database: Database | None = None,
+    rate: float | None = None,
+    angles: str | Path | None = None,
+) -> SampledSubject:
     """Read a Ninapro recording.
 
     Labels are those that Ninapro moved to the real onset of the movement (`restimulus`,
@@ -42,107 +64,208 @@ def read_ninapro(path: str | Path, *, database: Database | None = None) -> Sampl
     before.
 
     Args:
-        path: .mat file of DB1, DB2 or DB5.
-        database: which of them; found out by the number of EMG channels if None.
+        path: .mat file of any MATLAB version.
+        database: which of them; found out by channels, glove and name of the file if None.
+        rate: samples per second (Hz), instead of that of the database.
+        angles: file of DB9 with the calibrated angles of the same recording.
 
     Returns:
-        The subject. DB1 and DB2 come with an uncalibrated glove, DB5 with uncalibrated EMG: its
-        `information` says how they are taken.
+        The subject. Most gloves are uncalibrated, and so is the EMG of DB5: its `information` says
+        how they are taken.
 
     Raises:
-        ConfigurationError: `database` is none of the three.
+        ConfigurationError: `database` or `rate` is not allowed.
         RecordingError: the file is missing, damaged, of another format or another database, or
-            holds NaN.
+            holds NaN; or its movements are far too long at this rate.
     """
     if database is not None and database not in LAYOUTS:
         raise ConfigurationError(f'database is {database!r}; allowed are {", ".join(LAYOUTS)}')
-    file = MatFile(path)
-    names = _label_names(file)
-    _check_shapes(file, names)
-    database = _find_database(file, database)
+    if rate is not None and not 0 < rate <= _MOST_RATE:
+        raise ConfigurationError(f'rate is {rate}; above 0 to {_MOST_RATE:g} Hz are allowed')
+    file = _Spelled(open_mat(path))
+    labels = _label_names(file)
+    samples = _check_shapes(file, labels)
+    database = _find_database(file, database, rate)
     layout = LAYOUTS[database]
+    rate = rate or layout.sampling_rate
+    movement, repetition = (_load_labels(file, name) for name in labels)
+    _check_movements(file, movement, rate)
+    calibrated = _Spelled(open_mat(angles)) if angles is not None else file
+    source = 'angles' if angles is not None or 'angles' in file.shapes else 'glove'
+    degrees = _load_joints(calibrated, source, samples)
     emg = _load_emg(file, database)
-    degrees = _load_finite(file, 'glove')[:, GLOVE_COLUMNS]
-    movement, repetition = (_load_labels(file, name) for name in names)
     return SampledSubject(
         name=f'{database}_{file.path.stem}',
-        sampling_rate=layout.sampling_rate,
+        sampling_rate=rate,
         emg=_in_volts(file, emg, layout.volts_per_source_unit),
         positions=np.radians(degrees.astype(np.float64)),
         movement=movement,
         repetition=_kept_during_rest(movement, repetition),
-        information=_information(file, database, names),
+        information=_information(file, database, labels, calibrated=source == 'angles'),
     )
 
 
-def _label_names(file: MatFile) -> tuple[str, str]:
+class _Spelled:
+    """A MATLAB file by the names of the databases, however it spells them.
+
+    Attributes:
+        path: the file.
+        shapes: shape of each variable that is there, by its name in the databases.
+        names: the names that the file uses.
+    """
+
+    def __init__(self, file: MatFile) -> None:
+        self.path = file.path
+        self.names = sorted(file.variables)
+        written = {name.lower().replace('_', ''): name for name in file.variables}
+        self._file = file
+        self._spelling = {
+            name: next(written[text] for text in spellings if text in written)
+            for name, spellings in _SPELLINGS.items()
+            if any(text in written for text in spellings)
+        }
+        self.shapes = {name: file.variables[text].shape for name, text in self._spelling.items()}
+
+    def load(self, name: str) -> NDArray[Any]:
+        """Read a numeric array; see `MatFile.load`."""
+        return self._file.load(self._spelling[name])
+
+    def number(self, name: str) -> float | None:
+        """Return a single number, None if the file has none under that name."""
+        if self.shapes.get(name) != (1, 1):
+            return None
+        if self._file.variables[self._spelling[name]].kind == 'char':
+            return None
+        return float(self.load(name)[0, 0])
+
+
+def _label_names(file: _Spelled) -> tuple[str, str]:
     relabelled = ('restimulus', 'rerepetition')
-    if all(name in file.variables for name in relabelled):
+    if all(name in file.shapes for name in relabelled):
         return relabelled
     return 'stimulus', 'repetition'
 
 
-def _check_shapes(file: MatFile, label_names: tuple[str, str]) -> None:
-    missing = [name for name in ('emg', 'glove', *label_names) if name not in file.variables]
-    if missing:
-        there = ', '.join(sorted(file.variables)) or 'none'
+def _check_shapes(file: _Spelled, label_names: tuple[str, str]) -> int:
+    """Return the number of samples."""
+    if 'angles' in file.shapes and 'emg' not in file.shapes:
+        raise RecordingError(
+            f'{file.path} has calibrated angles and no EMG (DB9): convert the recording of DB1, '
+            'DB2 or DB5 that it belongs to, with --angles-file and this file'
+        )
+    needed = ('emg', *(() if 'angles' in file.shapes else ('glove',)), *label_names)
+    if missing := [name for name in needed if name not in file.shapes]:
         raise RecordingError(
             f'{file.path} is no Ninapro recording with a data glove: it has no variable'
-            f' {", ".join(missing)} (variables that are there: {there})'
+            f' {", ".join(missing)} (variables that are there: {", ".join(file.names) or "none"})'
         )
-    for name in ('emg', 'glove'):
-        if len(file.variables[name].shape) != 2:
-            raise RecordingError(
-                f'{file.path}: {name} has shape {file.variables[name].shape}, not 2 dimensions'
-            )
-    samples, _ = file.variables['emg'].shape
+    if len(file.shapes['emg']) != 2:
+        raise RecordingError(f'{file.path}: emg has shape {file.shapes["emg"]}, not 2 dimensions')
+    samples, _ = file.shapes['emg']
     if not 0 < samples <= _MOST_SAMPLES:
         raise RecordingError(
             f'{file.path}: emg has {samples} samples; 1 to {_MOST_SAMPLES} are allowed'
         )
-    _, sensors = file.variables['glove'].shape
-    if sensors != _GLOVE_SENSORS:
-        raise RecordingError(
-            f'{file.path}: glove has {sensors} columns; the CyberGlove II has {_GLOVE_SENSORS}'
-        )
-    for name in ('glove', *label_names):
-        shape = file.variables[name].shape
-        length = shape[0] if name == 'glove' else _vector_length(shape)
+    for name in label_names:
+        shape = file.shapes[name]
+        length = max(shape) if len(shape) == 2 and min(shape) == 1 else None
         if length is None:
             raise RecordingError(f'{file.path}: {name} has shape {shape}; a vector is needed')
         if length != samples:
             raise RecordingError(f'{file.path}: {name} has {length} samples, emg has {samples}')
+    return samples
 
 
-def _vector_length(shape: tuple[int, ...]) -> int | None:
-    return max(shape) if len(shape) == 2 and min(shape) == 1 else None
-
-
-def _find_database(file: MatFile, database: Database | None) -> Database:
-    channels = file.variables['emg'].shape[1]
+def _find_database(file: _Spelled, database: Database | None, rate: float | None) -> Database:
+    channels = file.shapes['emg'][1]
+    sensors = file.shapes.get('glove', (0, 22))[-1]
+    fitting = [
+        name
+        for name, layout in LAYOUTS.items()
+        if channels in layout.channels and sensors in (layout.sensors, 0)
+    ]
     if database is None:
-        for name, layout in LAYOUTS.items():
-            if layout.channels == channels:
-                database = name
-    if database is None:
-        known = ', '.join(f'{layout.channels} ({name})' for name, layout in LAYOUTS.items())
-        raise RecordingError(f'{file.path}: emg has {channels} channels; known are {known}')
+        database = _most_likely(file, fitting)
     layout = LAYOUTS[database]
-    if channels != layout.channels:
+    if channels not in layout.channels:
         raise RecordingError(
-            f'{file.path}: emg has {channels} channels; {database} has {layout.channels}'
+            f'{file.path}: emg has {channels} channels; {database} has '
+            f'{" or ".join(map(str, layout.channels))}'
         )
-    rate = _load_number(file, 'frequency')
-    if rate is not None and rate != layout.sampling_rate:
+    told = file.number('frequency')
+    if rate is None and told is not None and told != layout.sampling_rate:
         raise RecordingError(
-            f'{file.path}: frequency is {rate:g} Hz; {database} has {channels} channels'
-            f' at {layout.sampling_rate:g} Hz'
+            f'{file.path}: frequency is {told:g} Hz; {database} has {channels} channels'
+            f' at {layout.sampling_rate:g} Hz (--rate and --database say what it is)'
         )
     return database
 
 
-def _load_emg(file: MatFile, database: Database) -> NDArray[Any]:
-    emg = _load_finite(file, 'emg')
+def _most_likely(file: _Spelled, fitting: list[Database]) -> Database:
+    """Choose among the databases that fit the numbers of channels and of glove sensors.
+
+    Raises:
+        RecordingError: none fits, or the file must be named.
+    """
+    if not fitting:
+        known = '; '.join(
+            f'{name}: {" or ".join(map(str, layout.channels))} with a glove of {layout.sensors}'
+            for name, layout in LAYOUTS.items()
+        )
+        raise RecordingError(
+            f'{file.path}: emg has {file.shapes["emg"][1]} channels and the glove '
+            f'{file.shapes.get("glove", (0, 0))[-1]} sensors; known are {known}'
+        )
+    if 'DB1' not in fitting:  # DB2 and DB3 differ in nothing but the people
+        return fitting[0]
+    # Ten channels: DB1 has names such as S1_A1_E1, all others S1_E1_A1.
+    told = file.number('frequency')
+    by_name = re.search(r'(A\d+_E\d+)|(E\d+_A\d+)', file.path.stem, re.IGNORECASE)
+    if told is not None:
+        return 'DB1' if told == LAYOUTS['DB1'].sampling_rate else 'DB3'
+    if by_name is None:
+        raise RecordingError(
+            f'{file.path}: ten channels are DB1 at 100 Hz or DB3 at 2000 Hz, and neither a '
+            'variable frequency nor the name of the file says which: use --database'
+        )
+    return 'DB1' if by_name[1] else 'DB3'
+
+
+def _check_movements(file: _Spelled, movement: NDArray[np.int64], rate: float) -> None:
+    """Refuse movements that are far too long: the rate is another one."""
+    edges = np.flatnonzero(np.diff(movement, prepend=0, append=0))
+    lengths = np.diff(edges)[movement[edges[:-1]] > 0] / rate
+    if len(lengths) == 0:
+        return
+    usual = float(np.median(lengths))
+    if usual > _LONGEST_MOVEMENT:
+        raise RecordingError(
+            f'{file.path}: at {rate:g} Hz a movement takes {usual:.3g} s, and at most '
+            f'{_LONGEST_MOVEMENT:g} s are plausible: set another rate (--rate) or database '
+            '(--database)'
+        )
+
+
+def _load_joints(file: _Spelled, name: str, samples: int) -> NDArray[Any]:
+    """Return the angles of the ten joints (degrees), shape (samples, 10)."""
+    shape = file.shapes.get(name)
+    if shape is None:
+        raise RecordingError(f'{file.path} has no variable {name}')
+    columns = GLOVE_COLUMNS.get(shape[1]) if len(shape) == 2 else None
+    if columns is None:
+        raise RecordingError(
+            f'{file.path}: {name} has shape {shape}; columns of the '
+            f'CyberGlove II are {" or ".join(map(str, GLOVE_COLUMNS))}'
+        )
+    if shape[0] != samples:
+        raise RecordingError(f'{file.path}: {name} has {shape[0]} samples, emg has {samples}')
+    # Other sensors of the glove may be broken, they are not used.
+    return _finite(file, name, file.load(name)[:, columns], columns)
+
+
+def _load_emg(file: _Spelled, database: Database) -> NDArray[Any]:
+    emg = file.load('emg')
+    _finite(file, 'emg', emg, tuple(range(emg.shape[1])))
     if database == 'DB5' and (emg.min() < -128 or emg.max() > 127 or np.any(emg != np.rint(emg))):
         raise RecordingError(
             f'{file.path}: emg goes from {emg.min():g} to {emg.max():g};'
@@ -152,7 +275,7 @@ def _load_emg(file: MatFile, database: Database) -> NDArray[Any]:
 
 
 def _in_volts(
-    file: MatFile, emg: NDArray[Any], volts_per_source_unit: float
+    file: _Spelled, emg: NDArray[Any], volts_per_source_unit: float
 ) -> NDArray[np.float32]:
     with np.errstate(over='ignore'):
         volts = (emg * volts_per_source_unit).astype(np.float32)
@@ -164,11 +287,10 @@ def _in_volts(
     return volts
 
 
-def _load_finite(file: MatFile, name: str) -> NDArray[Any]:
-    values = file.load(name)
-    # Other sensors of the glove may be broken, they are not used.
-    columns = np.asarray(GLOVE_COLUMNS) if name == 'glove' else np.arange(values.shape[1])
-    if place := first_non_finite(values[:, columns]):
+def _finite(
+    file: _Spelled, name: str, values: NDArray[Any], columns: tuple[int, ...]
+) -> NDArray[Any]:
+    if place := first_non_finite(values):
         sample, column = place
         raise RecordingError(
             f'{file.path}: {name} is not finite in channel {columns[column]} (counted from 0),'
@@ -177,7 +299,7 @@ def _load_finite(file: MatFile, name: str) -> NDArray[Any]:
     return values
 
 
-def _load_labels(file: MatFile, name: str) -> NDArray[np.int64]:
+def _load_labels(file: _Spelled, name: str) -> NDArray[np.int64]:
     values = file.load(name).reshape(-1)
     # NaN fails the comparisons as well.
     wrong = ~((values >= 0) & (values <= LARGEST_LABEL) & (values == np.rint(values)))
@@ -190,14 +312,6 @@ def _load_labels(file: MatFile, name: str) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _load_number(file: MatFile, name: str) -> float | None:
-    """Return a single number, None if the file has none under that name."""
-    variable = file.variables.get(name)
-    if variable is None or variable.shape != (1, 1) or variable.kind == 'char':
-        return None
-    return float(file.load(name)[0, 0])
-
-
 def _kept_during_rest(
     movement: NDArray[np.int64], repetition: NDArray[np.int64]
 ) -> NDArray[np.int64]:
@@ -207,10 +321,11 @@ def _kept_during_rest(
 
 
 def _information(
-    file: MatFile, database: Database, label_names: tuple[str, str]
+    file: _Spelled, database: Database, label_names: tuple[str, str], *, calibrated: bool
 ) -> dict[str, str]:
     layout = LAYOUTS[database]
-    subject, exercise = (_load_number(file, name) for name in ('subject', 'exercise'))
+    joint_unit = 'rad' if calibrated else layout.joint_unit
+    subject, exercise = (file.number(name) for name in ('subject', 'exercise'))
     return {
         'database': f'Ninapro {database}',
         'citation': layout.citation,
@@ -224,8 +339,8 @@ def _information(
         'emg_source_unit': layout.emg_source_unit,
         'emg_volts_per_source_unit': f'{layout.volts_per_source_unit:g}',
         'joint_names': ' '.join(JOINT_NAMES),
-        'joint_unit': layout.joint_unit,
-        'joint_source_unit': 'degree' if layout.joint_unit == 'rad' else 'glove unit',
+        'joint_unit': joint_unit,
+        'joint_source_unit': 'degree' if joint_unit == 'rad' else 'glove unit',
         'joint_radians_per_source_unit': f'{radians(1):.17g}',
         'label_source': ' '.join(label_names),
     }

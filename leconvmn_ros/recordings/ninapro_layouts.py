@@ -15,17 +15,26 @@
 """How the Ninapro databases store a recording.
 
 Atzori et al., Electromyography data for non-invasive naturally-controlled robotic hand prostheses,
-Sci. Data 1 (2014) 140053 (DB1, DB2); Pizzolato et al., Comparison of six electromyography
-acquisition setups on hand movement classification tasks, PLoS ONE 12 (2017) e0186132 (DB5).
+Sci. Data 1 (2014) 140053 (DB1 to DB3); Pizzolato et al., Comparison of six electromyography
+acquisition setups on hand movement classification tasks, PLoS ONE 12 (2017) e0186132 (DB5);
+Krasoulis et al., Improved prosthetic hand control with concurrent use of myoelectric and
+inertial measurements, J. NeuroEng. Rehabil. 14 (2017) 71 (DB7); Krasoulis et al., Effect of user
+practice on prosthetic finger control with an intuitive myoelectric decoder, Front. Neurosci. 13
+(2019) 891 (DB8); Jarque-Bou et al., A large calibrated database of hand movements and grasps
+kinematics, Sci. Data 7 (2020) 12 (DB9: calibrated angles of DB1, DB2 and DB5, without EMG).
 """
 
 from typing import Final, Literal, NamedTuple
 
-Database = Literal['DB1', 'DB2', 'DB5']
+Database = Literal['DB1', 'DB2', 'DB3', 'DB5', 'DB7', 'DB8']
 
-# Columns of the 22-sensor CyberGlove II, counted from 0, in the order of JOINT_NAMES: MCP and IP
-# of the thumb, then MCP and PIP of index, middle, ring and little finger.
-GLOVE_COLUMNS: Final = (1, 2, 4, 5, 7, 8, 11, 12, 15, 16)
+# Columns of the CyberGlove II by its number of sensors, counted from 0, in the order of
+# JOINT_NAMES: MCP and IP of the thumb, then MCP and PIP of index, middle, ring and little finger.
+# The glove of 18 sensors has none at the last joints of the four fingers (6, 9, 13, 17 of the 22).
+GLOVE_COLUMNS: Final = {
+    22: (1, 2, 4, 5, 7, 8, 11, 12, 15, 16),
+    18: (1, 2, 4, 5, 6, 7, 9, 10, 12, 13),
+}
 
 # The Myo armband gives signed 8-bit counts; its maker never published what one is in volts. 10 uV
 # make full scale 1.28 mV, the size of surface EMG. A model fits only recordings that were
@@ -39,7 +48,8 @@ class Layout(NamedTuple):
     """How one database stores a recording.
 
     Attributes:
-        channels: number of EMG channels; it tells the databases apart.
+        channels: possible numbers of EMG channels.
+        sensors: number of sensors of the glove.
         sampling_rate: samples per second of every array (Hz).
         emg_kind: 'raw', or 'envelope' if the amplifier delivered the RMS already.
         emg_unit: unit of the EMG after conversion.
@@ -49,7 +59,8 @@ class Layout(NamedTuple):
         citation: what to cite.
     """
 
-    channels: int
+    channels: tuple[int, ...]
+    sensors: int
     sampling_rate: float
     emg_kind: str
     emg_unit: str
@@ -64,7 +75,8 @@ _PIZZOLATO = 'Pizzolato et al., PLoS ONE 12 (2017) e0186132'
 
 LAYOUTS: Final[dict[Database, Layout]] = {
     'DB1': Layout(
-        channels=10,
+        channels=(10,),
+        sensors=22,
         sampling_rate=100.0,
         emg_kind='envelope',
         emg_unit='V',
@@ -74,7 +86,20 @@ LAYOUTS: Final[dict[Database, Layout]] = {
         citation=_ATZORI,
     ),
     'DB2': Layout(
-        channels=12,
+        channels=(12,),
+        sensors=22,
+        sampling_rate=2000.0,
+        emg_kind='raw',
+        emg_unit='V',
+        emg_source_unit='V',
+        volts_per_source_unit=1.0,
+        joint_unit=_UNCALIBRATED,
+        citation=_ATZORI,
+    ),
+    # Amputees; subjects 7 and 8 have ten electrodes.
+    'DB3': Layout(
+        channels=(10, 12),
+        sensors=22,
         sampling_rate=2000.0,
         emg_kind='raw',
         emg_unit='V',
@@ -84,7 +109,8 @@ LAYOUTS: Final[dict[Database, Layout]] = {
         citation=_ATZORI,
     ),
     'DB5': Layout(
-        channels=16,
+        channels=(16,),
+        sensors=22,
         sampling_rate=200.0,
         emg_kind='raw',
         emg_unit=f'V (nominal: uncalibrated, 1 count is taken as {VOLTS_PER_MYO_COUNT} V)',
@@ -92,5 +118,27 @@ LAYOUTS: Final[dict[Database, Layout]] = {
         volts_per_source_unit=VOLTS_PER_MYO_COUNT,
         joint_unit='rad',
         citation=_PIZZOLATO,
+    ),
+    'DB7': Layout(
+        channels=(12,),
+        sensors=18,
+        sampling_rate=2000.0,
+        emg_kind='raw',
+        emg_unit='V',
+        emg_source_unit='V',
+        volts_per_source_unit=1.0,
+        joint_unit=_UNCALIBRATED,
+        citation='Krasoulis et al., J. NeuroEng. Rehabil. 14 (2017) 71',
+    ),
+    'DB8': Layout(
+        channels=(16,),
+        sensors=18,
+        sampling_rate=2000.0,
+        emg_kind='raw',
+        emg_unit='V',
+        emg_source_unit='V',
+        volts_per_source_unit=1.0,
+        joint_unit=_UNCALIBRATED,
+        citation='Krasoulis et al., Front. Neurosci. 13 (2019) 891',
     ),
 }

@@ -28,8 +28,10 @@ import pytest
 from scipy.io import loadmat, savemat
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHANNELS = {'DB1': 10, 'DB2': 12, 'DB5': 16}
-RATES = {'DB1': 100.0, 'DB2': 2000.0, 'DB5': 200.0}
+CHANNELS = {'DB1': 10, 'DB2': 12, 'DB5': 16, 'DB7': 12, 'DB8': 16}
+SENSORS = {'DB1': 22, 'DB2': 22, 'DB5': 22, 'DB7': 18, 'DB8': 18}
+RATES = {'DB1': 100.0, 'DB2': 2000.0, 'DB5': 200.0, 'DB7': 2000.0, 'DB8': 2000.0}
+NAMES = dict.fromkeys(CHANNELS, 'S3_E1_A1.mat') | {'DB1': 'S3_A1_E1.mat'}
 
 
 def make_variables(database='DB2', samples=400):
@@ -38,7 +40,9 @@ def make_variables(database='DB2', samples=400):
     shape = (samples, CHANNELS[database])
     emg = {
         'DB1': lambda: np.abs(random.normal(0, 0.5, shape)),
-        'DB2': lambda: random.normal(0, 1e-4, shape).astype(np.float32),
+        **dict.fromkeys(
+            ('DB2', 'DB7', 'DB8'), lambda: random.normal(0, 1e-4, shape).astype(np.float32)
+        ),
         'DB5': lambda: random.integers(-128, 128, shape).astype(np.float32),
     }[database]()
     movement = np.zeros((samples, 1), np.int8)
@@ -47,7 +51,7 @@ def make_variables(database='DB2', samples=400):
     movement[200:260], repetition[200:260] = 7, 2
     variables = {
         'emg': emg,
-        'glove': random.uniform(-60, 120, (samples, 22)).astype(np.float32),
+        'glove': random.uniform(-60, 120, (samples, SENSORS[database])).astype(np.float32),
         'stimulus': np.roll(movement, -5),
         'restimulus': movement,
         'repetition': np.roll(repetition, -5),
@@ -65,17 +69,17 @@ def save(path, variables):
     return path
 
 
-@pytest.mark.parametrize('database', ['DB1', 'DB2', 'DB5'])
+@pytest.mark.parametrize('database', CHANNELS)
 def test_database_is_found_by_its_content(tmp_path, database):
     variables = make_variables(database)
-    path = save(tmp_path / 'S3_E1_A1.mat', variables)
+    path = save(tmp_path / NAMES[database], variables)
     subject = read_ninapro(path)
     scale = VOLTS_PER_MYO_COUNT if database == 'DB5' else 1
-    assert subject.name == f'{database}_S3_E1_A1'
+    assert subject.name == f'{database}_{path.stem}'
     assert subject.sampling_rate == RATES[database]
     assert subject.emg.dtype == np.float32
     np.testing.assert_allclose(subject.emg, variables['emg'] * scale, rtol=1e-6)
-    angles = np.radians(variables['glove'][:, GLOVE_COLUMNS].astype(np.float64))
+    angles = np.radians(variables['glove'][:, GLOVE_COLUMNS[SENSORS[database]]].astype(np.float64))
     np.testing.assert_array_equal(subject.positions, angles)
     np.testing.assert_array_equal(subject.movement, variables['restimulus'].ravel())
     assert read_ninapro(path, database=database).name == subject.name
@@ -114,7 +118,7 @@ def test_information_tells_units_and_source(tmp_path):
     assert told['emg_unit'].startswith('V (nominal')
     assert told['emg_kind'] == 'raw'
     assert told['joint_unit'] == 'rad'
-    told = read_ninapro(save(tmp_path / 'b.mat', make_variables('DB1'))).information
+    told = read_ninapro(save(tmp_path / 'b_A1_E1.mat', make_variables('DB1'))).information
     assert told['emg_kind'] == 'envelope'
     assert told['emg_unit'] == 'V'
     assert 'not calibrated' in told['joint_unit']
@@ -143,10 +147,10 @@ def test_foreign_file_is_one_clear_error(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'value', 'message'),
     [
-        ('emg', np.zeros((400, 11)), '11 channels; known are'),
+        ('emg', np.zeros((400, 11)), '11 channels .*; known are'),
         ('emg', np.zeros((400, 12, 2)), 'not 2 dimensions'),
         ('emg', np.zeros((0, 12)), '0 samples'),
-        ('glove', np.zeros((400, 18)), '18 columns'),
+        ('glove', np.zeros((400, 21)), '21 sensors; known are'),
         ('glove', np.zeros((399, 22)), 'glove has 399 samples, emg has 400'),
         ('restimulus', np.zeros((401, 1)), 'restimulus has 401 samples, emg has 400'),
         ('rerepetition', np.zeros((400, 2)), 'a vector is needed'),
@@ -155,7 +159,7 @@ def test_foreign_file_is_one_clear_error(tmp_path):
         ('rerepetition', np.full((400, 1), np.nan), 'nan at sample 0'),
         ('restimulus', np.full((400, 1), 70000), '70000 at sample 0'),
         ('frequency', 200.0, 'frequency is 200 Hz; DB2 has 12 channels at 2000 Hz'),
-        ('glove', 'text' * 100, 'glove has'),
+        ('glove', 'text' * 100, 'the glove 1 sensors'),
         ('emg', np.full((400, 12), 'x', object), 'numbers are needed'),
     ],
 )
@@ -178,7 +182,7 @@ def test_emg_beyond_32_bits_is_one_clear_error(tmp_path):
     variables = make_variables('DB1')
     variables['emg'][7, 3] = 1e300
     with pytest.raises(RecordingError, match=r'emg is 1e\+300 in channel 3 .* sample 7'):
-        read_ninapro(save(tmp_path / 'a.mat', variables))
+        read_ninapro(save(tmp_path / 'a.mat', variables), database='DB1')
 
 
 def test_broken_glove_sensor_that_is_not_used_does_not_matter(tmp_path):
@@ -199,7 +203,7 @@ def test_explicit_database_must_fit(tmp_path):
     path = save(tmp_path / 'a.mat', make_variables('DB2'))
     with pytest.raises(RecordingError, match='12 channels; DB5 has 16'):
         read_ninapro(path, database='DB5')
-    with pytest.raises(ConfigurationError, match=r"'DB9'; allowed are DB1, DB2, DB5"):
+    with pytest.raises(ConfigurationError, match=r"'DB9'; allowed are DB1, DB2"):
         read_ninapro(path, database='DB9')
 
 
@@ -239,7 +243,7 @@ def test_real_recording_becomes_a_bag(tmp_path, name, movements, repetitions):
     scale = float(subject.information['emg_volts_per_source_unit'])
     np.testing.assert_allclose(subject.emg, raw['emg'] * scale, rtol=1e-6)
     degrees = np.degrees(subject.positions)
-    np.testing.assert_allclose(degrees, raw['glove'][:, GLOVE_COLUMNS], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(degrees, raw['glove'][:, GLOVE_COLUMNS[22]], rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(subject.movement, raw['restimulus'].ravel())
     done = set(zip(subject.movement.tolist(), subject.repetition.tolist(), strict=True))
     expected = {
@@ -251,3 +255,80 @@ def test_real_recording_becomes_a_bag(tmp_path, name, movements, repetitions):
     assert len(JOINT_NAMES) == subject.positions.shape[1]
     write_bag(subject, tmp_path / 'bag')
     assert_bag_holds(subject, tmp_path / 'bag')
+
+
+@pytest.mark.parametrize(
+    ('name', 'frequency', 'database'),
+    [
+        ('S7_A1_E1.mat', None, 'DB1'),
+        ('S7_E1_A1.mat', None, 'DB3'),
+        ('s7_e1_a1.mat', None, 'DB3'),
+        ('a.mat', 2000.0, 'DB3'),
+        ('a.mat', 100.0, 'DB1'),
+    ],
+)
+def test_ten_channels_are_told_apart_by_name_and_frequency(tmp_path, name, frequency, database):
+    variables = make_variables('DB1')
+    if frequency:
+        variables['frequency'] = frequency
+    subject = read_ninapro(save(tmp_path / name, variables))
+    assert subject.name.startswith(database)
+    assert subject.sampling_rate == (100 if database == 'DB1' else 2000)
+    assert subject.information['emg_kind'] == ('envelope' if database == 'DB1' else 'raw')
+
+
+def test_ten_channels_of_an_unknown_name_must_be_named(tmp_path):
+    path = save(tmp_path / 'a.mat', make_variables('DB1'))
+    with pytest.raises(RecordingError, match='use --database'):
+        read_ninapro(path)
+    assert read_ninapro(path, database='DB3').sampling_rate == 2000
+
+
+def test_a_movement_of_100_seconds_is_none(tmp_path):
+    variables = make_variables('DB1', 40_000)
+    for name, value in (('restimulus', 7), ('rerepetition', 1)):
+        variables[name][:] = 0
+        variables[name][10_000:20_000] = value
+    path = save(tmp_path / 'S7_A1_E1.mat', variables)
+    with pytest.raises(RecordingError, match='a movement takes 100 s, and at most 30 s'):
+        read_ninapro(path)
+    assert read_ninapro(path, rate=2000).sampling_rate == 2000
+
+
+def test_other_spellings_of_the_variables_are_known(tmp_path):
+    spelled = {
+        'emg': 'EMG_data',
+        'glove': 'Glove',
+        'restimulus': 're_stimulus',
+        'rerepetition': 'reRepetition',
+    }
+    variables = {spelled.get(name, name): value for name, value in make_variables().items()}
+    subject = read_ninapro(save(tmp_path / 'a.mat', variables))
+    np.testing.assert_array_equal(subject.movement, variables['re_stimulus'].ravel())
+
+
+def test_variables_in_a_struct_are_found(tmp_path):
+    subject = read_ninapro(save(tmp_path / 'a.mat', {'data': make_variables()}))
+    assert subject.name == 'DB2_a'
+    assert subject.information['subject'] == '3'
+
+
+def test_calibrated_angles_of_db9_replace_the_glove(tmp_path):
+    variables = make_variables()
+    angles = np.random.default_rng(5).uniform(0, 90, (400, 22))
+    save(tmp_path / 'db9.mat', {'angles': angles, 'glove': variables['glove'], 'subject': 3.0})
+    recording = save(tmp_path / 'a.mat', variables)
+    subject = read_ninapro(recording, angles=tmp_path / 'db9.mat')
+    expected = np.radians(angles[:, GLOVE_COLUMNS[22]])
+    np.testing.assert_array_equal(subject.positions, expected)
+    assert subject.information['joint_unit'] == 'rad'
+    with pytest.raises(RecordingError, match='calibrated angles and no EMG'):
+        read_ninapro(tmp_path / 'db9.mat')
+    with pytest.raises(RecordingError, match='no variable angles'):
+        read_ninapro(recording, angles=recording)
+
+
+@pytest.mark.parametrize('rate', [0, -1, float('nan'), 1e9])
+def test_a_rate_that_cannot_be_is_refused(tmp_path, rate):
+    with pytest.raises(ConfigurationError, match='rate is'):
+        read_ninapro(save(tmp_path / 'a.mat', make_variables()), rate=rate)
