@@ -87,6 +87,7 @@ class Recording:
         labels: movement labels, None if the bag has none.
         information: free text about the recording (units, database, subject), empty if the bag has
             none.
+        remarks: what of the bag was left out or taken in another way than it says, in sentences.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Recording:
     reference: JointTrack | None = None
     labels: LabelTrack | None = None
     information: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def span_ns(self) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
-from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.commands.progress import CONSOLE, progress_bar
 from leconvmn_ros.dataset.hold_out import Protocol
 from leconvmn_ros.dataset.reference_lag import MOST_LAG
 from leconvmn_ros.engines.choice import CHOICES
@@ -191,14 +191,17 @@ def add_reference_lag(
 
 
 def read_recording(path: Path, arguments: argparse.Namespace) -> Recording:
-    """Read a bag by the topics that `add_topics` declared."""
+    """Read a bag by the topics that `add_topics` declared; report what of it is not used."""
     with progress_bar(f'read {path.name}'):
-        return read_bag(
+        recording = read_bag(
             path,
             emg_topic=arguments.emg_topic,
             reference_topic=arguments.reference_topic,
             label_topic=arguments.label_topic,
         )
+    for remark in recording.remarks:
+        CONSOLE.print(f'{recording.name}: {remark}', markup=False, highlight=False, soft_wrap=True)
+    return recording
 
 
 def add_topics(parser: argparse.ArgumentParser) -> None:

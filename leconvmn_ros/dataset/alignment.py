@@ -99,7 +99,8 @@ def angles_at(
     """Interpolate the reference linearly at the given times.
 
     An angle beyond LARGEST_ANGLE, which a glove gives now and then, counts as not measured: it
-    would widen what a decoder may put out, and spoil mean and scale.
+    would widen what a decoder may put out, and spoil mean and scale. A joint is known where it was
+    measured no more than LONGEST_GAP_NS apart, whatever other joints were.
 
     Args:
         track: the reference.
@@ -114,18 +115,32 @@ def angles_at(
         raise RecordingError(
             f'the reference has no joint {", ".join(missing)}; it has {", ".join(track.names)}'
         )
-    known = _covered(track.stamps_ns, stamps_ns)
-    positions = np.empty((len(stamps_ns), len(names)))
-    if len(track.stamps_ns) == 0:
-        return AlignedAngles(np.full_like(positions, np.nan), known)
-    # Seconds since the start: nanoseconds since 1970 do not fit a float64 exactly.
-    start = track.stamps_ns[0]
-    times, wanted = (track.stamps_ns - start) / NANOSECONDS, (stamps_ns - start) / NANOSECONDS
+    positions = np.full((len(stamps_ns), len(names)), np.nan)
+    known = np.full(len(stamps_ns), bool(len(track.stamps_ns)))
+    everywhere: NDArray[np.bool_] | None = None
     for column, name in enumerate(names):
         angles = track.positions[:, track.names.index(name)]
-        possible = np.abs(angles) <= LARGEST_ANGLE
-        positions[:, column] = np.interp(wanted, times, np.where(possible, angles, np.nan))
-    return AlignedAngles(positions, known & np.isfinite(positions).all(axis=1))
+        # Joints may be measured at different times, such as one finger after the other.
+        measured = np.abs(angles) <= LARGEST_ANGLE
+        if measured.all():
+            if everywhere is None:
+                everywhere = _covered(track.stamps_ns, stamps_ns)
+            known &= everywhere
+        else:
+            known &= _covered(track.stamps_ns[measured], stamps_ns)
+        if measured.any():
+            positions[:, column] = _interpolated(
+                track.stamps_ns[measured], angles[measured], stamps_ns
+            )
+    return AlignedAngles(positions, known)
+
+
+def _interpolated(
+    times_ns: NDArray[np.int64], values: NDArray[np.float64], wanted_ns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    # Seconds since the start: nanoseconds since 1970 do not fit a float64 exactly.
+    start = times_ns[0]
+    return np.interp((wanted_ns - start) / NANOSECONDS, (times_ns - start) / NANOSECONDS, values)
 
 
 def _covered(reference_ns: NDArray[np.int64], stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:

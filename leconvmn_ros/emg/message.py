@@ -52,24 +52,31 @@ def chunk_from_message(message: Any) -> EmgChunk:
     """
     channels, rate = int(message.channels), float(message.sampling_rate)
     flat = np.asarray(message.samples, dtype=np.float32)
-    if channels < 1:
-        raise MalformedMessageError(f'EmgArray with {channels} channels; at least 1 is needed')
-    if flat.size == 0 or flat.size % channels:
-        raise MalformedMessageError(
-            f'EmgArray with {flat.size} values for {channels} channels; '
-            f'a positive multiple of {channels} is needed'
-        )
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:  # nor NaN
-        raise MalformedMessageError(
-            f'EmgArray with a sampling rate of {rate:g} Hz; '
-            f'it must be from {LOWEST_RATE:g} to {HIGHEST_RATE:g} Hz'
-        )
+    if fault := emg_fault(channels, flat.size, rate):
+        raise MalformedMessageError(fault)
     return EmgChunk(
         stamp_to_ns(message.header.stamp),
         rate,
         int(message.first_sample),
         flat.reshape(-1, channels),
     )
+
+
+def emg_fault(channels: int, values: int, rate: float) -> str:
+    """Return what is wrong with the fields of an EmgArray, in words; empty if nothing is."""
+    if channels < 1:
+        return f'EmgArray with {channels} channels; at least 1 is needed'
+    if values == 0 or values % channels:
+        return (
+            f'EmgArray with {values} values for {channels} channels; '
+            f'a positive multiple of {channels} is needed'
+        )
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:  # nor NaN
+        return (
+            f'EmgArray with a sampling rate of {rate:g} Hz; '
+            f'it must be from {LOWEST_RATE:g} to {HIGHEST_RATE:g} Hz'
+        )
+    return ''
 
 
 def fill_message(message: Any, chunk: EmgChunk) -> Any:

@@ -42,8 +42,9 @@ from leconvmn_ros.nodes.quality_of_service import (
 )
 from leconvmn_ros.nodes.running import run_node
 from leconvmn_ros.recording import NANOSECONDS
-from leconvmn_ros.recordings.bag_reader import BagMessage, open_bag, OpenBag
+from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import EMG_TYPE, LABEL_TYPE
+from leconvmn_ros.recordings.message_batch import BagMessage
 from leconvmn_ros.recordings.playback import Playback
 from rclpy.duration import Duration
 from rclpy.node import Node

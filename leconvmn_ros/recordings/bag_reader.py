@@ -26,10 +26,13 @@ from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.files import check_input
 from leconvmn_ros.recordings.bounded_reader import (
     BoundedDirectoryReader,
+    BoundedMcapReader,
     BoundedReader,
     check_sizes,
     inflate,
 )
+from leconvmn_ros.recordings.mcap_batches import mcap_batches
+from leconvmn_ros.recordings.message_batch import BagMessage, batched, MessageBatch
 from rosbags.interfaces import MessageDefinition
 
 if TYPE_CHECKING:
@@ -52,22 +55,6 @@ class BagTopic(NamedTuple):
     message_count: int
     definition: MessageDefinition
     digest: str
-
-
-class BagMessage(NamedTuple):
-    """A message as it lies in the bag.
-
-    Attributes:
-        topic: topic name.
-        type_name: message type.
-        log_ns: when it was recorded (ns).
-        data: serialized message (CDR).
-    """
-
-    topic: str
-    type_name: str
-    log_ns: int
-    data: bytes
 
 
 class OpenBag:
@@ -160,6 +147,29 @@ class OpenBag:
                 content = inflate(data) if compressed else data
                 yield BagMessage(connection.topic, connection.msgtype, log_ns, content)
 
+    def batches(self, topics: Collection[str]) -> Iterator[MessageBatch]:
+        """Yield the messages of some topics, many at a time.
+
+        Those of one topic are in the order in which they lie in the files, which is that of their
+        log times but for what a recorder wrote a little late.
+
+        Args:
+            topics: the topics wanted.
+
+        Raises:
+            RecordingError: the bag is damaged, or holds other numbers of messages than its index
+                says.
+        """
+        storage = self._reader.storage
+        storages = storage.storages if isinstance(storage, BoundedDirectoryReader) else [storage]
+        files = [Path(str(part.path)) for part in storages if isinstance(part, BoundedMcapReader)]
+        if storage.metadata.compression_mode == 'message' or len(files) < len(storages):
+            yield from batched(self.messages(topics=topics))
+            return
+        with _readable(self.path):
+            for file in files:
+                yield from mcap_batches(file, topics)
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -236,7 +246,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise RecordingError(
-            f'{path} is damaged: it claims more data than fit in memory'
+            f'{path} cannot be read: it holds, or claims to hold, more data than fit in memory'
         ) from error
     except Exception as error:
         lines = str(error).strip().splitlines()

@@ -19,24 +19,19 @@ and /movement_label (leconvmn_ros/msg/MovementLabel). Nothing but the EMG is nee
 else's bag.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, RecordingError
+from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS, Recording, SampledSubject
 from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import (
     EMG_TOPIC,
-    EMG_TYPE,
     is_same_type,
     LABEL_TOPIC,
-    LABEL_TYPE,
     REFERENCE_TOPIC,
-    REFERENCE_TYPE,
-    typestore,
 )
 from leconvmn_ros.recordings.bag_writer import BagWriter
 from leconvmn_ros.recordings.collectors import (
@@ -48,7 +43,6 @@ from leconvmn_ros.recordings.collectors import (
 from leconvmn_ros.recordings.subject_check import check_subject
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.serde import SerdeError
 from rosbags.typesys import TypesysError
 
 __all__ = [
@@ -66,6 +60,8 @@ __all__ = [
 FIRST_STAMP_NS = NANOSECONDS
 
 _PROGRESS_STEPS = 200
+# Share of the messages. A reference may share its topic with other devices.
+MOST_LEFT_OUT = {EmgCollector: 0.5, ReferenceCollector: 1.0, LabelCollector: 0.5}
 
 
 def write_bag(
@@ -142,60 +138,74 @@ def read_bag(
         label_topic: topic of MovementLabel messages; it may be missing under its usual name only.
 
     Returns:
-        The recording; reference and labels are None if the bag has none.
+        The recording; reference and labels are None if the bag has none. Messages that are
+        malformed, or of another kind than most of their topic, are left out; `remarks` says how
+        many, and why.
 
     Raises:
-        RecordingError: the bag is missing or damaged, a topic is missing or of another type, or a
-            message is malformed.
+        RecordingError: the bag is missing or damaged, a topic is missing or of another type, most
+            of its messages are of no use, or there is not enough memory.
         ConfigurationError: a topic is asked for twice.
     """
-    emg, reference, labels = EmgCollector(), ReferenceCollector(), LabelCollector()
     with open_bag(path) as bag:
-        wanted = {emg_topic: _Source(EMG_TYPE, emg)}
-        for topic, usual, source in (
-            (reference_topic, REFERENCE_TOPIC, _Source(REFERENCE_TYPE, reference)),
-            (label_topic, LABEL_TOPIC, _Source(LABEL_TYPE, labels)),
-        ):
-            if topic in wanted:
-                raise ConfigurationError(f'topic {topic} is asked for twice')
-            if topic in bag.topics or topic != usual:
-                wanted[topic] = source
-        for topic, source in wanted.items():
-            _check_topic(bag, topic, source.type_name)
-        _collect(bag, wanted)
+        wanted = _wanted(bag, emg_topic, reference_topic, label_topic)
+        for topic, collector in wanted.items():
+            _check_topic(bag, topic, collector.type_name)
+        for batch in bag.batches(wanted):
+            collector = wanted[batch.topic]
+            if batch.type_name != collector.type_name:
+                raise RecordingError(
+                    f'{bag.path}: {batch.topic} has a {batch.type_name}, '
+                    f'not only {collector.type_name}'
+                )
+            collector.add(batch)
         information = bag.information
-    if not emg.chunks:
-        raise RecordingError(f'{path} holds no message on {emg_topic}')
-    return Recording(
-        bag_name(Path(path)), emg.chunks, reference.track(), labels.track(), information
+    emg, reference, labels = (
+        wanted.get(topic) for topic in (emg_topic, reference_topic, label_topic)
     )
+    chunks = emg.chunks() if isinstance(emg, EmgCollector) else []
+    track = reference.track() if isinstance(reference, ReferenceCollector) else None
+    label_track = labels.track() if isinstance(labels, LabelCollector) else None
+    for topic, collector in wanted.items():
+        _check_kept(Path(path), topic, collector)
+    remarks = [remark for topic, item in wanted.items() for remark in item.left_out.remarks(topic)]
+    return Recording(bag_name(Path(path)), chunks, track, label_track, information, tuple(remarks))
 
 
-class _Source(NamedTuple):
-    type_name: str
-    collector: Collector
+def _wanted(
+    bag: OpenBag, emg_topic: str, reference_topic: str, label_topic: str
+) -> dict[str, Collector]:
+    """Return what collects which topic; reference and labels may be missing under usual names."""
+    expected = bag.topics[emg_topic].message_count if emg_topic in bag.topics else 0
+    wanted: dict[str, Collector] = {emg_topic: EmgCollector(expected)}
+    others: tuple[tuple[str, str, type[ReferenceCollector | LabelCollector]], ...] = (
+        (reference_topic, REFERENCE_TOPIC, ReferenceCollector),
+        (label_topic, LABEL_TOPIC, LabelCollector),
+    )
+    for topic, usual, collector in others:
+        if topic in wanted:
+            raise ConfigurationError(f'topic {topic} is asked for twice')
+        if topic in bag.topics or topic != usual:
+            wanted[topic] = collector()
+    return wanted
 
 
-def _collect(bag: OpenBag, wanted: Mapping[str, _Source]) -> None:
-    store = typestore()
-    counts = dict.fromkeys(wanted, 0)
-    for topic, type_name, _, data in bag.messages(topics=wanted):
-        counts[topic] += 1
-        expected, collector = wanted[topic]
-        if type_name != expected:
-            raise RecordingError(f'{bag.path}: {topic} has a {type_name}, not only {expected}')
-        try:
-            collector.add(store.deserialize_cdr(data, expected))
-        except (SerdeError, MalformedMessageError) as error:
-            raise RecordingError(
-                f'{bag.path}: message {counts[topic]} on {topic} is malformed: {error}'
-            ) from error
-    for topic, source in wanted.items():
-        stamps = source.collector.stamps_ns
-        if len(stamps) > 1 and not any(stamps):
-            raise RecordingError(
-                f'{bag.path}: the header stamps on {topic} are not set (all are 0)'
-            )
+def _check_kept(path: Path, topic: str, collector: Collector) -> None:
+    """Refuse a topic of which most, or all, is of no use.
+
+    Raises:
+        RecordingError: it says how much, and why.
+    """
+    left_out = collector.left_out
+    if not left_out.messages:
+        if isinstance(collector, EmgCollector):
+            raise RecordingError(f'{path} holds no message on {topic}')
+        return
+    share = left_out.count / left_out.messages
+    if share > MOST_LEFT_OUT[type(collector)] or left_out.count == left_out.messages:
+        raise RecordingError(f'{path}: {"; ".join(left_out.remarks(topic))}')
+    if left_out.messages > 1 and not collector.any_stamp:
+        raise RecordingError(f'{path}: the header stamps on {topic} are not set (all are 0)')
 
 
 def _check_topic(bag: OpenBag, topic: str, type_name: str) -> None:

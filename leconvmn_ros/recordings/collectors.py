@@ -12,140 +12,257 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Collects the messages of a bag's topics into the arrays of a Recording."""
+"""Collects the messages of a bag's topics into the arrays of a Recording.
 
-from typing import Any, Protocol
+What a bag holds is used as far as it is of use: a message that contradicts itself, or that is of
+another kind than most of its topic, is left out and counted with the reason.
+"""
 
-from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
-from leconvmn_ros.errors import MalformedMessageError
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from leconvmn_ros.emg.message import emg_fault, HIGHEST_RATE, LOWEST_RATE, stamp_to_ns
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack
+from leconvmn_ros.recordings.bag_types import EMG_TYPE, LABEL_TYPE, REFERENCE_TYPE, typestore
+from leconvmn_ros.recordings.cdr import (
+    emg_table,
+    EmgTable,
+    label_table,
+    LabelTable,
+    stamped_tables,
+    StampedTable,
+    state_tables,
+    StateTable,
+)
+from leconvmn_ros.recordings.left_out import LeftOut
+from leconvmn_ros.recordings.memory import check_memory, GrowingArray
+from leconvmn_ros.recordings.message_batch import MessageBatch
+from leconvmn_ros.recordings.reference_track import ReferenceRows
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.serde import SerdeError
+
+_BYTES_PER_CHUNK = 400  # of an EmgChunk, beside its samples
 
 
-class Collector(Protocol):
-    """Takes the messages of one topic, one by one.
+class Collector(ABC):
+    """Takes the messages of one topic, a batch at a time.
 
     Attributes:
-        stamps_ns: header stamps of the messages so far (ns).
+        type_name: message type.
+        left_out: what was left out, by reason.
+        any_stamp: whether a header stamp was set so far.
     """
 
-    @property
-    def stamps_ns(self) -> list[int]:
-        """Return the header stamps of the messages so far (ns)."""
-
-    def add(self, message: Any) -> None:
-        """Take the next message.
-
-        Raises:
-            MalformedMessageError: it does not hold what its type promises.
-        """
-
-
-class EmgCollector:
-    """Collects EmgArray messages, in the order in which they were recorded."""
+    type_name: str
 
     def __init__(self) -> None:
         """Start without messages."""
-        self.chunks: list[EmgChunk] = []
+        self.left_out = LeftOut()
+        self.any_stamp = False
+        self._log_ns: list[NDArray[np.int64]] = []
 
-    @property
-    def stamps_ns(self) -> list[int]:
-        """Return the stamps of the chunks so far (ns)."""
-        return [chunk.stamp_ns for chunk in self.chunks]
+    def add(self, batch: MessageBatch) -> None:
+        """Take messages; those that are none of the type are left out."""
+        self.left_out.messages += len(batch.log_ns)
+        for numbers, rows in batch.by_length():
+            for table in stamped_tables(numbers, rows):
+                for readable in (
+                    self._tables(table) if isinstance(table, StampedTable) else [table]
+                ):
+                    if isinstance(readable, np.ndarray):
+                        self._add_one_by_one(batch, readable)
+                    else:
+                        self._note(batch, readable)
 
-    def add(self, message: Any) -> None:
-        """Take the next EmgArray.
+    def _note(self, batch: MessageBatch, table: Any) -> None:
+        self.any_stamp |= bool(table.stamps_ns.any())
+        turns = self.left_out.messages - len(batch.log_ns) + table.numbers
+        self._take(table, batch.log_ns[table.numbers], turns)
 
-        Raises:
-            MalformedMessageError: its fields contradict each other.
+    def _add_one_by_one(self, batch: MessageBatch, numbers: NDArray[np.int64]) -> None:
+        """Read messages whose bytes the tables do not take, such as big-endian ones."""
+        store = typestore()
+        for number in numbers.tolist():
+            try:
+                message = store.deserialize_cdr(batch.message(number), self.type_name)
+            except (SerdeError, UnicodeDecodeError, ValueError, IndexError) as error:
+                self.left_out.add(f'malformed: {str(error)[:100] or type(error).__name__}')
+                continue
+            self._note(batch, self._table_of(message, np.array([number])))
+
+    @abstractmethod
+    def _tables(self, table: StampedTable) -> Iterator[Any]:
+        """Yield the messages as tables, or the numbers of those that are not readable."""
+
+    @abstractmethod
+    def _table_of(self, message: Any, numbers: NDArray[np.int64]) -> Any:
+        """Return a table of one message that rosbags read."""
+
+    @abstractmethod
+    def _take(self, table: Any, log_ns: NDArray[np.int64], turns: NDArray[np.int64]) -> None:
+        """Keep what is of use in a table.
+
+        Args:
+            table: messages.
+            log_ns: when each was recorded (ns), shape (messages,).
+            turns: which message of the topic each is, in the order of the bag, same shape.
         """
-        self.chunks.append(chunk_from_message(message))
 
 
-class ReferenceCollector:
-    """Collects JointState messages; joints and their order are those of the first message."""
+class EmgCollector(Collector):
+    """Collects EmgArray messages."""
 
-    def __init__(self) -> None:
-        """Start without messages."""
-        self.stamps_ns: list[int] = []
-        self._names: list[str] = []
-        self._positions: list[NDArray[np.float64]] = []
+    type_name = EMG_TYPE
 
-    def add(self, message: Any) -> None:
-        """Take the next JointState; joints that the first one did not name are left out.
+    def __init__(self, expected: int) -> None:
+        """Start without messages.
 
-        Raises:
-            MalformedMessageError: names and positions do not match, or a joint is missing or named
-                twice.
+        Args:
+            expected: how many messages the bag says it holds.
         """
-        names, positions = message.name, message.position
-        if len(names) != len(positions):
-            raise MalformedMessageError(
-                f'JointState with {len(positions)} positions for {len(names)} joint names; '
-                'one position (an angle) per name is needed'
+        super().__init__()
+        self._expected = expected
+        self._values = GrowingArray()
+        self._columns: list[tuple[NDArray[Any], ...]] = []
+        self._frames: Counter[str] = Counter()
+
+    def chunks(self) -> list[EmgChunk]:
+        """Return the messages of the most frequent number of channels, in their recorded order."""
+        if not self._columns:
+            return []
+        log_ns, turns, stamps, rates, first, channels, start, count = (
+            np.concatenate(column) for column in zip(*self._columns, strict=True)
+        )
+        self._columns.clear()
+        shapes = Counter(channels.tolist())
+        usual, most = shapes.most_common(1)[0]
+        for other, times in shapes.items():
+            if other != usual:
+                self.left_out.add(f'{other} channels, {most} messages have {usual}', times)
+        order = np.lexsort((turns, log_ns))
+        order = order[channels[order] == usual]
+        values = self._values.finish()
+        columns = (column[order].tolist() for column in (stamps, rates, first, start, count))
+        return [
+            EmgChunk(stamp, rate, number, values[at : at + size].reshape(-1, usual))
+            for stamp, rate, number, at, size in zip(*columns, strict=True)
+        ]
+
+    def _tables(self, table: StampedTable) -> Iterator[EmgTable | NDArray[np.int64]]:
+        read = emg_table(table)
+        yield table.numbers if read is None else read
+
+    def _table_of(self, message: Any, numbers: NDArray[np.int64]) -> EmgTable:
+        return EmgTable(
+            numbers,
+            np.array([stamp_to_ns(message.header.stamp)]),
+            str(message.header.frame_id),
+            np.array([message.sampling_rate], dtype=np.float64),
+            np.array([message.first_sample], dtype=np.uint64),
+            np.array([message.channels], dtype=np.int64),
+            np.asarray(message.samples, dtype=np.float32).reshape(1, -1),
+        )
+
+    def _take(self, table: EmgTable, log_ns: NDArray[np.int64], turns: NDArray[np.int64]) -> None:
+        size = table.values.shape[1]
+        channels, rates = table.channels, table.rates
+        sound = (channels >= 1) & (size > 0) & (rates >= LOWEST_RATE) & (rates <= HIGHEST_RATE)
+        sound &= size % np.maximum(channels, 1) == 0
+        for place in np.flatnonzero(~sound).tolist():
+            fault = emg_fault(int(channels[place]), size, float(rates[place]))
+            self.left_out.add(f'malformed: {fault}')
+        if not sound.any():
+            return
+        if not self._columns:
+            needed = self._expected * (size * 4 + _BYTES_PER_CHUNK)
+            check_memory(needed, f'EMG of {self._expected} messages')
+        kept = int(sound.sum())
+        starts = self._values.size + size * np.arange(kept)
+        self._values.append(table.values if kept == len(sound) else table.values[sound])
+        self._columns.append(
+            (
+                log_ns[sound],
+                turns[sound],
+                table.stamps_ns[sound],
+                rates[sound],
+                table.first[sound],
+                channels[sound],
+                starts,
+                np.full(kept, size),
             )
-        if not self._names:
-            self._names = _without_repetition(names)
-        elif names != self._names:
-            positions = self._reordered(names, positions)
-        self.stamps_ns.append(stamp_to_ns(message.header.stamp))
-        self._positions.append(positions)
-
-    def track(self) -> JointTrack | None:
-        """Return the angles in the order of their stamps, None without a message."""
-        if not self.stamps_ns:
-            return None
-        stamps = np.asarray(self.stamps_ns, np.int64)
-        order = np.argsort(stamps, kind='stable')
-        return JointTrack(stamps[order], tuple(self._names), np.stack(self._positions)[order])
-
-    def _reordered(self, names: list[str], positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        place = {name: column for column, name in enumerate(_without_repetition(names))}
-        missing = [name for name in self._names if name not in place]
-        if missing:
-            raise MalformedMessageError(
-                f'JointState without {", ".join(missing)}, which the first one on this topic names'
-            )
-        return positions[[place[name] for name in self._names]]
-
-
-class LabelCollector:
-    """Collects MovementLabel messages into a track."""
-
-    def __init__(self) -> None:
-        """Start without messages."""
-        self.stamps_ns: list[int] = []
-        self._movement: list[int] = []
-        self._repetition: list[int] = []
-
-    def add(self, message: Any) -> None:
-        """Take the next MovementLabel."""
-        self.stamps_ns.append(stamp_to_ns(message.header.stamp))
-        self._movement.append(int(message.movement))
-        self._repetition.append(int(message.repetition))
-
-    def track(self) -> LabelTrack | None:
-        """Return the labels in the order of their stamps, None without a message."""
-        if not self.stamps_ns:
-            return None
-        stamps = np.asarray(self.stamps_ns, np.int64)
-        order = np.argsort(stamps, kind='stable')
-        return LabelTrack(
-            stamps[order],
-            np.asarray(self._movement, np.int64)[order],
-            np.asarray(self._repetition, np.int64)[order],
         )
 
 
-def _without_repetition(names: list[str]) -> list[str]:
-    if not names:
-        raise MalformedMessageError('JointState without a joint name')
-    twice = (
-        sorted({name for name in names if names.count(name) > 1})
-        if len(set(names)) < len(names)
-        else []
-    )
-    if twice:
-        raise MalformedMessageError(f'JointState that names {", ".join(twice)} more than once')
-    return names
+class ReferenceCollector(Collector):
+    """Collects JointState messages, whichever joints each of them names."""
+
+    type_name = REFERENCE_TYPE
+
+    def __init__(self) -> None:
+        """Start without messages."""
+        super().__init__()
+        self._rows = ReferenceRows(self.left_out)
+
+    def track(self) -> JointTrack | None:
+        """Return the angles in the order of their stamps, None without a message."""
+        return self._rows.track()
+
+    def _tables(self, table: StampedTable) -> Iterator[StateTable | NDArray[np.int64]]:
+        return state_tables(table)
+
+    def _table_of(self, message: Any, numbers: NDArray[np.int64]) -> StateTable:
+        return StateTable(
+            numbers,
+            np.array([stamp_to_ns(message.header.stamp)]),
+            tuple(message.name),
+            np.asarray(message.position, dtype=np.float64).reshape(1, -1),
+        )
+
+    def _take(
+        self,
+        table: StateTable,
+        log_ns: NDArray[np.int64],  # noqa: ARG002 - one signature for all
+        turns: NDArray[np.int64],
+    ) -> None:
+        self._rows.add(turns, table.stamps_ns, table.names, table.positions)
+
+
+class LabelCollector(Collector):
+    """Collects MovementLabel messages into a track."""
+
+    type_name = LABEL_TYPE
+
+    def __init__(self) -> None:
+        """Start without messages."""
+        super().__init__()
+        self._columns: list[tuple[NDArray[np.int64], ...]] = []
+
+    def track(self) -> LabelTrack | None:
+        """Return the labels in the order of their stamps, None without a message."""
+        if not self._columns:
+            return None
+        log_ns, turns, stamps, movement, repetition = (
+            np.concatenate(column) for column in zip(*self._columns, strict=True)
+        )
+        order = np.lexsort((turns, log_ns, stamps))
+        return LabelTrack(stamps[order], movement[order], repetition[order])
+
+    def _tables(self, table: StampedTable) -> Iterator[LabelTable | NDArray[np.int64]]:
+        read = label_table(table)
+        yield table.numbers if read is None else read
+
+    def _table_of(self, message: Any, numbers: NDArray[np.int64]) -> LabelTable:
+        return LabelTable(
+            numbers,
+            np.array([stamp_to_ns(message.header.stamp)]),
+            np.array([message.movement], dtype=np.int64),
+            np.array([message.repetition], dtype=np.int64),
+        )
+
+    def _take(
+        self, table: LabelTable, log_ns: NDArray[np.int64], turns: NDArray[np.int64]
+    ) -> None:
+        self._columns.append((log_ns, turns, table.stamps_ns, table.movement, table.repetition))

@@ -103,13 +103,23 @@ def test_two_reference_angles_of_one_time():
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf])
-def test_reference_that_is_not_finite_is_not_known(bad):
+def test_angle_that_is_not_finite_counts_as_not_measured(bad):
     track = track_of([0, 10, 20, 30, 40], positions=[[0, 0], [1, 1], [2, bad], [3, 3], [4, 4]])
-    times = stamps(5, 15, 20, 25, 35)
-    positions, known = angles_at(track, ('a', 'b'), times)
-    assert known.tolist() == [True, False, False, False, True]
-    assert np.isfinite(positions[known]).all()
-    assert angles_at(track, ('a',), times).known.all()
+    positions, known = angles_at(track, ('a', 'b'), stamps(5, 15, 20, 25, 35))
+    assert known.all()
+    np.testing.assert_allclose(positions[:, 1], [0.5, 1.5, 2.0, 2.5, 3.5])
+    slow = track_of([0, 150, 300], positions=[[0, 0], [1, bad], [2, 2]])
+    assert angles_at(slow, ('a', 'b'), stamps(0, 75, 300)).known.tolist() == [True, False, True]
+    assert angles_at(slow, ('a',), stamps(0, 75, 300)).known.all()
+
+
+def test_joints_that_are_measured_at_different_times_are_known_together():
+    nan = np.nan
+    rows = [[0, nan], [nan, 0.5], [1.0, nan], [nan, 1.5], [2.0, nan]]
+    track = track_of([0, 50, 100, 150, 200], positions=rows)
+    positions, known = angles_at(track, ('a', 'b'), stamps(25, 75, 125, 175))
+    assert known.tolist() == [False, True, True, False]
+    np.testing.assert_allclose(positions[1:3], [[0.75, 0.75], [1.25, 1.25]])
 
 
 @settings(deadline=None, max_examples=100)

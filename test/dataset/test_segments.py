@@ -168,18 +168,18 @@ def test_emg_that_is_not_finite_is_never_trained_on(value):
         cut_segments(with_emg(recording, emg), JOINTS, HOLD_OUT)
 
 
-def test_angles_that_are_not_finite_are_left_out():
+def test_angles_that_are_not_finite_for_long_are_left_out():
     recording = make_recording()
     track = recording.reference
     positions = track.positions.copy()
-    positions[20, 1] = np.nan
+    positions[20:30, 1] = np.nan
     segments = cut_segments(
         replace(recording, reference=JointTrack(track.stamps_ns, track.names, positions)),
         JOINTS,
         HOLD_OUT,
     )
-    # Sample 40 is not known, and neither are those between it and its neighbours.
-    assert [len(segment.samples) for segment in segments[:2]] == [39, LENGTH - 1 - 42]
+    # Samples 40 to 58 are not known, and neither are those between them and their neighbours.
+    assert [len(segment.samples) for segment in segments[:2]] == [39, LENGTH - 1 - 60]
     assert all(np.isfinite(segment.angles).all() for segment in segments)
 
 

@@ -106,9 +106,12 @@ def test_reference_in_degrees_is_not_scored():
 
 
 def test_estimates_without_a_reference_are_left_out():
-    reference = track([0, 20, 40], [[0, 2, 4], [1, nan, 1]])
+    reference = track([0, 20, 40], [[0, nan, nan], [1, 1, 1]])
+    with pytest.raises(RecordingError, match='nothing to score'):
+        compare(ESTIMATES, reference, None, SPAN_NS, None)
+    reference = track([0, 20, 40], [[0, 2, 4], [1, 1, nan]])
     comparison = compare(ESTIMATES, reference, None, SPAN_NS, None)
-    assert comparison.stamps_ns.tolist() == [40]
+    assert comparison.stamps_ns.tolist() == [10]
 
 
 def test_nothing_to_score_says_why():

@@ -112,8 +112,9 @@ def test_reads_a_recording_of_a_users_own_topics(tmp_path, plugin, compression, 
     recording = read_bag(path, emg_topic='/arm/emg', reference_topic='/hand')
     assert [item.first_sample for item in recording.chunks] == [0, 2]
     assert recording.chunks[0].samples.tolist() == [[1, 2], [3, 4]]
-    assert recording.reference.names == ('b', 'a')
-    assert recording.reference.positions.tolist() == [[2.0, 1.0], [2.5, 1.5]]
+    assert recording.reference.names == ('b', 'a', 'x')
+    assert recording.reference.positions[:, :2].tolist() == [[2.0, 1.0], [2.5, 1.5]]
+    np.testing.assert_array_equal(recording.reference.positions[:, 2], [np.nan, 9.0])
     assert recording.reference.stamps_ns.tolist() == [10**9, 10**9 + 10]
     assert recording.labels is None
     assert recording.information == {}
@@ -189,10 +190,17 @@ def test_nan_passes(tmp_path):
 @pytest.mark.parametrize(
     ('messages', 'reason'),
     [
-        ([('/emg', emg(channels=0), 1)], 'message 1 on /emg is malformed: EmgArray with 0'),
         (
-            [('/emg', emg(), 1), ('/emg', emg(channels=3), 2)],
-            'message 2 on /emg is malformed: EmgArray with 4 values for 3 channels',
+            [('/emg', emg(channels=0), 1)],
+            '/emg: 1 of 1 messages left out: malformed: EmgArray with 0 channels',
+        ),
+        (
+            [('/emg', emg(), 1), ('/emg', emg(channels=3), 2), ('/emg', emg(channels=3), 3)],
+            '/emg: 2 of 3 messages left out: malformed: EmgArray with 4 values for 3 channels',
+        ),
+        (
+            [('/emg', emg(), 1), ('/emg', emg(channels=1), 2), ('/emg', emg(channels=4), 3)],
+            '/emg: 1 of 3 messages left out: . channels, 1 messages have .*; /emg: 1 of 3',
         ),
         ([('/emg', emg(rate=0.0), 1)], 'sampling rate of 0 Hz'),
         ([('/emg', emg(values=[]), 1)], 'with 0 values'),
@@ -214,10 +222,9 @@ def test_emg_that_cannot_be_used_is_one_clear_error(tmp_path, messages, reason):
 @pytest.mark.parametrize(
     ('states', 'reason'),
     [
-        ([state('ab', [1, 2]), state('a', [1])], 'message 2 .* without b, which the first'),
-        ([state('aba', [1, 2, 3])], 'message 1 .* names a more than once'),
-        ([state('ab', [1, 2]), state('abb', [1, 2, 3])], 'message 2 .* names b more than once'),
-        ([state('ab', [1])], '1 positions for 2 joint names'),
+        ([state('aba', [1, 2, 3])], '1 of 1 messages left out: a named more than once'),
+        ([state('ab', [1])], '1 of 1 messages left out: 1 positions for 2 joint names'),
+        ([state('ab', []), state('a', [])], '2 of 2 messages left out: without positions'),
         ([state('', [])], 'without a joint name'),
         ([state('a', [1], 0), state('a', [2], 0)], 'stamps on /joint_states_reference are not'),
     ],
@@ -227,6 +234,88 @@ def test_reference_that_cannot_be_used_is_one_clear_error(tmp_path, states, reas
     messages += [('/joint_states_reference', item, 2 + n) for n, item in enumerate(states)]
     with pytest.raises(RecordingError, match=reason):
         read_bag(write(tmp_path / 'bag', messages))
+
+
+REFERENCE = '/joint_states_reference'
+
+
+def read_states(path, states):
+    messages = [(REFERENCE, item, 2 + number) for number, item in enumerate(states)]
+    return read_bag(write(path, [('/emg', emg(), 1), *messages]))
+
+
+def test_states_of_other_devices_are_left_out_and_counted(tmp_path):
+    arm = ['elbow', 'wrist']
+    others = 'of the ten joints of the hand, but elbow, wrist'
+    states = [state(arm, [5.0, 6.0], 10), state(['thumb_mcp', 'thumb_ip'], [0.1, 0.2], 20)]
+    recording = read_states(tmp_path / 'bag', states)
+    assert recording.reference.names == ('thumb_mcp', 'thumb_ip')
+    assert recording.reference.stamps_ns.tolist() == [20]
+    assert recording.remarks == (f'{REFERENCE}: 1 of 2 messages left out: none {others}',)
+
+
+def test_states_that_come_finger_by_finger_become_one_track(tmp_path):
+    fingers = [['thumb_mcp'], ['index_mcp', 'index_pip']]
+    states = [
+        state(names, np.arange(len(names)) + number / 10, 10**9 + number * 10**7)
+        for number in range(20)
+        for names in [fingers[number % 2]]
+    ]
+    track = read_states(tmp_path / 'bag', states).reference
+    assert track.names == ('thumb_mcp', 'index_mcp', 'index_pip')
+    assert len(track.stamps_ns) == 20
+    np.testing.assert_array_equal(np.isnan(track.positions[0]), [False, True, True])
+    np.testing.assert_allclose(track.positions[1, 1:], [0.1, 1.1])
+
+
+def test_states_of_one_time_share_a_row_and_the_last_counts(tmp_path):
+    states = [
+        state(['thumb_mcp'], [0.1], 100),
+        state(['index_mcp'], [0.2], 100),
+        state(['index_mcp', 'thumb_mcp'], [0.4, 0.3], 100),
+        state(['thumb_mcp'], [0.5], 100),
+    ]
+    track = read_states(tmp_path / 'bag', states).reference
+    assert track.stamps_ns.tolist() == [100]
+    assert track.positions.tolist() == [[0.5, 0.4]]
+
+
+def test_joint_that_the_first_state_lacks_is_used(tmp_path):
+    states = [state('a', [1.0], 10**9)]
+    states += [state('ab', [1.0, 2.0], 10**9 + number * 10**7) for number in range(1, 9)]
+    track = read_states(tmp_path / 'bag', states).reference
+    assert track.names == ('a', 'b')
+    np.testing.assert_array_equal(track.positions[:2], [[1.0, np.nan], [1.0, 2.0]])
+
+
+def test_joint_that_hardly_any_state_has_is_left_out_and_reported(tmp_path):
+    names = ['thumb_mcp', 'thumb_ip']
+    states = [
+        state(names[: 1 + (number < 5)], [0.1, 0.2][: 1 + (number < 5)], 10**9 + number * 10**7)
+        for number in range(100)
+    ]
+    recording = read_states(tmp_path / 'bag', states)
+    assert recording.reference.names == ('thumb_mcp',)
+    assert 'thumb_ip left out: it is measured for 0 s only' in recording.remarks[0]
+
+
+def test_malformed_states_are_left_out_and_counted(tmp_path):
+    states = [state('ab', [1, 2], 10), state('abb', [1, 2, 3], 20), state('ab', [], 30)]
+    states += [state('', [], 40), state('ab', [3, 4], 50)]
+    recording = read_states(tmp_path / 'bag', states)
+    assert recording.reference.positions.tolist() == [[1, 2], [3, 4]]
+    assert sorted(recording.remarks) == [
+        f'{REFERENCE}: 1 of 5 messages left out: b named more than once',
+        f'{REFERENCE}: 1 of 5 messages left out: without a joint name',
+        f'{REFERENCE}: 1 of 5 messages left out: without positions',
+    ]
+
+
+def test_the_usual_number_of_channels_is_that_of_most_messages(tmp_path):
+    messages = [('/emg', emg(channels=4 if number == 0 else 2), number) for number in range(9)]
+    recording = read_bag(write(tmp_path / 'bag', messages))
+    assert [chunk.samples.shape for chunk in recording.chunks] == [(2, 2)] * 8
+    assert recording.remarks == ('/emg: 1 of 9 messages left out: 4 channels, 8 messages have 2',)
 
 
 @pytest.mark.parametrize('option', ['reference_topic', 'label_topic'])
