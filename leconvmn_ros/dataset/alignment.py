@@ -140,7 +140,9 @@ def _interpolated(
 ) -> NDArray[np.float64]:
     # Seconds since the start: nanoseconds since 1970 do not fit a float64 exactly.
     start = times_ns[0]
-    return np.interp((wanted_ns - start) / NANOSECONDS, (times_ns - start) / NANOSECONDS, values)
+    wanted, times = (wanted_ns - start) / NANOSECONDS, (times_ns - start) / NANOSECONDS
+    interpolated: NDArray[np.float64] = np.interp(wanted, times, values)
+    return interpolated
 
 
 def _covered(reference_ns: NDArray[np.int64], stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
