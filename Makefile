@@ -34,7 +34,7 @@ unexport ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLET
 export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help setup demo test lint clean check-system
+.PHONY: help setup demo test lint docs clean check-system
 .DELETE_ON_ERROR:
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo '             (VIEW=1: in real time, shown in the browser)'
 	@echo 'make test    the tests (TESTS=test/evaluation/test_metrics.py for some of them)'
 	@echo 'make lint    ruff and mypy'
+	@echo 'make docs    the documentation, into docs/_build/html'
 	@echo 'make setup   only what the above do first: everything into $(VENV)'
 	@echo 'make clean   remove virtual environments and everything built'
 	@echo 'With DISTRO=kilted: on ROS 2 Kilted instead of Jazzy, in .venv-kilted'
@@ -57,10 +58,14 @@ lint: setup
 	$(IN_VENV) ruff format --check
 	$(IN_VENV) mypy
 
+docs: setup
+	$(PIP) install --quiet --group docs
+	$(IN_VENV) sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
 setup: $(VENV)/.installed
 
 clean:
-	rm -rf .venv .venv-* build install log demo evaluation *.egg-info leconvmn_ros/msg leconvmn_ros/*.so
+	rm -rf .venv .venv-* build install log demo evaluation docs/_build *.egg-info leconvmn_ros/msg leconvmn_ros/*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

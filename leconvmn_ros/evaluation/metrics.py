@@ -21,7 +21,7 @@ CC     sum (y - ybar)(e - ebar) / sqrt(sum (y - ybar)^2 sum (e - ebar)^2)  Pears
 RMSE   sqrt(sum (y - e)^2 / n)
 NRMSE  RMSE / (max y - min y)                                              Guo et al. 2021
 R2     1 - sum (y - e)^2 / sum (y - ybar)^2                                Kvalseth 1985, eq. 1
-MAE    sum |y - e| / n
+MAE    sum abs(y - e) / n
 =====  ==================================================================  ===================
 
 A figure that is not defined is NaN and comes with a reason; it is never 0 or left out in silence.

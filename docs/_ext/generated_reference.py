@@ -1,0 +1,98 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Directives that write the reference from the code, so that it cannot fall behind.
+
+``{command} NAME`` documents a command from its parser, ``{node} NAME`` the parameters of a node
+from their declarations.
+"""
+
+import argparse
+from collections.abc import Iterator
+import re
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from leconvmn_ros.cli import _parser
+from sphinx.application import Sphinx
+
+WIDTHS = (30, 70)
+
+
+class Command(Directive):
+    """The description, usage and arguments of one command."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes of the page."""
+        name = self.arguments[0]
+        parser = _subparser(name)
+        usage = re.sub(r'\s+', ' ', parser.format_usage()).removeprefix('usage: ')
+        text = [
+            nodes.paragraph(text=part.strip()) for part in (parser.description or '').split('\n\n')
+        ]
+        return [*text, nodes.literal_block(usage, usage, language='text'), _table(_rows(parser))]
+
+
+def _subparser(name: str) -> argparse.ArgumentParser:
+    parser, _ = _parser(name)
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public way
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            found: argparse.ArgumentParser = action.choices[name]
+            return found
+    raise ValueError(f'no command {name}')
+
+
+def _rows(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    formatter = parser._get_formatter()  # noqa: SLF001
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._HelpAction):  # noqa: SLF001
+            continue
+        names = ', '.join(action.option_strings)
+        value = formatter._format_args(action, action.dest.upper()) if action.nargs != 0 else ''  # noqa: SLF001
+        yield f'{names} {value}'.strip(), formatter._expand_help(action) if action.help else ''  # noqa: SLF001
+
+
+class NodeParameters(Directive):
+    """The parameters of one node: name, default, meaning, what is allowed."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes of the page."""
+        from leconvmn_ros.nodes.parameter_tables import TABLES
+
+        rows = []
+        for parameter in TABLES[self.arguments[0]]:
+            allowed = parameter.allowed_text()
+            meaning = f'{parameter.description}; {allowed}' if allowed else parameter.description
+            rows.append((f'{parameter.name} = {parameter.default!r}', meaning))
+        return [_table(rows)]
+
+
+def _table(rows: 'Iterator[tuple[str, str]] | list[tuple[str, str]]') -> nodes.table:
+    group = nodes.tgroup('', *(nodes.colspec(colwidth=width) for width in WIDTHS), cols=2)
+    body = nodes.tbody()
+    for name, meaning in rows:
+        cells = (nodes.literal(name, name), nodes.Text(meaning))
+        body += nodes.row('', *(nodes.entry('', nodes.paragraph('', '', cell)) for cell in cells))
+    group += body
+    return nodes.table('', group)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directives."""
+    app.add_directive('command', Command)
+    app.add_directive('node', NodeParameters)
+    return {'parallel_read_safe': True}
