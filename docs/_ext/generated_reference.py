@@ -13,7 +13,7 @@
 # limitations under the License.
 """Directives that write the reference from the code, so that it cannot fall behind.
 
-``{command} NAME`` documents a command from its parser, ``{node} NAME`` the parameters of a node
+``{command} NAME`` documents a command from its parser, ``{nodes}`` the parameters of all nodes
 from their declarations.
 """
 
@@ -65,20 +65,26 @@ def _rows(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 
 
 class NodeParameters(Directive):
-    """The parameters of one node: name, default, meaning, what is allowed."""
-
-    required_arguments = 1
+    """The parameters of every node: type, default, what is allowed, meaning."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the nodes of the page."""
-        from leconvmn_ros.nodes.parameter_tables import TABLES
+        """Return a section for each node."""
+        # Needs rclpy, which the rest of the documentation does not.
+        from leconvmn_ros.nodes.parameters import all_parameters
 
-        rows = []
-        for parameter in TABLES[self.arguments[0]]:
-            allowed = parameter.allowed_text()
-            meaning = f'{parameter.description}; {allowed}' if allowed else parameter.description
-            rows.append((f'{parameter.name} = {parameter.default!r}', meaning))
-        return [_table(rows)]
+        sections = []
+        for name, parameters in all_parameters().items():
+            section = nodes.section(ids=[f'node-{name}'])
+            section += nodes.title(text=name)
+            rows = []
+            for parameter in parameters:
+                kind = f'{parameter.type_name}{parameter.allowed_text}'
+                when = '' if parameter.read_only else '; can be set at run time'
+                value = f'{parameter.name} = {parameter.default_text}'
+                rows.append((value, f'{parameter.description} ({kind}{when})'))
+            section += _table(rows)
+            sections.append(section)
+        return sections
 
 
 def _table(rows: 'Iterator[tuple[str, str]] | list[tuple[str, str]]') -> nodes.table:
@@ -94,5 +100,5 @@ def _table(rows: 'Iterator[tuple[str, str]] | list[tuple[str, str]]') -> nodes.t
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive('command', Command)
-    app.add_directive('node', NodeParameters)
+    app.add_directive('nodes', NodeParameters)
     return {'parallel_read_safe': True}
