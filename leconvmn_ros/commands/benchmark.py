@@ -47,7 +47,7 @@ from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.devices import runs_at_once
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.files import write_text
-from leconvmn_ros.training.presets import PRESETS
+from leconvmn_ros.training.presets import CURRENT_PRESETS, PRESETS
 from rich.console import Console
 
 
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--presets',
         type=_names,
-        default=','.join(PRESETS),
+        default=','.join(CURRENT_PRESETS),
         metavar='NAME,NAME',
         help='models to compare, in the order of the report',
     )

@@ -14,13 +14,14 @@
 
 """Train a model on bags and write a checkpoint for the decoder: LE-ConvMN, or one of its rivals.
 
-Repetitions 2 and 5 (of ten: 2, 5 and 7) are left for the test and repetition 4 picks the epoch. A
-bag without repetition labels is split by time: the last quarter is the test.
+Repetitions 2 and 5 (of ten: 2, 5 and 7) are left for the test. A bag without repetition labels is
+split by time: the last quarter is the test. The usual presets learn single repetitions in random
+order and take the last epoch; others let repetition 4 pick the epoch.
 """
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from leconvmn_ros.commands.arguments import (
     add_device,
@@ -41,9 +42,16 @@ from leconvmn_ros.decoding.checkpoint import check_place, Checkpoint, load_check
 from leconvmn_ros.emg.signal_path import ExposureConfig
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recording import Recording
-from leconvmn_ros.training.presets import DEFAULT_PRESET, fine_tuning, PRESETS, TrainingSettings
+from leconvmn_ros.training.presets import (
+    CURRENT_PRESETS,
+    DEFAULT_PRESET,
+    fine_tuning,
+    PRESETS,
+    TrainingSettings,
+)
 from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.reports import EpochReport
+from leconvmn_ros.training.sequences import Order
 from leconvmn_ros.training.train import train
 
 # Options that stand for a value of the preset: the part of the settings, its class and the name.
@@ -54,6 +62,8 @@ OVERRIDES = (
     ('', TrainingSettings, 'seed'),
     ('', TrainingSettings, 'threads'),
 )
+# The same, declared apart because it is no number.
+_ORDER = ('fit', RecurrentFitSettings, 'order')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--preset',
         choices=list(PRESETS),
-        help=f'model and how it is trained (default: {DEFAULT_PRESET})',
+        metavar='NAME',
+        help=f'model and how it is trained (default: {DEFAULT_PRESET}): '
+        f'{", ".join(CURRENT_PRESETS)}; NAME@1 is one as it was in version 0.1.0',
     )
     parser.add_argument(
         '--from',
@@ -79,16 +91,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for _, model, name in OVERRIDES:
         add_setting(parser, model, name, None, remark="instead of the preset's")
     parser.add_argument(
+        '--order',
+        choices=get_args(Order),
+        help="how the training data follow one another, instead of the preset's: single "
+        'repetitions in random order, or the order of the recording',
+    )
+    parser.add_argument(
         '--test',
         type=integers('repetitions such as 2,5'),
         metavar='N,N',
-        help='repetitions for the test, instead of the usual; --validation must be given, too',
+        help='repetitions for the test, instead of the usual',
     )
     parser.add_argument(
         '--validation',
         type=integers('repetitions such as 2,5'),
         metavar='N,N',
-        help='repetitions that pick the epoch; --test must be given, too',
+        help='repetitions that pick the epoch, instead of the last one; --test must be given, too',
     )
     add_protocol(parser)
     add_reference_lag(parser, auto=True)
@@ -108,7 +126,8 @@ def run(arguments: argparse.Namespace) -> int:
         _aligned(recording, arguments.reference_lag, hold_out) for recording in recordings
     ]
     for recording in recordings:
-        for line in training_summary(recording, hold_out):
+        lines = training_summary(recording, hold_out, learn_validation=not settings.choose_epoch)
+        for line in lines:
             CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
     with progress_bar('train') as progress:
 
@@ -150,7 +169,9 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
     else:
         trained: TrainingSettings = checked(TrainingSettings, start.description.training.settings)
         data = fine_tuning(trained).model_dump()
-    for part, _, name in OVERRIDES:
+    if arguments.validation is not None:
+        data['choose_epoch'] = True
+    for part, _, name in (*OVERRIDES, _ORDER):
         if (value := getattr(arguments, name)) is not None:
             values = data[part] if part else data
             if name not in values:
@@ -165,13 +186,13 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
 def _hold_out(arguments: argparse.Namespace) -> RepetitionHoldOut | None:
     if arguments.test is None and arguments.validation is None:
         return None
-    if arguments.test is None or arguments.validation is None:
-        raise ConfigurationError('--test and --validation must be given together')
+    if arguments.test is None:
+        raise ConfigurationError('--validation needs --test beside it')
     if arguments.protocol != 'repetitions':
         raise ConfigurationError(
             f'--test and --validation name repetitions; --protocol {arguments.protocol} has none'
         )
     hold_out: RepetitionHoldOut = checked(
-        RepetitionHoldOut, {'test': arguments.test, 'validation': arguments.validation}
+        RepetitionHoldOut, {'test': arguments.test, 'validation': arguments.validation or ()}
     )
     return hold_out

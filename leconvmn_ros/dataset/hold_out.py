@@ -49,7 +49,11 @@ class _Rule(StrictModel):
     def rule(self) -> str:
         """Say what is held out in words, without the intervals of one recording."""
         content = self.model_dump(mode='json', exclude={'spans_ns', 'recordings'})
-        parts = [f'{key} {_plain(value)}' for key, value in content.items() if key != 'kind']
+        parts = [
+            f'{key} {_plain(value)}'
+            for key, value in content.items()
+            if key != 'kind' and value != []
+        ]
         return ', '.join((content['kind'], *parts))
 
 
@@ -65,7 +69,7 @@ class RepetitionHoldOut(_Rule):
 
     kind: Literal['repetitions'] = 'repetitions'
     validation: tuple[Repetition, ...] = Field(
-        min_length=1, description='repetitions that choose the epoch'
+        default=(), description='repetitions that choose the epoch, where anything is chosen'
     )
     test: tuple[Repetition, ...] = Field(
         min_length=1, description='repetitions that are only ever scored'

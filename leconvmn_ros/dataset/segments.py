@@ -48,12 +48,14 @@ class Segment:
         angles: reference at each sample (rad), shape (samples, joints).
         lead_in: of a validation segment, the training EMG right before it (V), shape (samples,
             channels); none if test data or a gap come before it.
+        stamps_ns: times of the samples, without the lead-in (ns), shape (samples,).
     """
 
     role: Role
     samples: NDArray[np.float32]
     angles: NDArray[np.float64]
     lead_in: NDArray[np.float32]
+    stamps_ns: NDArray[np.int64]
 
 
 class Run(NamedTuple):
@@ -133,8 +135,12 @@ def cut_segments(
         for first, last in pairwise([0, *edges.tolist(), len(usable)]):
             if usable[first] != _NONE:
                 lead_in = samples[_lead_in(roles, first) : first]
-                role = Role(usable[first])
-                segments.append(Segment(role, samples[first:last], angles[first:last], lead_in))
+                part = slice(first, last)
+                segments.append(
+                    Segment(
+                        Role(usable[first]), samples[part], angles[part], lead_in, stamps_ns[part]
+                    )
+                )
     if not segments:
         raise RecordingError(
             f'{recording.name}: no EMG has reference angles, which must be of the same time and '

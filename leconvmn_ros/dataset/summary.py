@@ -27,12 +27,15 @@ from numpy.typing import NDArray
 LEAST_COVERED = 0.5
 
 
-def training_summary(recording: Recording, hold_out: HoldOut) -> list[str]:
+def training_summary(
+    recording: Recording, hold_out: HoldOut, *, learn_validation: bool = False
+) -> list[str]:
     """Say how much of a recording is for what, and what of it is of no use.
 
     Args:
         recording: with reference angles.
         hold_out: which part plays which role.
+        learn_validation: the validation part is learnt like the rest.
 
     Raises:
         RecordingError: it cannot be trained on.
@@ -41,16 +44,17 @@ def training_summary(recording: Recording, hold_out: HoldOut) -> list[str]:
     if reference is None:
         raise RecordingError(f'{recording.name} has no reference angles to learn from')
     names = reference_joints(reference)
-    segments = cut_segments(recording, names, hold_out)
+    segments = cut_segments(recording, names, hold_out, learn_validation=learn_validation)
     rate = recording.chunks[0].sampling_rate
     whole = sum(len(chunk.samples) for chunk in recording.chunks) / rate
     learn, choose, test = (
         sum(len(segment.samples) for segment in segments if segment.role is role) / rate
         for role in Role
     )
-    parts = (
-        f'{learn:.0f} s to learn from, {choose:.0f} s to choose the epoch, {test:.0f} s to test'
-    )
+    parts = f'{learn:.0f} s to learn from, '
+    if not learn_validation:
+        parts += f'{choose:.0f} s to choose the epoch, '
+    parts += f'{test:.0f} s to test'
     lines = [f'{recording.name}: {whole:.0f} s of EMG; {parts}']
     if (covered := (learn + choose + test) / whole) < LEAST_COVERED:
         lines.append(

@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leconvmn_ros.dataset.alignment import reference_joints
-from leconvmn_ros.dataset.hold_out import HoldOut, Role
+from leconvmn_ros.dataset.hold_out import HoldOut, movement_at, Role
+from leconvmn_ros.dataset.repetitions import repetitions_of
 from leconvmn_ros.dataset.segments import cut_segments, Segment
 from leconvmn_ros.decoding.checkpoint import JointOutput
 from leconvmn_ros.emg.intake import RATE_TOLERANCE
@@ -35,7 +36,7 @@ from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import EmgChunk, Recording
 from leconvmn_ros.strict_model import first_problem
-from leconvmn_ros.training.sequences import FeatureSegment, images_of
+from leconvmn_ros.training.sequences import FeatureSegment, images_of, UNKNOWN_MOVEMENT
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -94,8 +95,13 @@ def gather(
         cut_segments(recording, names, hold_out, learn_validation=learn_validation)
         for recording in recordings
     ]
-    training = [s for segments in cut for s in segments if s.role is Role.TRAINING]
-    validation = [s for segments in cut for s in segments if s.role is Role.VALIDATION]
+    owned = [
+        (segment, recording)
+        for recording, segments in zip(recordings, cut, strict=True)
+        for segment in segments
+    ]
+    training = [(s, recording) for s, recording in owned if s.role is Role.TRAINING]
+    validation = [(s, recording) for s, recording in owned if s.role is Role.VALIDATION]
     if not training or not (validation or learn_validation):
         raise RecordingError(
             f'{", ".join(r.name for r in recordings)}: with {hold_out.rule()} held out there are '
@@ -103,27 +109,45 @@ def gather(
             f'{len(validation)} to choose the epoch; at least one of each is needed'
         )
     path = _signal_path(recordings[0].chunks[0], exposure)
-    features = [SignalPath(path).push(segment.samples) for segment in training]
+    features = [SignalPath(path).push(segment.samples) for segment, _ in training]
     statistics = FeatureStatistics.of(np.concatenate(features))
-    joints = _outputs(names, np.concatenate([segment.angles for segment in training]))
+    joints = _outputs(names, np.concatenate([segment.angles for segment, _ in training]))
     if known_joints:
         joints = _widened(known_joints, joints)
     mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
 
-    def stretch(segment: Segment) -> FeatureSegment:
+    def stretch(segment: Segment, recording: Recording) -> FeatureSegment:
         # Led in, so that the model has been running when it is scored, as it has in use.
         samples, context = np.concatenate((segment.lead_in, segment.samples)), len(segment.lead_in)
         targets = np.zeros((len(samples), len(names)), dtype=np.float32)
         targets[context:] = (segment.angles - mean) / scale
-        return FeatureSegment(SignalPath(path, statistics).push(samples), targets, context)
+        onsets, movement = _movements(segment, recording)
+        return FeatureSegment(
+            SignalPath(path, statistics).push(samples), targets, context, onsets, movement
+        )
 
     return TrainingData(
         path,
         statistics,
         joints,
-        [stretch(segment) for segment in training],
-        [stretch(segment) for segment in validation],
+        [stretch(*each) for each in training],
+        [stretch(*each) for each in validation],
     )
+
+
+def _movements(
+    segment: Segment, recording: Recording
+) -> tuple[tuple[int, ...], NDArray[np.int64] | None]:
+    """Return where movements begin in a segment that is led in, and which there are."""
+    labels, context = recording.labels, len(segment.lead_in)
+    if labels is None or not labels.movement.any():
+        return (), None
+    starts = [each.start_ns for each in repetitions_of(labels, recording.span_ns[1])]
+    places = context + np.searchsorted(segment.stamps_ns, starts)
+    inside = (places >= context) & (places < context + len(segment.samples))
+    unknown = np.full(context, UNKNOWN_MOVEMENT, dtype=np.int64)
+    movement = np.concatenate((unknown, movement_at(labels, segment.stamps_ns)))
+    return tuple(sorted({*places[inside].tolist()})), movement
 
 
 def _signal_path(first: EmgChunk, exposure: ExposureConfig) -> SignalPathConfig:

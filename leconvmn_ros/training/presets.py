@@ -14,6 +14,7 @@
 
 """Settings of a training, and the named ones: LE-ConvMN in three sizes, and its rivals."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from leconvmn_ros.emg.signal_path import ExposureConfig
@@ -26,6 +27,7 @@ from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.strict_model import StrictModel
 from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.ridge_fit import RidgeFitSettings
+from leconvmn_ros.training.sequences import Order
 from leconvmn_ros.training.spgp_fit import SpgpFitSettings
 from pydantic import Field, model_validator
 
@@ -38,6 +40,14 @@ class TrainingSettings(StrictModel):
     fit: Annotated[
         RecurrentFitSettings | SpgpFitSettings | RidgeFitSettings, Field(discriminator='kind')
     ] = RecurrentFitSettings()
+    preset: str = Field(
+        default='', description='name and version of the preset that these settings began as'
+    )
+    choose_epoch: bool = Field(
+        default=True,
+        description='let a validation part choose the epoch; otherwise the last epoch counts, and '
+        'the validation part is learnt like the rest',
+    )
     second_pass: bool = Field(
         default=False,
         description='when the epoch is chosen, train once more, on the validation part as well',
@@ -56,7 +66,17 @@ class TrainingSettings(StrictModel):
                 f'fit {self.fit.kind} for a {self.model.kind}; '
                 f'it fits {", ".join(sorted(self.fit.models))}'
             )
+        if not self.choose_epoch and (self.second_pass or self.fit.needs_validation):
+            raise ValueError(
+                f'choose_epoch is off, but a {self.fit.kind} fit with second_pass '
+                f'{self.second_pass} needs a validation part'
+            )
         return self
+
+    @property
+    def order(self) -> Order:
+        """How the training data follow one another; a model without memory does not care."""
+        return self.fit.order if isinstance(self.fit, RecurrentFitSettings) else 'recording'
 
     def changed(self, part: str = '', **values: Any) -> 'TrainingSettings':
         """Return the settings with other values, of a part of them ('fit', 'model', 'exposure').
@@ -86,26 +106,43 @@ _RING_THEN_ALL = StackConfig(
 )
 # and the whole image at once.
 _WHOLE = _RING_THEN_ALL.model_copy(update={'planes': (128, 128), 'electrodes': 'all'})
-_FIT = RecurrentFitSettings(epochs=30, noise=0.3, averaging=0.99)
+# Single repetitions in random order, and naming the movement as a second task: what a decoder
+# needs to follow movements in any order. The schedule ends at a rate of almost nothing and the
+# weights are averaged, so the last epoch is as good as any that a validation part would choose.
+_FIT = RecurrentFitSettings(
+    epochs=20, noise=0.3, averaging=0.99, order='repetitions', movement_weight=0.1
+)
+# As it was in 0.1.0: long stretches in the order of the recording, and a second pass.
+_FIT_1 = RecurrentFitSettings(epochs=30, noise=0.3, averaging=0.99)
+_LE_CONVMN = LeConvMnConfig(stacks=(_RING_THEN_ALL, _RING_THEN_ALL, _RING, _WHOLE))
+_SMALL = LeConvMnConfig(stacks=(_RING_THEN_ALL,))
+_LSTM = LstmConfig(networks=4, dropout=0.3)
 
-PRESETS = {
+
+def _trained(
+    model: ModelConfig, fit: RecurrentFitSettings = _FIT, **values: Any
+) -> TrainingSettings:
+    # Several threads would mostly wait for one another, and badly so on a busy machine.
+    return TrainingSettings(
+        exposure=_COARSE, model=model, fit=fit, threads=1, choose_epoch=False, **values
+    )
+
+
+def _trained_as_in_0_1_0(model: ModelConfig, **fit: Any) -> TrainingSettings:
+    return TrainingSettings(
+        exposure=_COARSE,
+        model=model,
+        fit=_FIT_1.model_copy(update=fit),
+        threads=1,
+        second_pass=True,
+    )
+
+
+_PRESETS = {
     # The best LE-ConvMN there is here.
-    'le_convmn': TrainingSettings(
-        exposure=_COARSE,
-        model=LeConvMnConfig(stacks=(_RING_THEN_ALL, _RING_THEN_ALL, _RING, _WHOLE)),
-        fit=_FIT,
-        second_pass=True,
-        # Several would mostly wait for one another, and badly so on a busy machine.
-        threads=1,
-    ),
+    'le_convmn': _trained(_LE_CONVMN),
     # A quarter of its work: for slow machines, and what the demo runs.
-    'small': TrainingSettings(
-        exposure=_COARSE,
-        model=LeConvMnConfig(stacks=(_RING_THEN_ALL,)),
-        fit=_FIT.model_copy(update={'epochs': 20}),
-        second_pass=True,
-        threads=1,
-    ),
+    'small': _trained(_SMALL),
     # The network of the paper, trained as it takes it: faster, its gates saturate for good.
     'paper': TrainingSettings(
         fit=RecurrentFitSettings(epochs=60, learning_rate=1e-3, lanes=4), second_pass=True
@@ -125,25 +162,13 @@ PRESETS = {
     ),
     # The LSTM that the paper compares with: RMS features, one after another: five times as many
     # steps, and at the usual rate it learns badly or, now and then, nothing.
-    'lstm_paper': TrainingSettings(
-        exposure=_COARSE,
-        model=LstmConfig(steps='columns'),
-        fit=_FIT.model_copy(update={'learning_rate': 1e-3}),
-        second_pass=True,
-        threads=1,
+    'lstm_paper': _trained(
+        LstmConfig(steps='columns'), _FIT.model_copy(update={'learning_rate': 1e-3})
     ),
     # A fair one: it sees the same images, is as many networks, and is trained the same way.
-    'lstm': TrainingSettings(
-        exposure=_COARSE,
-        model=LstmConfig(networks=4, dropout=0.3),
-        fit=_FIT,
-        second_pass=True,
-        threads=1,
-    ),
+    'lstm': _trained(_LSTM),
     # One network alone.
-    'lstm_single': TrainingSettings(
-        exposure=_COARSE, model=LstmConfig(dropout=0.3), fit=_FIT, second_pass=True, threads=1
-    ),
+    'lstm_single': _trained(LstmConfig(dropout=0.3)),
     # Snelson and Ghahramani's process, on the same images.
     'spgp': TrainingSettings(
         exposure=_COARSE, model=SpgpConfig(), fit=SpgpFitSettings(), second_pass=True, threads=1
@@ -164,6 +189,28 @@ PRESETS = {
         second_pass=True,
     ),
 }
+# Version of the presets that are not named here is 1: they have not changed.
+_VERSIONS = dict.fromkeys(('le_convmn', 'small', 'lstm', 'lstm_single', 'lstm_paper'), 2)
+# What these were before, to compare with: `small@1` and so on.
+_PRESETS_1 = {
+    'le_convmn': _trained_as_in_0_1_0(_LE_CONVMN),
+    'small': _trained_as_in_0_1_0(_SMALL, epochs=20),
+    'lstm': _trained_as_in_0_1_0(_LSTM),
+    'lstm_single': _trained_as_in_0_1_0(LstmConfig(dropout=0.3)),
+    'lstm_paper': _trained_as_in_0_1_0(LstmConfig(steps='columns'), learning_rate=1e-3),
+}
+
+
+def _named(presets: Mapping[str, TrainingSettings]) -> dict[str, TrainingSettings]:
+    return {name: s.model_copy(update={'preset': name}) for name, s in presets.items()}
+
+
+CURRENT_PRESETS = {
+    name: settings.model_copy(update={'preset': f'{name}@{_VERSIONS.get(name, 1)}'})
+    for name, settings in _PRESETS.items()
+}
+# By name, and those of before by name and version.
+PRESETS = CURRENT_PRESETS | _named({f'{name}@1': s for name, s in _PRESETS_1.items()})
 
 # To go on from a decoder: it has only to get used to other electrodes, so fewer and smaller steps.
 FINE_TUNING = {'epochs': 20, 'learning_rate': 1e-3}

@@ -15,6 +15,7 @@
 """What all fits share, whatever the model: settings, progress and result."""
 
 from collections.abc import Callable
+from math import isnan
 from typing import ClassVar, NamedTuple
 
 from leconvmn_ros.models.base import Model
@@ -30,7 +31,8 @@ class EpochReport(NamedTuple):
         epochs: how many there will be.
         training_loss: mean over the epoch, while it was learning; of an SPGP the negative log
             marginal likelihood per target.
-        validation_loss: after the epoch; NaN in the second pass, which has no validation data.
+        validation_loss: after the epoch; NaN where there are no validation data, as in the second
+            pass.
         best_epoch: the one with the lowest validation loss so far.
         second_pass: whether the validation data are being learnt, too.
     """
@@ -46,6 +48,8 @@ class EpochReport(NamedTuple):
         """Say it in a line."""
         if self.second_pass:
             return f'second pass, epoch {self.epoch}: loss {self.training_loss:.3f}'
+        if isnan(self.validation_loss):
+            return f'epoch {self.epoch}: loss {self.training_loss:.3f}'
         return (
             f'epoch {self.epoch}: loss {self.training_loss:.3f}, '
             f'validation {self.validation_loss:.3f} (best at {self.best_epoch})'
@@ -86,9 +90,11 @@ class FitSettings(StrictModel):
 
     Attributes:
         models: the kinds of model that it fits.
+        needs_validation: whether there is something that only validation data can choose.
     """
 
     models: ClassVar[frozenset[str]]
+    needs_validation: ClassVar[bool] = True
 
     def run(
         self,

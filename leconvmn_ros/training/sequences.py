@@ -16,12 +16,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 from leconvmn_ros.emg.signal_path import columns_of, SignalPathConfig
 from leconvmn_ros.errors import RecordingError
 import numpy as np
 from numpy.typing import NDArray
+
+# How stretches follow one another in a lane, see `arrange_sequences`.
+Order = Literal['recording', 'repetitions']
+UNKNOWN_MOVEMENT = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,37 @@ class FeatureSegment:
         features: shape (samples, channels).
         targets: standardised angles, shape (samples, joints); of no meaning in the context.
         context: number of samples at its start that lead into it and are not scored.
+        onsets: samples at which a movement begins, after the context: where it may be cut.
+        movement: number of the movement at each sample, 0 = rest, -1 = unknown, shape (samples,);
+            None = unknown throughout.
     """
 
     features: NDArray[np.float32]
     targets: NDArray[np.float32]
     context: int = 0
+    onsets: tuple[int, ...] = ()
+    movement: NDArray[np.int64] | None = None
+
+    def repetitions(self) -> list['FeatureSegment']:
+        """Return what is not context, cut where movements begin."""
+        movement = self.movements()
+        edges = [
+            self.context,
+            *(onset for onset in self.onsets if onset > self.context),
+            len(self.features),
+        ]
+        return [
+            FeatureSegment(
+                self.features[first:last], self.targets[first:last], movement=movement[first:last]
+            )
+            for first, last in pairwise(edges)
+        ]
+
+    def movements(self) -> NDArray[np.int64]:
+        """Return the number of the movement at each sample, see `movement`."""
+        if self.movement is not None:
+            return self.movement
+        return np.full(len(self.features), UNKNOWN_MOVEMENT, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +82,15 @@ class SequenceBatch:
             lanes).
         used: where there is an image to score; False in the context of a stretch and where a lane
             is over, shape (steps, lanes).
+        movement: number of the movement at the last sample of each image, 0 = rest, -1 = unknown,
+            shape (steps, lanes).
     """
 
     images: NDArray[np.float32]
     targets: NDArray[np.float32]
     fresh: NDArray[np.bool_]
     used: NDArray[np.bool_]
+    movement: NDArray[np.int64]
 
 
 def images_of(
@@ -95,11 +129,13 @@ class _Row(NamedTuple):
     Attributes:
         images: shape (images, channels, columns).
         targets: shape (images, joints).
+        movement: shape (images,).
         context: number of images at the start that are not scored.
     """
 
     images: NDArray[np.float32]
     targets: NDArray[np.float32]
+    movement: NDArray[np.int64]
     context: int
 
 
@@ -110,6 +146,7 @@ def arrange_sequences(
     rng: np.random.Generator | None = None,
     *,
     random_phase: bool = True,
+    order: Order = 'recording',
 ) -> SequenceBatch:
     """Cut stretches into images and lay them out in parallel lanes of about equal length.
 
@@ -119,35 +156,40 @@ def arrange_sequences(
         lanes: number of lanes, fewer if there are fewer stretches.
         rng: if given, shuffles the stretches.
         random_phase: if shuffled, shift the image grid of each by a random phase (augmentation).
+        order: 'recording' keeps stretches whole and resets the state before each; 'repetitions'
+            cuts them into single repetitions and carries the state from each to the next.
 
     Raises:
         RecordingError: no stretch holds a whole image.
     """
     image_length = config.image_length
+    if order == 'repetitions':
+        stretches = [part for stretch in stretches for part in stretch.repetitions()]
     # The last image must end beyond the context, or there would be nothing to score.
-    order = [
+    places = [
         i
         for i, s in enumerate(stretches)
         if len(s.features) // image_length > s.context // image_length
     ]
-    if not order:
+    if not places:
         raise _no_image(config)
     if rng is not None:
-        rng.shuffle(order)
-    rows: list[list[_Row]] = [[] for _ in range(min(lanes, len(order)))]
+        rng.shuffle(places)
+    rows: list[list[_Row]] = [[] for _ in range(min(lanes, len(places)))]
     lengths = [0] * len(rows)
-    for index in order:
+    for index in places:
         stretch = stretches[index]
         spare = len(stretch.features) - image_length
         phase = 0
         if rng is not None and random_phase:
             phase = int(rng.integers(0, min(image_length, spare + 1)))
         images, targets = _images(stretch.features[phase:], stretch.targets[phase:], config)
+        movement = stretch.movements()[phase:][image_length - 1 :: image_length]
         shortest = lengths.index(min(lengths))
         context = max(0, stretch.context - phase) // image_length
-        rows[shortest].append(_Row(images, targets, context))
+        rows[shortest].append(_Row(images, targets, movement, context))
         lengths[shortest] += len(images)
-    return _side_by_side(rows, max(lengths))
+    return _side_by_side(rows, max(lengths), carry=order == 'repetitions')
 
 
 def _no_image(config: SignalPathConfig) -> RecordingError:
@@ -165,18 +207,20 @@ def _images(
     return images, targets[length - 1 : count * length : length]
 
 
-def _side_by_side(rows: list[list[_Row]], steps: int) -> SequenceBatch:
+def _side_by_side(rows: list[list[_Row]], steps: int, *, carry: bool) -> SequenceBatch:
     first = rows[0][0]
     lanes = SequenceBatch(
         images=np.zeros((steps, len(rows), *first.images.shape[1:]), dtype=np.float32),
         targets=np.zeros((steps, len(rows), first.targets.shape[1]), dtype=np.float32),
         fresh=np.zeros((steps, len(rows)), dtype=np.bool_),
         used=np.zeros((steps, len(rows)), dtype=np.bool_),
+        movement=np.full((steps, len(rows)), UNKNOWN_MOVEMENT, dtype=np.int64),
     )
     for lane, row in enumerate(rows):
         step = 0
-        for images, targets, context in row:
-            lanes.fresh[step, lane] = True
+        for images, targets, movement, context in row:
+            lanes.fresh[step, lane] = step == 0 or not carry
+            lanes.movement[step : step + len(images), lane] = movement
             lanes.images[step : step + len(images), lane] = images
             lanes.targets[step : step + len(images), lane] = targets
             lanes.used[step + context : step + len(images), lane] = True

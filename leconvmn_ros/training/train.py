@@ -16,7 +16,9 @@
 
 The validation part picks the epoch (or what else there is to pick) and how much each part of the
 model counts; then, where the settings say so, the model is trained once more from the start, on
-the validation part as well, for as many epochs. The test part is not touched.
+the validation part as well, for as many epochs. Where the settings say that the last epoch counts,
+there is nothing to pick: the validation part is learnt from the start. The test part is not
+touched.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,7 +74,8 @@ def train(
         on_epoch: called after each epoch.
 
     Returns:
-        The trained decoder, with how it scored on the validation part before it learnt that.
+        The trained decoder, with how it scored on the validation part before it learnt that; no
+        such score where that part was learnt from the start.
 
     Raises:
         ConfigurationError: the settings do not fit the recordings, or there is no such device, or
@@ -101,18 +104,24 @@ def train(
             model, data, seed=settings.seed, stop_after=stop_after, on_epoch=on_epoch
         )
 
-    data = gather(recordings, settings.exposure, hold_out, known_joints=known_joints)
-    fitted = fit(data)
-    best_epoch = fitted.epoch
-    validation = {'loss': fitted.loss, **_validation_scores(fitted.model, data)}
-    if settings.second_pass:
-        data = gather(
+    def gathered(*, learn_validation: bool) -> TrainingData:
+        return gather(
             recordings,
             settings.exposure,
             hold_out,
-            learn_validation=True,
+            learn_validation=learn_validation,
             known_joints=known_joints,
         )
+
+    data = gathered(learn_validation=not settings.choose_epoch)
+    fitted = fit(data)
+    best_epoch = fitted.epoch
+    validation: dict[str, float | None] = {}
+    if settings.choose_epoch:
+        scores = _validation_scores(fitted.model, data, settings)
+        validation = {'loss': fitted.loss, **scores}
+    if settings.second_pass:
+        data = gathered(learn_validation=True)
         shares = fitted.model.shares
         fitted = fit(data, best_epoch)
         fitted.model.shares.copy_(shares)
@@ -164,9 +173,11 @@ def _check_start(known: Description, path: SignalPathConfig, settings: TrainingS
         )
 
 
-def _validation_scores(model: Model, data: TrainingData) -> dict[str, float | None]:
+def _validation_scores(
+    model: Model, data: TrainingData, settings: TrainingSettings
+) -> dict[str, float | None]:
     """Score the validation part, RMSE and MAE in degrees; one estimate per image."""
-    lanes = validation_sequences(data)
+    lanes = validation_sequences(data, settings.order)
     outputs = run_sequences(model, lanes).cpu().numpy()[lanes.used]
     names = [joint.name for joint in data.joints]
     mean, scale = (np.degrees([getattr(j, key) for j in data.joints]) for key in ('mean', 'scale'))

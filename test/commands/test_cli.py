@@ -124,8 +124,8 @@ FAILURES = {
         'exposure of 0.001 s .*at least 2 are needed',
     ),
     'train with one of two': (
-        'train {}/bag --output {new}/o --test 2',
-        '--test and --validation must be given together',
+        'train {}/bag --output {new}/o --validation 2',
+        '--validation needs --test beside it',
     ),
     'train on the test': (
         'train {}/bag --output {new}/o --test 2 --validation 2',

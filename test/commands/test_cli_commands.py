@@ -87,6 +87,25 @@ def test_train_writes_what_it_was_told(capsys, folder, tmp_path):
     assert load_checkpoint(tmp_path / 'c').description.training.epochs == 1
 
 
+def test_train_says_which_order_it_learnt_and_can_be_told(capsys, folder, tmp_path):
+    usual = load_checkpoint(folder / 'checkpoint').description.training
+    assert usual.settings['fit']['order'] == 'repetitions'
+    assert usual.settings['preset'].startswith('le_convmn@')
+    # Nothing chose the epoch, so there is no score of a part that did.
+    assert usual.validation == {}
+    train = ['train', folder / 'bag', '--output', tmp_path / 'c', *QUICK]
+    assert run(capsys, *train, '--order', 'recording', '--test', 3)[0] == 0
+    told = load_checkpoint(tmp_path / 'c').description.training
+    assert told.settings['fit']['order'] == 'recording'
+    assert told.hold_out.model_dump() == {
+        'kind': 'repetitions',
+        'validation': (),
+        'test': (3,),
+    }
+    code, _, error = run(capsys, *train, '--preset', 'ridge', '--order', 'recording')
+    assert (code, '--order is not for a ridge' in error) == (1, True)
+
+
 def test_train_says_how_long_it_will_take(capsys, monkeypatch, folder, tmp_path):
     monkeypatch.setenv('COLUMNS', '200')
     arguments = ['train', folder / 'bag', '--output', tmp_path / 'c', *QUICK]
@@ -94,8 +113,7 @@ def test_train_says_how_long_it_will_take(capsys, monkeypatch, folder, tmp_path)
     output = capsys.readouterr()
     assert re.search(r'this will take about [1-9]\d* (s|min)\n', output.err)
     assert 'take about' not in output.out
-    # The usual preset learns the validation part at the end.
-    assert 'second pass, epoch 1: loss' in output.err
+    assert 'epoch 1: loss' in output.err
 
 
 @pytest.mark.parametrize(
@@ -109,10 +127,19 @@ def test_rivals_are_trained_and_evaluated_alike(capsys, wide_bag, tmp_path, pres
     assert run(capsys, *train, *([] if kind == 'ridge' else ['--epochs', 1]))[0] == 0
     assert load_checkpoint(place).description.model.kind == kind
     code, output, _ = run(
-        capsys, 'evaluate', place, wide_bag / 'bag', '--threads', 1, '--output-rate', 0
+        capsys,
+        'evaluate',
+        place,
+        wide_bag / 'bag',
+        '--threads',
+        1,
+        '--output-rate',
+        0,
+        '--orders',
+        1,
     )
     assert code == 0
-    assert f'{preset} on bag (test)' in output
+    assert f'{preset} on bag (test), 1 random order' in output
 
 
 def test_train_goes_on_from_a_decoder(capsys, folder, tmp_path):
@@ -192,7 +219,17 @@ def test_train_holds_out_what_the_protocol_says(capsys, wide_bag, tmp_path):
         assert (
             run(
                 capsys,
-                *('evaluate', tmp_path / 'c', wide_bag / 'bag', '--part', part, '--json', report),
+                *(
+                    'evaluate',
+                    tmp_path / 'c',
+                    wide_bag / 'bag',
+                    '--part',
+                    part,
+                    '--json',
+                    report,
+                    '--orders',
+                    0,
+                ),
             )[0]
             == 0
         )
@@ -244,7 +281,7 @@ def test_evaluate_all_and_at_other_rates(capsys, folder, tmp_path):
     }.items():
         code, _, _ = run(
             capsys,
-            *('evaluate', folder / 'checkpoint', folder / 'bag', '--threads', 1),
+            *('evaluate', folder / 'checkpoint', folder / 'bag', '--threads', 1, '--orders', 0),
             *('--json', tmp_path / f'{name}.json', *options),
         )
         assert code == 0
@@ -261,10 +298,11 @@ def test_evaluate_can_be_asked_for_the_usual_order_alone(capsys, folder):
 
 
 def test_evaluate_scores_several_bags_together(capsys, folder, tmp_path):
-    both = ['evaluate', folder / 'checkpoint', folder / 'bag', folder / 'bag', '--threads', 1]
+    both = ['evaluate', folder / 'checkpoint', folder / 'bag', folder / 'bag', '--orders', 1]
+    both += ['--threads', 1]
     code, _, _ = run(capsys, *both, '--json', tmp_path / 'a.json', '--plot', tmp_path / 'plot.png')
     assert code == 0
-    one = run(capsys, *both[:3], '--threads', 1, '--json', tmp_path / 'b.json')[0]
+    one = run(capsys, *both[:3], *both[4:], '--json', tmp_path / 'b.json')[0]
     assert one == 0
     together, single = (json.loads((tmp_path / name).read_text()) for name in ('a.json', 'b.json'))
     assert together['count'] == 2 * single['count']
@@ -293,6 +331,7 @@ def test_evaluate_takes_a_late_reference_as_it_is_told(capsys, folder, tmp_path)
         code, _, error = run(
             capsys,
             *('evaluate', folder / 'checkpoint', bag, '--threads', 1, '--part', 'all', *options),
+            *('--orders', 0),
             *('--json', tmp_path / f'{name}.json'),
         )
         assert code == 0, error

@@ -140,11 +140,18 @@ def test_repetition_in_both_parts_is_refused_and_named():
 
 
 @pytest.mark.parametrize('part', ['validation', 'test'])
-@pytest.mark.parametrize('value', [(), (0,), (-1,), (1.5,), 'x'])
+@pytest.mark.parametrize('value', [(0,), (-1,), (1.5,), 'x'])
 def test_impossible_repetitions_are_refused(part, value):
     with pytest.raises(ValidationError) as caught:
         RepetitionHoldOut(**({'validation': (8,), 'test': (9,)} | {part: value}))
     assert caught.value.errors()[0]['loc'][0] == part
+
+
+def test_nothing_need_choose_the_epoch_but_something_must_be_tested():
+    hold_out = RepetitionHoldOut(test=(2, 5))
+    assert hold_out.rule() == 'repetitions, test 2 and 5'
+    with pytest.raises(ValidationError):
+        RepetitionHoldOut(validation=(2,), test=())
 
 
 # ---- blocks

@@ -20,7 +20,12 @@ from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.evaluation.comparison import decode_recording
 from leconvmn_ros.models.le_convmn import LeConvMnConfig
 from leconvmn_ros.models.lstm import LstmConfig
-from leconvmn_ros.training.presets import DEFAULT_PRESET, PRESETS, TrainingSettings
+from leconvmn_ros.training.presets import (
+    CURRENT_PRESETS,
+    DEFAULT_PRESET,
+    PRESETS,
+    TrainingSettings,
+)
 from leconvmn_ros.training.train import train
 import numpy as np
 from pydantic import ValidationError
@@ -44,7 +49,9 @@ def test_each_preset_trains_and_decodes(name, tmp_path):
         assert len(reports) == 1 + settings.second_pass
     assert checkpoint.description.model == settings.model
     assert TrainingSettings(**checkpoint.description.training.settings) == settings
-    assert np.isfinite(checkpoint.description.training.validation['loss'])
+    validation = checkpoint.description.training.validation
+    assert bool(validation) == settings.choose_epoch
+    assert np.isfinite(list(validation.values())).all()
     estimates = decode_recording(Decoder(checkpoint), recording)
     assert estimates.names == JOINTS
     # At 100 Hz, two samples from one to the next; the first image takes ten.
@@ -63,7 +70,10 @@ def test_what_the_presets_stand_for():
         assert settings.model == LeConvMnConfig()
         assert settings.exposure.column_period == 0
     # What is compared has learnt the same data; the paper knows no validation data.
-    assert [name for name in PRESETS if not PRESETS[name].second_pass] == ['paper_training']
+    learns_all = [s.second_pass or not s.choose_epoch for s in PRESETS.values()]
+    assert [name for name, all_ in zip(PRESETS, learns_all, strict=True) if not all_] == [
+        'paper_training'
+    ]
     # One sequence, a step of the optimiser for each image, as in the paper.
     training = PRESETS['paper_training']
     assert (training.fit.learning_rate, training.fit.schedule) == (1e-4, 'constant')
@@ -71,10 +81,28 @@ def test_what_the_presets_stand_for():
     # The fair rival sees and is trained as the one it is compared with.
     rival, own = PRESETS['lstm'], PRESETS['le_convmn']
     assert isinstance(rival.model, LstmConfig)
-    assert (rival.exposure, rival.second_pass) == (own.exposure, own.second_pass)
-    assert rival.fit == own.fit
+    assert rival.model_copy(update={'model': own.model, 'preset': own.preset}) == own
     assert rival.model.networks == len(own.model.stacks)
     assert PRESETS['lstm_paper'].model.steps == 'columns'
+
+
+def test_presets_have_versions_and_the_ones_before_are_kept():
+    for name, settings in CURRENT_PRESETS.items():
+        assert settings.preset.startswith(f'{name}@')
+        assert PRESETS[name] == settings
+    for name in PRESETS.keys() - CURRENT_PRESETS.keys():
+        before, now = PRESETS[name], PRESETS[name.removesuffix('@1')]
+        assert (before.preset, now.preset) == (name, name.replace('@1', '@2'))
+        # The same network, learnt in the order of the recording.
+        assert before.model == now.model
+        assert (before.order, now.order) == ('recording', 'repetitions')
+
+
+def test_what_needs_a_validation_part_cannot_do_without():
+    with pytest.raises(ValidationError, match='choose_epoch is off, but a ridge fit'):
+        PRESETS['ridge'].changed(second_pass=False, choose_epoch=False)
+    with pytest.raises(ValidationError, match='second_pass True needs a validation part'):
+        PRESETS['small'].changed(second_pass=True)
 
 
 @pytest.mark.parametrize('name', PRESETS)

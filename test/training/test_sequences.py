@@ -14,6 +14,8 @@
 
 """Images in lanes and in a heap: each once, in order, with its target; context is not scored."""
 
+from dataclasses import replace
+
 from builders import emg_of, make_recording, RATE
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -213,3 +215,79 @@ def test_all_images_of_a_model_without_memory(stretches, phases):
     assert [(image[0, 0], image[1, -1]) for image in images] == expected
     np.testing.assert_array_equal(targets[:, 0], [last for _, last in expected])
     assert all(last % 1000 >= stretches[int(last) // 1000 - 1][0] for last in targets[:, 0])
+
+
+def with_movements():
+    """Return two stretches with movements 1, 2 and 3: 30 samples each, the last 10 of them rest.
+
+    The first stretch begins with 20 samples of rest, which belong to no movement before them.
+    """
+    movement = np.repeat([0, 1, 0, 2, 0], [20, 20, 10, 20, 10])
+    first, second = numbered([80, 30])
+    return [
+        replace(first, onsets=(20, 50), movement=movement),
+        replace(second, onsets=(0,), movement=np.repeat([3, 0], [20, 10])),
+    ]
+
+
+def test_single_repetitions_come_in_random_order_and_the_state_is_carried():
+    orders = set()
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        arranged = arrange_sequences(
+            with_movements(), PATH, 1, rng, random_phase=False, order='repetitions'
+        )
+        (lane,) = used_images(arranged)
+        # Each image once, and those of a repetition in order.
+        assert sorted(first for first, *_ in lane) == [
+            *range(1000, 1080, 10),
+            *range(2000, 2030, 10),
+        ]
+        starts = {1000: 2, 1020: 3, 1050: 3, 2000: 3}
+        order, place = [], 0
+        while place < len(lane):
+            begin = lane[place][0]
+            order.append(begin)
+            for step in range(starts[begin]):
+                assert lane[place + step][0] == begin + 10 * step
+            place += starts[begin]
+        orders.add(tuple(order))
+        assert [fresh for *_, fresh in lane] == [True] + [False] * 10
+    assert len(orders) > 10
+
+
+def test_each_image_knows_its_movement():
+    arranged = arrange_sequences(with_movements(), PATH, 2, order='repetitions')
+    numbers = {
+        int(arranged.images[step, lane, 0, -1]): int(arranged.movement[step, lane])
+        for step, lane in zip(*np.nonzero(arranged.used), strict=True)
+    }
+    assert numbers == {
+        1009: 0,
+        1019: 0,
+        1029: 1,
+        1039: 1,
+        1049: 0,
+        1059: 2,
+        1069: 2,
+        1079: 0,
+        2009: 3,
+        2019: 3,
+        2029: 0,
+    }
+    assert (arranged.movement[~arranged.used] == -1).all()
+
+
+def test_without_labels_stretches_stay_whole_and_their_movement_is_unknown():
+    rng = np.random.default_rng(0)
+    arranged = arrange_sequences(numbered([40, 20]), PATH, 1, rng, order='repetitions')
+    (lane,) = used_images(arranged)
+    assert [fresh for *_, fresh in lane].count(True) == 1
+    assert (arranged.movement == -1).all()
+
+
+def test_in_random_order_nothing_leads_in():
+    stretch = replace(numbered([50], contexts=[15])[0], onsets=(15, 30))
+    arranged = arrange_sequences([stretch], PATH, 1, order='repetitions')
+    (lane,) = used_images(arranged)
+    assert [first for first, *_ in lane] == [1015, 1030, 1040]
