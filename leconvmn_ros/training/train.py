@@ -24,7 +24,7 @@ touched.
 from collections.abc import Callable, Sequence
 import time
 
-from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut
+from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, RepetitionHoldOut
 from leconvmn_ros.decoding.checkpoint import (
     Checkpoint,
     Description,
@@ -90,7 +90,11 @@ def train(
     torch_device = find_device(device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    hold_out = (hold_out or default_hold_out(recordings[0])).of(recordings)
+    hold_out = hold_out or default_hold_out(recordings[0])
+    if not settings.choose_epoch and isinstance(hold_out, RepetitionHoldOut):
+        # What chooses nothing is learnt, and not said to be held out.
+        hold_out = hold_out.model_copy(update={'validation': ()})
+    hold_out = hold_out.of(recordings)
 
     known_joints = () if start is None else start.description.joints
 

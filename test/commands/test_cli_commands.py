@@ -102,7 +102,8 @@ def test_train_says_which_order_it_learnt_and_can_be_told(capsys, folder, tmp_pa
         'validation': (),
         'test': (3,),
     }
-    code, _, error = run(capsys, *train, '--preset', 'ridge', '--order', 'recording')
+    ridge = [*train[:4], '--preset', 'ridge', '--order', 'recording']
+    code, _, error = run(capsys, *ridge)
     assert (code, '--order is not for a ridge' in error) == (1, True)
 
 

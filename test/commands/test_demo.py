@@ -74,7 +74,9 @@ def test_the_shipped_decoder_is_of_the_preset_and_the_subject_of_today(shipped, 
     assert training.settings == PRESETS['small'].model_dump(mode='json')
     assert training.information == (dict(recording.information),)
     assert training.information[0]['config'] == SyntheticSubjectConfig().model_dump_json()
-    assert training.hold_out == hold_out_named('repetitions', recording).of([recording])
+    held_out = hold_out_named('repetitions', recording).of([recording])
+    assert training.hold_out.test == held_out.test
+    assert training.hold_out.validation == ()  # nothing chose the epoch
     assert tuple(joint.name for joint in shipped.description.joints) == JOINT_NAMES
 
 
