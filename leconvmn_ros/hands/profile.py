@@ -209,12 +209,21 @@ class CommandOutput(StrictModel):
 
 
 class StateInput(StrictModel):
-    """Where the hand tells its own pose, by name, in a sensor_msgs/JointState."""
+    """Where the hand reports its own pose, by name, in a sensor_msgs/JointState."""
 
     topic: Topic
     wait: Seconds = Field(
         default=2.0,
-        description='so long the first command waits for it (s), then starts from the rest pose',
+        description='how long to wait for it (s) before the log says so; the hand is not '
+        'commanded until all of its pose is known',
+    )
+    bound: float = Field(
+        default=0.5,
+        strict=True,
+        gt=0,
+        le=10,
+        description='how far a command may be ahead of the reported position (rad): so far a '
+        'joint jumps at most when it is released after it was held',
     )
 
 

@@ -16,7 +16,8 @@
 
 This is the last place before a motor, so whatever comes in: no command leaves the limits, none
 asks for more than the speed allowed, the first one is where the hand already is, and there is one
-for the joints of the profile alone.
+for the joints of the profile alone. A hand that reports its pose is commanded only while all of
+that pose is known, and no command gets further ahead of it than the profile allows.
 """
 
 from collections.abc import Mapping
@@ -26,10 +27,13 @@ from typing import NamedTuple
 from leconvmn_ros.errors import MalformedMessageError
 from leconvmn_ros.hands.calibration import Calibration, UNCALIBRATED
 from leconvmn_ros.hands.profile import follow, HandProfile, RobotJoint
+from leconvmn_ros.hands.robot_state import DEFAULT_STATE_AGE, RobotState
 from leconvmn_ros.joints import LARGEST_ANGLE
 
 # A step that comes late moves on by no more than so many periods: a stall is no jump.
 LONGEST_STEP = 2
+# A joint that is held back for longer does not follow (s).
+FOLLOWING_PATIENCE = 0.5
 
 
 class Command(NamedTuple):
@@ -50,26 +54,47 @@ class Retargeter:
     Attributes:
         profile: of the hand.
         clipped: for each joint, how many commands would have left its limits.
-        missing: the human joints that the hand follows and the last input did not have; what
-            follows them is at rest.
+        missing: the human joints that the hand follows and that did not come for the time after
+            which input is stale; what follows them is at rest, or stays where it was if they came
+            before and the hand holds its pose when input is stale.
         stale: whether the last step had no fresh input.
+        unknown: the robot joints whose position is not known, for which the last step waited.
+        fresh_starts: how often the hand was found elsewhere than commanded, and commands started
+            again from where it was.
     """
 
-    def __init__(self, profile: HandProfile, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self,
+        profile: HandProfile,
+        calibration: Calibration | None = None,
+        *,
+        state_age: float = DEFAULT_STATE_AGE,
+        blind: bool = False,
+    ) -> None:
         """Take over the profile.
 
         Args:
             profile: of the hand.
             calibration: of the wearer, None for the usual range of every joint.
+            state_age: age beyond which a reported position is no longer known (s).
+            blind: ignore what the hand reports and start from the rest pose, as for a hand that
+                reports nothing.
         """
         self.profile = profile
         self.clipped = {joint.name: 0 for joint in profile.joints}
         self.missing: tuple[str, ...] = ()
         self.stale = False
+        self.unknown: tuple[str, ...] = ()
+        self.fresh_starts = 0
         self._human: dict[str, float] = {}
+        self._heard: dict[str, float] = {}
         self._first_heard: float | None = None
         self._last_heard = 0.0
-        self._observed: dict[str, float] = {}
+        self._state = (
+            RobotState(profile.joints, state_age) if profile.state and not blind else None
+        )
+        self._bound = profile.state.bound if profile.state else 0.0
+        self._held_back_since: dict[str, float] = {}
         # Where the hand has been told to be; before that, and after silence, a guess.
         self._pose = dict(profile.rest_pose)
         self._driving = False
@@ -102,24 +127,37 @@ class Retargeter:
                 )
         if not human:
             return False
-        self._human = human
-        self.missing = tuple(name for name in self.profile.human_joints if name not in human)
+        # Merged: a source may send its joints in several messages.
+        self._human |= human
+        self._heard |= dict.fromkeys(human, now)
         if self._first_heard is None:
             self._first_heard = now
         self._last_heard = now
         return True
 
-    def observe(self, pose: Mapping[str, float]) -> None:
-        """Take the pose that the robot hand reports, by joint name (rad)."""
-        for joint in self.profile.joints:
-            position = pose.get(joint.name)
-            if position is not None and isfinite(position):
-                self._observed[joint.name] = position
+    def observe(self, pose: Mapping[str, float], now: float) -> bool:
+        """Take the pose that the robot hand reports.
 
-    @property
-    def waiting_for_state(self) -> bool:
-        """Whether the hand should report its pose and has not yet."""
-        return self.profile.state is not None and not self._observed
+        Args:
+            pose: positions by joint name (rad); it may be a part of the hand.
+            now: when it came (s).
+
+        Returns:
+            Whether any of these joints is of this hand; if not, it was no state of it.
+
+        Raises:
+            MalformedMessageError: a position is not finite or beyond its limits; nothing of the
+                message is believed.
+        """
+        return self._state is not None and self._state.observe(pose, now)
+
+    def not_following(self, now: float) -> tuple[str, ...]:
+        """Return the joints that have held the commands back for some time."""
+        return tuple(
+            name
+            for name, since in self._held_back_since.items()
+            if now - since > FOLLOWING_PATIENCE
+        )
 
     def step(self, now: float) -> Command | None:
         """Return the next command, None if nothing is to be published.
@@ -129,30 +167,68 @@ class Retargeter:
         """
         if self._first_heard is None:
             return None
+        self.missing = self._not_heard(now)
         self.stale = now - self._last_heard > self.profile.stale.after
         if self.stale and self.profile.stale.then == 'stop':
-            # Somebody else may move the hand meanwhile: start afresh.
+            # Somebody else may move the hand meanwhile: start again when there is input.
             self._driving = False
             self._first_heard = None
-            self._observed = {}
+            self._human, self._heard = {}, {}
+            return None
+        here = self._state.pose(now) if self._state else None
+        self.unknown = self._state.unknown(now) if self._state else ()
+        if self.unknown:
+            # Where it is now, nobody knows: it stands still.
+            self._driving = False
+            self._held_back_since = {}
             return None
         if not self._driving:
-            if self._must_wait(now - self._first_heard):
-                return None
-            self._driving = True
-            for joint in self.profile.joints:
-                here = self._observed.get(joint.name, self._pose[joint.name])
-                self._pose[joint.name] = _clip(joint, here)
-        elif not (self.stale and self.profile.stale.then == 'hold'):
-            most = LONGEST_STEP * self.profile.command.period
-            self._move(min(max(now - self._last_step, 0.0), most))
+            self._start(here)
+        elif here and self._is_elsewhere(here):
+            self.fresh_starts += 1
+            self._start(here)
+        else:
+            if not (self.stale and self.profile.stale.then == 'hold'):
+                most = LONGEST_STEP * self.profile.command.period
+                self._move(min(max(now - self._last_step, 0.0), most))
+            if here:
+                self._keep_near(here, now)
         self._last_step = now
         positions = [self._pose[joint.name] for joint in self.profile.joints]
         return Command(positions, self.profile.in_unit(positions))
 
-    def _must_wait(self, waited: float) -> bool:
-        state = self.profile.state
-        return state is not None and self.waiting_for_state and waited < state.wait
+    def _not_heard(self, now: float) -> tuple[str, ...]:
+        first, after = self._first_heard or now, self.profile.stale.after
+        return tuple(
+            name
+            for name in self.profile.human_joints
+            if now - self._heard.get(name, first) > after
+        )
+
+    def _start(self, here: Mapping[str, float] | None) -> None:
+        """Begin where the hand is; without a report, where it was commanded to be."""
+        self._driving = True
+        self._held_back_since = {}
+        for joint in self.profile.joints:
+            self._pose[joint.name] = _clip(joint, (here or self._pose)[joint.name])
+
+    def _is_elsewhere(self, here: Mapping[str, float]) -> bool:
+        """Whether the hand was moved by others: one that is held back stays within the bound."""
+        return any(
+            abs(_clip(joint, here[joint.name]) - self._pose[joint.name]) > 2 * self._bound
+            for joint in self.profile.joints
+        )
+
+    def _keep_near(self, here: Mapping[str, float], now: float) -> None:
+        """Keep every command within the bound of where its joint is."""
+        for joint in self.profile.joints:
+            name, at = joint.name, _clip(joint, here[joint.name])
+            held = min(max(self._pose[name], at - self._bound), at + self._bound)
+            if held == self._pose[name]:
+                self._held_back_since.pop(name, None)
+            else:
+                self._held_back_since.setdefault(name, now)
+                self._pose[name] = held
 
     def _move(self, seconds: float) -> None:
         """Go towards the target for so long; what is coupled comes last."""
@@ -169,8 +245,11 @@ class Retargeter:
 
     def _target(self) -> dict[str, float]:
         target = dict(self.profile.rest_pose)
+        known = set(self._human)
+        if self.profile.stale.then == 'rest':
+            known -= set(self.missing)
         for joint in self.profile.joints:
-            if joint.follows and not set(self.missing) & set(joint.follows):
+            if joint.follows and known.issuperset(joint.follows):
                 target[joint.name] = self._followed(joint)
         return target
 

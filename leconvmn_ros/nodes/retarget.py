@@ -14,14 +14,16 @@
 
 """The retarget node: human joint angles in, the commands of a robot hand out.
 
-Subscribes `joint_states` by joint name, and the topic on which the hand tells its pose if its
-profile names one. Publishes the command at the rate of the profile, from the first input on. The
-services `~/calibrate_open` and `~/calibrate_fist` measure the wearer.
+Subscribes `joint_states` by joint name, and the topic on which the hand reports its pose if its
+profile names one. Publishes the command at the rate of the profile, from the first input on and
+while the pose of the hand is known. The services `~/calibrate_open` and `~/calibrate_fist` measure
+the wearer.
 
 A plain node, not a lifecycle node: the way to stop a hand is to end it. It publishes nothing when
-it ends, so the hand stays where it was told to be.
+it ends, so the hand stays where it was commanded to be.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 import time
 from typing import Any
@@ -33,12 +35,15 @@ from leconvmn_ros.hands.calibration import (
     load_calibration,
     median_pose,
 )
-from leconvmn_ros.hands.profile import load_profile
+from leconvmn_ros.hands.profile import JOINT_TRAJECTORY, load_profile
 from leconvmn_ros.hands.retargeting import Retargeter
+from leconvmn_ros.hands.robot_state import DEFAULT_STATE_AGE
 from leconvmn_ros.nodes.hand_command import command_message
+from leconvmn_ros.nodes.joint_state import angles_by_name
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.quality_of_service import COMMAND, overridable, POSE_INPUT
 from leconvmn_ros.nodes.running import every, run_node
+from leconvmn_ros.nodes.throttled_log import ThrottledLog
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
@@ -54,6 +59,17 @@ PARAMETERS = (
     Parameter('calibration', '', 'file with the ranges of the wearer; ~/calibrate_* write it'),
     Parameter('calibration_seconds', 3.0, 'how long ~/calibrate_* watch (s)', (0.5, 60.0)),
     Parameter('command_topic', '', 'instead of the topic in the profile'),
+    Parameter(
+        'state_age',
+        DEFAULT_STATE_AGE,
+        'a position that the hand reported longer ago is not known (s): no commands then',
+        (0.01, 60.0),
+    ),
+    Parameter(
+        'blind',
+        False,
+        'ignore the pose that the hand reports; it jumps to its rest pose at the first command',
+    ),
 )
 
 
@@ -71,17 +87,26 @@ class RetargetNode(Node):
         self.done = Future()
         declare_parameters(self, PARAMETERS)
         self._profile = load_profile(self.get_parameter('profile').value)
-        self._retargeter = Retargeter(self._profile, self._read_calibration())
+        self._retargeter = Retargeter(
+            self._profile,
+            self._read_calibration(),
+            state_age=self.get_parameter('state_age').value,
+            blind=self.get_parameter('blind').value,
+        )
         self._measured: dict[str, dict[str, float]] = {}
         self._recording: _PoseRecording | None = None
-        self._refused = 0
+        self._log = ThrottledLog(self.get_logger())
         self._told: dict[str, Any] = {'clipped': dict(self._retargeter.clipped)}
+        self._waiting_since: float | None = None
         kind, self._fill = command_message(self._profile)
         self._publisher = self._make_publisher(kind)
         self._subscribe()
         self._offer_calibration()
         every(self._profile.command.period, self, self._step)
         every(REPORT_PERIOD, self, self._report)
+        self._introduce()
+
+    def _introduce(self) -> None:
         self.get_logger().info(
             f'{self._profile.hand}: {len(self._profile.joints)} joints at '
             f'{self._profile.command.rate:g} Hz on {self._publisher.topic_name}, once '
@@ -89,8 +114,14 @@ class RetargetNode(Node):
         )
         if self._state is None:
             self.get_logger().warning(
-                f'{self._profile.hand} does not tell its pose: the first command takes it to its '
-                'rest pose from wherever it is, as fast as it moves'
+                f'{self._profile.hand} is driven blind, its pose is not known: the first command '
+                'takes it to its rest pose from wherever it is, as fast as it moves'
+            )
+        if self._profile.command.type == JOINT_TRAJECTORY:
+            self.get_logger().info(
+                f'if {self._publisher.topic_name} belongs to a joint_trajectory_controller, set '
+                'its parameter interpolate_from_desired_state to true: without it the hand lags '
+                'and falls short, because every message starts a new trajectory'
             )
 
     def _read_calibration(self) -> Calibration | None:
@@ -113,8 +144,9 @@ class RetargetNode(Node):
         self._input = self.create_subscription(
             JointState, 'joint_states', self._on_human, **overridable(POSE_INPUT)
         )
-        self._state = self._profile.state and self.create_subscription(
-            JointState, self._profile.state.topic, self._on_state, **overridable(POSE_INPUT)
+        state = None if self.get_parameter('blind').value else self._profile.state
+        self._state = state and self.create_subscription(
+            JointState, state.topic, self._on_state, **overridable(POSE_INPUT)
         )
 
     def _offer_calibration(self) -> None:
@@ -131,51 +163,87 @@ class RetargetNode(Node):
         self.create_service(Trigger, '~/calibrate_fist', on_fist, callback_group=group)
 
     def _on_human(self, message: JointState) -> None:
-        angles = dict(zip(message.name, message.position, strict=False))
         try:
+            angles = angles_by_name(message)
             heard = self._retargeter.listen(angles, time.monotonic())
         except MalformedMessageError as error:
-            self._refused += 1
-            self._tell('refused', f'input refused: {error}')
+            self._log.warning('input', f'input refused: {error}')
             return
-        if not heard:
-            return
-        if self._recording:
+        if heard and self._recording:
             self._recording.poses.append(angles)
-        missing = ', '.join(self._retargeter.missing)
-        self._tell(
-            'missing', f'no {missing} in the input: what follows them stays at rest', missing
-        )
 
     def _on_state(self, message: JointState) -> None:
-        self._retargeter.observe(dict(zip(message.name, message.position, strict=False)))
+        try:
+            self._retargeter.observe(angles_by_name(message), time.monotonic())
+        except MalformedMessageError as error:
+            self._log.error('state', f'pose of the hand refused: {error}')
 
     def _step(self) -> None:
         now = time.monotonic()
+        starts = self._retargeter.fresh_starts
         command = self._retargeter.step(now)
         if command is not None:
-            self._tell(
-                'blind',
-                f'nothing on {self._state.topic_name if self._state else ""}: the first command '
-                'starts from the rest pose',
-                self._retargeter.waiting_for_state,
-            )
             self._publisher.publish(self._fill(command.values, self.get_clock().now().to_msg()))
-        then = {'hold': 'holds its pose', 'rest': 'goes to rest', 'stop': 'gets no commands'}
-        self._tell(
-            'stale',
-            f'no input for {self._profile.stale.after:g} s: the hand '
-            f'{then[self._profile.stale.then]}',
-            self._retargeter.stale,
-        )
+        if self._retargeter.fresh_starts > starts:
+            self._log.warning(
+                'moved',
+                'the hand is not where it was commanded: commands start from its real pose',
+            )
+        self._tell_of_state(now)
+        self._tell_of_input()
+        self._log.flush()
         if self._recording and now >= self._recording.until:
             self._recording.over.set_result(None)
             self._recording = None
 
+    def _tell_of_state(self, now: float) -> None:
+        """Say when the hand stands still because its pose is not known, or does not follow."""
+        unknown = self._retargeter.unknown
+        if not unknown:
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = now
+        patience = self._profile.state.wait if self._profile.state else 0.0
+        if unknown and (self._waiting_since is None or now - self._waiting_since < patience):
+            return
+        self._tell(
+            'unknown',
+            f'no commands: the pose of the hand is not known, no recent position of '
+            f'{_some(unknown)} on {self._state.topic_name if self._state else ""}. Without such a '
+            'topic it can be driven blind with the parameter blind',
+            bool(unknown),
+        )
+        held = self._retargeter.not_following(now)
+        self._tell(
+            'held',
+            f'{_some(held)} {"does" if len(held) == 1 else "do"} not follow: commands wait '
+            f'{self._profile.state.bound if self._profile.state else 0:g} rad ahead',
+            held,
+        )
+
+    def _tell_of_input(self) -> None:
+        """Say what is missing in the input, and when there is none."""
+        then = {'hold': 'holds its pose', 'rest': 'goes to rest', 'stop': 'gets no commands'}
+        after = self._profile.stale.after
+        self._tell(
+            'stale',
+            f'no input for {after:g} s: the hand {then[self._profile.stale.then]}',
+            self._retargeter.stale,
+        )
+        if self._retargeter.stale:
+            return
+        missing = self._retargeter.missing
+        self._tell(
+            'missing',
+            f'no {", ".join(missing)} in the input for {after:g} s: what follows them does not '
+            'move',
+            missing,
+        )
+
     def _tell(self, what: str, text: str, happens: Any = True) -> None:
         """Warn when something begins to happen, or happens otherwise."""
         if happens and self._told.get(what) != happens:
-            self.get_logger().warning(text)
+            self._log.warning(what, text)
         self._told[what] = happens
 
     def _report(self) -> None:
@@ -183,15 +251,19 @@ class RetargetNode(Node):
         news = {joint: count - self._told['clipped'][joint] for joint, count in clipped.items()}
         if text := ', '.join(f'{joint} {count} times' for joint, count in news.items() if count):
             self.get_logger().warning(f'clipped to the limits since the last report: {text}')
-        if self._refused:
-            self.get_logger().warning(f'{self._refused} inputs refused since the last report')
-        self._told |= {'clipped': dict(clipped), 'refused': False}
-        self._refused = 0
+        self._told |= {'clipped': dict(clipped)}
         shared = self._state and self._state.topic_name == self._input.topic_name
         self._tell(
             'several',
             f'several nodes publish {self._input.topic_name}: they must not have the same joints',
             self._input.get_publisher_count() > (2 if shared else 1),
+        )
+        others = self.count_publishers(self._publisher.topic_name) - 1
+        self._tell(
+            'rivals',
+            f'{others} more publish {self._publisher.topic_name}: the hand gets commands of both; '
+            'stop all but one',
+            max(others, 0),
         )
 
     async def _calibrate(self, name: str, response: Trigger.Response) -> Trigger.Response:
@@ -224,7 +296,7 @@ class RetargetNode(Node):
         return f'calibrated {len(calibration.joints)} joints, written to {path}'
 
     def close(self) -> None:
-        """Say what was clipped; the hand stays where it was told to be."""
+        """Say what was clipped; the hand stays where it was commanded to be."""
         self._report()
 
 
@@ -235,6 +307,12 @@ class _PoseRecording:
         self.until = until
         self.poses: list[dict[str, float]] = []
         self.over = Future()
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    """Return the first names, and how many more there are."""
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + more
 
 
 def main() -> None:

@@ -51,6 +51,7 @@ SMALL = {
     ],
 }
 REST = [0.25, -0.125, 0.0, 0.5]
+WITH_STATE = {'state': {'topic': 'state', 'bound': 0.3}}
 
 
 def small(**changes):
@@ -91,7 +92,7 @@ class Clock:
 @pytest.mark.parametrize('name', PROFILES)
 def test_every_hand_closes_with_the_human_hand(name):
     profile = PROFILES[name]
-    clock = Clock(Retargeter(profile))
+    clock = Clock(Retargeter(profile, blind=True))
     poses = [
         clock.settle({joint: part * angle for joint, angle in FIST.items()})
         for part in np.linspace(0, 1, 4)
@@ -110,13 +111,13 @@ def test_every_hand_closes_with_the_human_hand(name):
 @pytest.mark.parametrize('name', PROFILES)
 def test_each_finger_moves_its_own_joints_alone(name):
     profile = PROFILES[name]
-    opened = Clock(Retargeter(profile)).settle(OPEN)
+    opened = Clock(Retargeter(profile, blind=True)).settle(OPEN)
     leaders = {
         joint.name: set(joint.follows) for joint in profile.joints if joint.follows is not None
     }
     for finger in ('thumb', 'index', 'middle', 'ring', 'little'):
         bent = OPEN | {joint: FIST[joint] for joint in FIST if joint.startswith(finger)}
-        pose = Clock(Retargeter(profile)).settle(bent)
+        pose = Clock(Retargeter(profile, blind=True)).settle(bent)
         for joint in profile.joints:
             followed = leaders.get(joint.coupled.joint if joint.coupled else joint.name, set())
             moves = any(human.startswith(finger) for human in followed)
@@ -138,7 +139,7 @@ EVENTS = st.lists(
 def test_nothing_leaves_limits_or_speed(name, events, then):
     profile = PROFILES[name]
     profile = profile.model_copy(update={'stale': profile.stale.model_copy(update={'then': then})})
-    retargeter = Retargeter(profile)
+    retargeter = Retargeter(profile, blind=True)
     now, last, last_time = 0.0, None, 0.0
     for event, angles, passed in events:
         now += passed
@@ -148,7 +149,10 @@ def test_nothing_leaves_limits_or_speed(name, events, then):
             except MalformedMessageError:
                 continue
         elif event == 'observe':
-            retargeter.observe(angles)
+            try:
+                retargeter.observe(angles, now)
+            except MalformedMessageError:
+                continue
         else:
             command = retargeter.step(now)
             if command is None:
@@ -162,6 +166,46 @@ def test_nothing_leaves_limits_or_speed(name, events, then):
                     moved = abs(command.positions[at] - last[at])
                     assert moved <= profile.speed_of(joint) * (now - last_time) + 1e-9
             last, last_time = command.positions, now
+
+
+POSES = st.lists(
+    st.tuples(
+        st.dictionaries(
+            st.sampled_from([joint['name'] for joint in SMALL['joints']]),
+            st.floats(-2.0, 2.0) | st.sampled_from([nan, inf, 90.0]),
+        ),
+        st.dictionaries(
+            st.sampled_from(['index_mcp', 'ring_pip']), st.floats(-1.0, 3.0), max_size=2
+        ),
+        st.floats(0, 0.3),
+    ),
+    min_size=10,
+    max_size=60,
+)
+
+
+@given(POSES, st.sampled_from(['hold', 'rest', 'stop']))
+@settings(max_examples=100, deadline=None)
+def test_no_command_is_ever_far_from_a_known_recent_pose(events, then):
+    profile = small(**WITH_STATE, stale={'after': 0.5, 'then': then})
+    retargeter = Retargeter(profile, state_age=0.5)
+    now, known = 0.0, {}
+    for pose, angles, passed in events:
+        now += passed
+        try:
+            retargeter.observe(pose, now)
+            known |= {name: (position, now) for name, position in pose.items()}
+        except MalformedMessageError:
+            assert pose
+        retargeter.listen(angles, now)
+        command = retargeter.step(now)
+        if command is None:
+            continue
+        for joint, position in zip(profile.joints, command.positions, strict=True):
+            reported, when = known[joint.name]
+            assert now - when <= 0.5
+            assert joint.limits[0] <= position <= joint.limits[1]
+            assert abs(position - np.clip(reported, *joint.limits)) <= 0.3 + 1e-9
 
 
 @pytest.mark.parametrize('angle', [nan, inf, -inf, 45.0, -7.0])
@@ -183,7 +227,7 @@ def test_a_joint_of_others_may_be_anything():
 
 def test_nothing_is_sent_before_there_is_input():
     retargeter = Retargeter(small())
-    retargeter.observe({'a': 1.0})
+    retargeter.observe({'a': 1.0}, 0.0)
     assert [retargeter.step(t) for t in (0.0, 1.0, 100.0)] == [None] * 3
 
 
@@ -198,27 +242,137 @@ def test_starts_from_the_rest_pose_and_keeps_to_the_speed():
     assert commands[:, 1] == pytest.approx(-0.5 * commands[:, 0])
 
 
+SOMEWHERE = {'a': 1.1, 'b': 0.3, 'c': -0.9, 'd': 0.2}
+
+
+class Robot(Clock):
+    """A hand that reports its pose and goes where it is commanded, unless it is held."""
+
+    def __init__(self, pose=SOMEWHERE, then='hold', after=0.5, **options):
+        profile = small(**WITH_STATE, stale={'after': after, 'then': then})
+        super().__init__(Retargeter(profile, **options))
+        self.pose = dict(pose)
+
+    def drive(self, angles, steps=1, *, held=False, reports=True):
+        """Return the commands that came meanwhile."""
+        commands = []
+        for _ in range(steps):
+            if reports:
+                self.retargeter.observe(self.pose, self.now + 0.01)
+            (command,) = self.run(angles)
+            commands.append(command)
+            if command is not None and not held:
+                names = [joint.name for joint in self.retargeter.profile.joints]
+                self.pose = dict(zip(names, command.positions, strict=True))
+        return commands
+
+
 def test_starts_from_where_the_hand_is():
-    clock = Clock(Retargeter(small(state={'topic': 'state'})))
-    clock.retargeter.observe({'a': 1.1, 'b': 0.3, 'c': -2.0, 'd': nan, 'x': 3.0})
-    commands = clock.run(OPEN, 3)
-    # c is at its limit, d is unknown: at rest.
-    assert commands[0].positions == [1.1, 0.3, -1.0, 0.5]
-    assert commands[1].positions == pytest.approx([1.06, 0.26, -0.96, 0.5])
-    assert commands[2].positions == pytest.approx([1.02, 0.22, -0.92, 0.5])
+    commands = Robot().drive(OPEN, 3)
+    assert commands[0].positions == [1.1, 0.3, -0.9, 0.2]
+    assert commands[1].positions == pytest.approx([1.06, 0.26, -0.86, 0.24])
+    assert commands[2].positions == pytest.approx([1.02, 0.22, -0.82, 0.28])
 
 
-def test_waits_for_the_state_of_the_hand_but_not_for_ever():
-    clock = Clock(Retargeter(small(state={'topic': 'state', 'wait': 1.0})))
-    commands = clock.run(FIST, 60)
-    waited = commands.index(next(command for command in commands if command))
-    assert waited == pytest.approx(50, abs=1)
-    assert clock.retargeter.waiting_for_state
-    assert commands[waited].positions == REST
-    prompt = Clock(Retargeter(small(state={'topic': 'state', 'wait': 1.0})))
-    assert prompt.run(FIST, 5) == [None] * 5
-    prompt.retargeter.observe({'a': 0.7})
-    assert prompt.run(FIST)[0].positions == [0.7, *REST[1:]]
+def test_no_command_before_every_joint_of_the_hand_is_known():
+    robot = Robot()
+    for known in ({}, {'a': 1.1}, {'b': 0.3, 'c': -0.9}):
+        robot.retargeter.observe(known, robot.now)
+        assert robot.run(FIST, 5) == [None] * 5
+    assert robot.retargeter.unknown == ('d',)
+    # Reported in parts, the pose is put together joint by joint.
+    robot.retargeter.observe({'d': 0.2}, robot.now)
+    assert robot.run(FIST)[0].positions == [1.1, 0.3, -0.9, 0.2]
+    assert robot.retargeter.unknown == ()
+
+
+def test_a_pose_that_was_reported_long_ago_is_not_known():
+    robot = Robot(state_age=0.5)
+    robot.retargeter.observe(SOMEWHERE, robot.now - 0.6)
+    assert robot.run(FIST, 100) == [None] * 100
+    # One joint that is reported again is not the whole hand.
+    robot.retargeter.observe({'a': 0.4}, robot.now)
+    assert robot.run(FIST, 5) == [None] * 5
+    assert robot.retargeter.unknown == ('b', 'c', 'd')
+
+
+def test_no_commands_while_the_hand_does_not_report_and_then_from_where_it_is():
+    robot = Robot(state_age=0.2)
+    assert None not in robot.drive(FIST, 5)
+    silent = robot.drive(FIST, 20, reports=False)
+    assert silent[-1] is None
+    # Somebody moved it meanwhile.
+    robot.pose = {'a': -0.4, 'b': 0.5, 'c': -0.1, 'd': 0.9}
+    assert robot.drive(FIST)[0].positions == [-0.4, 0.5, -0.1, 0.9]
+
+
+def test_a_hand_that_is_held_is_not_run_away_from():
+    robot = Robot()
+    held = robot.drive(OPEN, 150, held=True)
+    for command in held:
+        ahead = np.array(command.positions) - list(SOMEWHERE.values())
+        assert np.abs(ahead).max() <= 0.3 + 1e-9
+    assert robot.retargeter.not_following(robot.now) == ('a', 'b', 'c')
+    # Released, it goes on with the speed that is allowed.
+    free = np.array([command.positions for command in robot.drive(OPEN, 100)])
+    assert np.abs(np.diff(free, axis=0)).max() <= 0.04 + 1e-9
+    assert free[-1] == pytest.approx([0.0, 0.0, 0.0, 0.5])
+    assert robot.retargeter.not_following(robot.now) == ()
+
+
+def test_a_hand_that_was_moved_by_others_starts_from_its_real_pose():
+    robot = Robot()
+    robot.drive(OPEN, 100)
+    assert robot.retargeter.fresh_starts == 0
+    robot.pose = robot.pose | {'a': 1.2}
+    first, second = robot.drive(OPEN, 2)
+    assert robot.retargeter.fresh_starts == 1
+    assert first.positions[0] == 1.2
+    assert second.positions[0] == pytest.approx(1.16)
+
+
+def test_a_hand_that_holds_its_pose_gives_way_when_it_is_moved():
+    robot = Robot()
+    robot.drive(FIST, 100)
+    for _ in range(60):  # without input, pulled open little by little
+        robot.pose['a'] -= 0.01
+        (command,) = robot.drive(None, held=True)
+        assert command.positions[0] - robot.pose['a'] <= 0.3 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ('pose', 'reason'),
+    [
+        (SOMEWHERE | {'a': nan}, 'a is at nan rad'),
+        (SOMEWHERE | {'c': 0.5}, 'c is at 0.5 rad; its limits are -1 to 0 rad'),
+        ({'a': 55.0, 'b': -28.0, 'c': -40.0, 'd': 30.0}, 'looks like degrees'),
+        ({'a': 1e300}, 'a is at 1e'),
+    ],
+)
+def test_a_pose_that_cannot_be_is_refused_as_a_whole(pose, reason):
+    robot = Robot()
+    with pytest.raises(MalformedMessageError, match=reason):
+        robot.retargeter.observe(pose, robot.now)
+    assert robot.run(FIST, 5) == [None] * 5
+    assert robot.retargeter.unknown == ('a', 'b', 'c', 'd')
+
+
+def test_a_pose_a_little_beyond_its_limits_is_where_the_hand_is():
+    robot = Robot(pose=SOMEWHERE | {'c': 0.1})
+    assert robot.drive(FIST)[0].positions == [1.1, 0.3, 0.0, 0.2]
+
+
+def test_a_state_of_other_joints_is_none():
+    robot = Robot()
+    assert not robot.retargeter.observe({'wheel': nan}, robot.now)
+    assert robot.retargeter.observe(SOMEWHERE | {'wheel': nan}, robot.now)
+
+
+def test_driven_blind_it_starts_from_the_rest_pose():
+    robot = Robot(blind=True)
+    robot.retargeter.observe({'a': 1e9}, robot.now)
+    assert robot.run(FIST)[0].positions == REST
+    assert robot.retargeter.unknown == ()
 
 
 def test_a_late_step_is_no_jump():
@@ -278,9 +432,11 @@ def test_without_input_the_hand_is_left_alone():
 
 
 def test_after_silence_it_starts_from_where_the_hand_is_now():
-    clock, _ = stale_after('stop', state={'topic': 'state', 'wait': 0.0})
-    clock.retargeter.observe({'a': 0.1, 'b': 0.2, 'c': -0.3, 'd': 0.4})
-    assert clock.run(OPEN)[0].positions == [0.1, 0.2, -0.3, 0.4]
+    robot = Robot(then='stop')
+    robot.drive(FIST, 50)
+    assert robot.drive(None, 60)[-1] is None
+    robot.pose = {'a': 0.1, 'b': 0.2, 'c': -0.3, 'd': 0.4}
+    assert robot.drive(OPEN)[0].positions == [0.1, 0.2, -0.3, 0.4]
 
 
 def test_what_the_decoder_does_not_give_stays_at_rest():
@@ -291,6 +447,26 @@ def test_what_the_decoder_does_not_give_stays_at_rest():
     assert command.positions == pytest.approx([0.25, -0.125, -1.0, 0.5])
     clock.run(FIST)
     assert clock.retargeter.missing == ()
+
+
+def test_joints_that_come_in_turns_are_put_together():
+    """Two halves of a hand in messages of their own: no finger trembles."""
+    clock = Clock(Retargeter(small()))
+    halves = [{'index_mcp': FIST['index_mcp']}, {'ring_pip': FIST['ring_pip']}]
+    commands = [clock.run(halves[step % 2])[0].positions for step in range(100)]
+    assert (np.diff([command[0] for command in commands]) >= 0).all()
+    assert (np.diff([command[2] for command in commands]) <= 0).all()
+    assert commands[-1] == pytest.approx([1.0, -0.5, -1.0, 0.5])
+    assert clock.retargeter.missing == ()
+
+
+@pytest.mark.parametrize(('then', 'index'), [('hold', 1.0), ('stop', 1.0), ('rest', 0.25)])
+def test_a_joint_that_falls_silent_alone_is_treated_as_silence_is(then, index):
+    clock = Clock(Retargeter(small(stale={'after': 0.5, 'then': then})))
+    clock.run(FIST, 100)
+    commands = clock.run({'ring_pip': FIST['ring_pip']}, 100)
+    assert clock.retargeter.missing == ('index_mcp',)
+    assert commands[-1].positions[0] == pytest.approx(index)
 
 
 def test_a_coupling_of_several_needs_them_all():
@@ -304,10 +480,12 @@ def test_a_coupling_of_several_needs_them_all():
         }
     ]
     profile = small(joints=joints)
-    assert Clock(Retargeter(profile)).settle(OPEN | {'index_pip': FIST['index_pip']}) == (
-        pytest.approx({'a': 0.75})
-    )
-    assert Clock(Retargeter(profile)).settle({'index_pip': FIST['index_pip']}) == {'a': 0.0}
+    assert Clock(Retargeter(profile, blind=True)).settle(
+        OPEN | {'index_pip': FIST['index_pip']}
+    ) == (pytest.approx({'a': 0.75}))
+    assert Clock(Retargeter(profile, blind=True)).settle({'index_pip': FIST['index_pip']}) == {
+        'a': 0.0
+    }
 
 
 def test_clipping_is_counted_by_joint():

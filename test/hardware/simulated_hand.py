@@ -120,7 +120,7 @@ def _couple(spec: mujoco.MjSpec, robot: ET.Element, driven: set[str]) -> None:
 def move(model: mujoco.MjModel, profile: HandProfile) -> Motion:
     """Close and open the human hand, and see what the robot hand does."""
     data = mujoco.MjData(model)
-    retargeter = Retargeter(profile)
+    retargeter = Retargeter(profile, blind=True)
     joints = {joint.name: model.joint(joint.name) for joint in profile.joints}
     for joint in profile.joints:
         data.qpos[joints[joint.name].qposadr[0]] = profile.rest_pose[joint.name]

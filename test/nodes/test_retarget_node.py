@@ -76,12 +76,12 @@ class Human:
         ros.spin_until(lambda: ros.node.count_publishers(topic))
 
     def show(self, pose, until):
-        """Show a pose again and again until something comes true."""
+        """Show a pose, or what a function returns, until something comes true."""
         deadline = time.monotonic() + 30
         while not until():
             assert self.node.process.poll() is None, self.node.text
             assert time.monotonic() < deadline, f'it did not come true:\n{self.node.text}'
-            self.publisher.publish(joint_state(pose))
+            self.publisher.publish(joint_state(pose() if callable(pose) else pose))
             self.ros.spin(0.02)
 
     def newest(self):
@@ -124,7 +124,7 @@ def test_a_trajectory_starts_from_where_the_hand_is(ros, start, small):
         human.publisher.publish(joint_state(FIST))
         ros.spin(0.02)
     assert not human.commands  # its pose is not known yet
-    # The hand tells it on the same topic, under its own names.
+    # The hand reports it on the same topic, under its own names.
     human.show({'b': -0.6, 'a': 0.9, 'wheel': 7.0}, lambda: human.commands)
     first = human.commands[0].message
     assert first.joint_names == ['a', 'b']
@@ -132,8 +132,118 @@ def test_a_trajectory_starts_from_where_the_hand_is(ros, start, small):
     (point,) = first.points
     assert point.positions.tolist() == [0.9, -0.6]
     assert (point.time_from_start.sec, point.time_from_start.nanosec) == (0, 50_000_000)
-    human.show(FIST, lambda: near(human.newest().points[0].positions, [1.0, -0.8]))
+    human.show(
+        lambda: FIST | dict(zip('ab', human.newest().points[0].positions, strict=True)),
+        lambda: near(human.newest().points[0].positions, [1.0, -0.8]),
+    )
     assert 'several nodes' not in node.text
+    assert node.text.count('interpolate_from_desired_state') == 1
+
+
+STATE = 'state: {topic: hand_state, wait: 0.0, bound: 0.3}'
+
+
+class Robot:
+    """A hand that reports where it is; `follows`: it goes where it is commanded."""
+
+    def __init__(self, human, start):
+        self._human = human
+        self.pose = dict(start)
+        self.follows = True
+        self._publisher = human.ros.publisher('/hand_state', JointState, qos_profile_sensor_data)
+
+    def __call__(self):
+        """Report the pose; return that of the human hand, for `Human.show`."""
+        newest = self._human.newest()
+        if self.follows and newest is not None:
+            self.pose = dict(zip(newest.name, newest.position, strict=True))
+        self._publisher.publish(joint_state(self.pose))
+        return FIST
+
+
+def test_a_hand_that_falls_silent_or_is_moved_gets_no_command_from_afar(ros, start, small):
+    node = start('retarget', parameters={'profile': small(state=STATE), 'state_age': 0.3})
+    human = Human(ros, node, '/cmd', JointState)
+    robot = Robot(human, {'a': -0.4, 'b': -0.9})
+    human.show(robot, lambda: human.commands and near(human.newest().position, [1.0, -0.8]))
+    assert human.commands[0].message.position.tolist() == [-0.4, -0.9]
+    # It reports no more, is moved, and reports again.
+    human.show(FIST, lambda: 'no commands: the pose of the hand is not known' in node.text)
+    assert 'no recent position of a, b on /hand_state' in node.text
+    human.commands.clear()
+    human.show(FIST, lambda: ros.spin(0.5) or True)
+    assert not human.commands
+    robot.pose = {'a': -0.3, 'b': -0.1}
+    human.show(robot, lambda: human.commands)
+    assert human.commands[0].message.position.tolist() == [-0.3, -0.1]
+    assert 'Traceback' not in node.text
+
+
+def test_a_hand_that_is_held_is_reported_and_not_run_away_from(ros, start, small):
+    node = start('retarget', parameters={'profile': small(state=STATE)})
+    human = Human(ros, node, '/cmd', JointState)
+    robot = Robot(human, {'a': 0.0, 'b': -0.5})
+    robot.follows = False
+    human.show(robot, lambda: 'a does not follow: commands wait 0.3 rad ahead' in node.text)
+    assert max(command.position[0] for command, _ in human.commands) == pytest.approx(0.3)
+    robot.follows = True
+    human.show(robot, lambda: near(human.newest().position, [1.0, -0.8]))
+
+
+def test_a_pose_of_one_joint_or_in_degrees_moves_nothing(ros, start, small):
+    node = start('retarget', parameters={'profile': small(state=STATE)})
+    human = Human(ros, node, '/cmd', JointState)
+    robot = Robot(human, {'a': 0.9})
+    human.show(robot, lambda: 'no recent position of b on /hand_state' in node.text)
+    robot.pose = {'a': 45.0, 'b': -30.0}
+    human.show(robot, lambda: 'the state looks like degrees' in node.text)
+    human.show(robot, lambda: 'a is at 45 rad' in node.text)
+    assert not human.commands
+
+
+def test_a_hand_can_be_driven_blind_if_that_is_asked_for(ros, start, small):
+    parameters = {'profile': small(state=STATE), 'blind': True}
+    node = start('retarget', parameters=parameters)
+    human = Human(ros, node, '/cmd', JointState)
+    assert 'driven blind' in node.text
+    human.show(FIST, lambda: human.commands and near(human.newest().position, [1.0, -0.8]))
+    assert human.commands[0].message.position.tolist() == [0.25, 0.0]
+
+
+def test_halves_of_the_hand_in_turn_neither_tremble_nor_fill_the_log(ros, start, small):
+    node = start('retarget', parameters={'profile': small(after=0.5)})
+    human = Human(ros, node, '/cmd', JointState)
+    halves = [{'index_mcp': FIST['index_mcp']}, {'ring_pip': FIST['ring_pip']}] * 1000
+    human.show(halves.pop, lambda: human.commands and near(human.newest().position, [1.0, -0.8]))
+    human.commands.clear()
+    human.show(halves.pop, lambda: len(human.commands) > 100)
+    assert all(near(command.position, [1.0, -0.8]) for command, _ in human.commands)
+    assert node.text.count('[WARN]') == 1  # that it is driven blind
+
+
+def test_messages_that_contradict_themselves_are_refused_once_a_second(ros, start, small):
+    node = start('retarget', parameters={'profile': small(after=60.0)})
+    human = Human(ros, node, '/cmd', JointState)
+    human.show(OPEN, lambda: human.commands and near(human.newest().position, [0.0, 0.0]))
+    for number in range(300):
+        position = list(FIST.values())
+        if number % 2:
+            human.publisher.publish(JointState(name=list(FIST), position=position[:-1]))
+        else:
+            human.publisher.publish(JointState(name=[*FIST, 'index_mcp'], position=[*position, 1]))
+        ros.spin(0.01)
+    node.wait_for_text('10 names and 9 positions; each name needs one position')
+    assert near(human.newest().position, [0.0, 0.0])
+    assert 2 <= node.text.count('input refused') <= 12
+
+
+def test_another_publisher_of_the_command_is_reported(ros, start, small):
+    node = start('retarget', parameters={'profile': small()})
+    other = ros.node.create_publisher(JointState, '/cmd', 1)
+    try:
+        node.wait_for_text('1 more publish /cmd: the hand gets commands of both')
+    finally:
+        ros.node.destroy_publisher(other)
 
 
 def test_an_array_of_numbers_in_the_order_of_the_joints(ros, start, small):
@@ -175,11 +285,14 @@ def test_faulty_input_is_told_and_harmless(ros, start, small):
 
 
 def test_a_decoder_of_fewer_joints_is_told_once(ros, start, small):
-    node = start('retarget', parameters={'profile': small()})
+    node = start('retarget', parameters={'profile': small(after=0.3)})
     human = Human(ros, node, '/cmd', JointState)
     human.show(
         {'ring_pip': FIST['ring_pip']},
-        lambda: human.commands and near(human.newest().position, [0.25, -0.8]),
+        lambda: (
+            'no index_mcp in the input' in node.text
+            and near(human.newest().position, [0.25, -0.8])
+        ),
     )
     assert node.text.count('no index_mcp in the input') == 1
 
