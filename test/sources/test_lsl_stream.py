@@ -29,7 +29,7 @@ import pytest
 def library(tmp_path_factory, monkeypatch):
     stay_on_this_machine(tmp_path_factory.mktemp('lsl'))
     # On one machine streams are found at once.
-    monkeypatch.setattr('leconvmn_ros.sources.lsl_stream.SEARCH_TIME', 0.5)
+    monkeypatch.setattr('leconvmn_ros.sources.lsl_stream.SEARCH_TIME', 1.0)
     return pytest.importorskip('pylsl', reason='pylsl has no library for this machine')
 
 
