@@ -263,7 +263,6 @@ def test_help_tells_every_argument(capsys, monkeypatch, command):
     told = {f'--{words[0]}': ' '.join(words) for words in map(str.split, entries)}
     expected = {
         'demo': {'--output', '--preset', '--rate'},
-        'record': {'--output', '--recover', '--all', '--duration'},
         'convert': {'--output', '--database', '--chunk', '--overwrite'},
         'synthesize': {'--output', '--channels', '--sampling-rate', '--seed', '--overwrite'},
         'align': {'--json', '--plot', '--protocol', '--reference-topic'},

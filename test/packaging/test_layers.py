@@ -31,6 +31,7 @@ MAY_IMPORT = {
     'engines': {'models'},
     'recordings': {'emg'},
     'dataset': {'emg'},
+    'sources': {'emg', 'recordings', 'synthetic'},
     'view': {'emg', 'hands'},
     'wearing': {'dataset', 'emg', 'synthetic'},
     'decoding': {'dataset', 'emg', 'engines', 'models'},
@@ -43,11 +44,11 @@ MAY_IMPORT = {
     'speed': {'dataset', 'decoding', 'emg', 'engines', 'models', 'training'},
     'nodes': {
         *('dataset', 'decoding', 'emg', 'engines', 'evaluation', 'hands', 'recordings', 'speed'),
-        *('synthetic', 'view', 'wearing'),
+        *('sources', 'synthetic', 'view', 'wearing'),
     },
     'commands': {
         *('benchmark', 'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'hands', 'nodes'),
-        *('recordings', 'speed', 'synthetic', 'training', 'view', 'wearing'),
+        *('recordings', 'sources', 'speed', 'synthetic', 'training', 'view', 'wearing'),
     },
 }
 # Modules at the top that start others by name; everything else there is imported by the rooms.
