@@ -20,41 +20,12 @@ what LE-ConvMN sees. The cell is that of Gers et al., Neural Computation 12 (200
 """
 
 from itertools import pairwise
-from typing import Literal
 
-from leconvmn_ros.models.base import Model, MOST_WEIGHTS, opinions_of, State
-from leconvmn_ros.strict_model import StrictModel
-from pydantic import Field
+from leconvmn_ros.models.base import Model, run_members, State
+from leconvmn_ros.models.lstm.config import LstmConfig
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
-
-
-class LstmConfig(StrictModel):
-    """Architecture of the LSTM."""
-
-    kind: Literal['lstm'] = 'lstm'
-    steps: Literal['columns', 'images'] = Field(
-        default='images',
-        description='one time step is a column of an image, or a whole image, flattened',
-    )
-    units: int = Field(default=128, ge=1, le=4096, description='hidden units of each layer')
-    layers: int = Field(default=2, ge=1, le=8, description='layers')
-    networks: int = Field(
-        default=1,
-        ge=1,
-        le=8,
-        description='networks whose weighted mean counts, as in LE-ConvMN',
-    )
-    forget_bias: float = Field(
-        default=1.0, ge=-10, le=10, description='initial bias of the forget gates'
-    )
-    input_dropout: float = Field(
-        default=0, ge=0, le=0.9, description='share of the features left out in training'
-    )
-    dropout: float = Field(
-        default=0, ge=0, le=0.9, description='share of the hidden units left out in training'
-    )
 
 
 class Lstm(Model):
@@ -66,20 +37,13 @@ class Lstm(Model):
         Raises:
             ValueError: the weights would be more than MOST_WEIGHTS.
         """
+        config.weight_shapes(image_size, joints)  # raises before memory is taken
         super().__init__(config.networks)
-        channels, columns = self.image_size = image_size
-        features = channels if config.steps == 'columns' else channels * columns
-        units = config.units
-        weights = 4 * units * (features + units + (config.layers - 1) * 2 * units)
-        if config.networks * weights > MOST_WEIGHTS:
-            raise ValueError(
-                f'{config.networks} networks of {config.layers} layers of {units} units over '
-                f'{features} features need {config.networks * weights} weights; '
-                f'allowed are {MOST_WEIGHTS}'
-            )
-        self._layers, self._units = config.layers, units
+        self.image_size = image_size
+        self._layers, self._units = config.layers, config.units
+        inputs = config.layer_inputs(image_size)
         self.networks = nn.ModuleList(
-            _Network(config, features, joints) for _ in range(config.networks)
+            _Network(config, inputs, joints) for _ in range(config.networks)
         )
 
     def initial_state(self, batch: int = 1) -> State:
@@ -87,23 +51,21 @@ class Lstm(Model):
         zeros = next(self.parameters()).new_zeros((batch, self._units))
         return [(zeros, zeros)] * (len(self.networks) * self._layers)
 
-    def opinions(
+    def member_outputs(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Advance by some images; see `Model.opinions`: each network has one."""
-        return opinions_of(self.networks, images, state, fresh)
+        """Advance by some images; see `Model.member_outputs`: each network is a member."""
+        return run_members(self.networks, images, state, fresh)
 
 
 class _Network(nn.Module):
     """One LSTM of some layers, and a head."""
 
-    def __init__(self, config: LstmConfig, features: int, joints: int) -> None:
+    def __init__(self, config: LstmConfig, inputs: list[int], joints: int) -> None:
         super().__init__()
         self._config = config
         units = config.units
-        self.layers = nn.ModuleList(
-            nn.LSTM(units if layer else features, units) for layer in range(config.layers)
-        )
+        self.layers = nn.ModuleList(nn.LSTM(before, units) for before in inputs)
         with torch.no_grad():
             for lstm in self.layers:
                 # Gates in torch's order: input, forget, cell, output.

@@ -30,34 +30,13 @@ learns by the variational bound of Titsias (AISTATS 2009); only its SGPRPredicti
 with the diagonal above.
 """
 
-from typing import Literal
-
-from leconvmn_ros.models.base import MOST_WEIGHTS
-from leconvmn_ros.models.stateless import InputKind, Memoryless
-from leconvmn_ros.strict_model import StrictModel
-from pydantic import Field
+from leconvmn_ros.models.spgp.config import SpgpConfig
+from leconvmn_ros.models.stateless import Stateless
 import torch
 from torch import nn, Tensor
 
-# Training images at a time: memory holds a few matrices of pseudo-inputs x CHUNK numbers and what
-# is as large as the data, but nothing of pseudo-inputs x training images.
-CHUNK = 1024
 
-
-class SpgpConfig(StrictModel):
-    """Size of the process and what it sees."""
-
-    kind: Literal['spgp'] = 'spgp'
-    pseudo_inputs: int = Field(
-        default=300, ge=1, le=2000, description='stand-ins for the training images'
-    )
-    input: InputKind = Field(
-        default='image',
-        description='the whole image, or its newest column alone (the RMS features, as the paper)',
-    )
-
-
-class Spgp(Memoryless):
+class Spgp(Stateless):
     """The mean of the process given the training data: one exponential per pseudo-input.
 
     Positions are in length-scales, and the signal variance is a factor of the weights: what is
@@ -70,13 +49,8 @@ class Spgp(Memoryless):
         Raises:
             ValueError: it would hold more than MOST_WEIGHTS numbers.
         """
+        config.weight_shapes(image_size, joints)  # raises before memory is taken
         super().__init__(config.input, image_size)
-        size = config.pseudo_inputs * (self.inputs + joints)
-        if size > MOST_WEIGHTS:
-            raise ValueError(
-                f'{config.pseudo_inputs} pseudo-inputs of {self.inputs} values for {joints} '
-                f'joints need {size} numbers; allowed are {MOST_WEIGHTS}'
-            )
 
         def fitted(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(shape), requires_grad=False)
@@ -89,16 +63,9 @@ class Spgp(Memoryless):
         """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
         # Differences, not the faster |a|^2 - 2ab + |b|^2: its cancellation costs float32 digits.
         distances = torch.cdist(
-            # Two matrices: of more dimensions the ONNX exporter makes a wrong graph.
             (inputs * self.inverse_length_scales).flatten(0, -2),
             self.pseudo_inputs,
             compute_mode='donot_use_mm_for_euclid_dist',
         )
         outputs = torch.exp(-0.5 * distances.square()) @ self.weights
         return outputs.view(*inputs.shape[:-1], -1)
-
-
-def correlation(some: Tensor, others: Tensor) -> Tensor:
-    """Squared-exponential correlation of positions in length-scales, (some, others)."""
-    norms = some.square().sum(dim=1)[:, None] + others.square().sum(dim=1)
-    return torch.exp(-0.5 * (norms - 2 * some @ others.T).clamp_min(0))

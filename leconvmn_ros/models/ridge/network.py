@@ -17,25 +17,12 @@
 Source: Hoerl and Kennard, Technometrics 12 (1970) 55.
 """
 
-from typing import Literal
-
-from leconvmn_ros.models.base import MOST_WEIGHTS
-from leconvmn_ros.models.stateless import InputKind, Memoryless
-from leconvmn_ros.strict_model import StrictModel
-from pydantic import Field
+from leconvmn_ros.models.ridge.config import RidgeConfig
+from leconvmn_ros.models.stateless import Stateless
 from torch import nn, Tensor
 
 
-class RidgeConfig(StrictModel):
-    """What the regression sees."""
-
-    kind: Literal['ridge'] = 'ridge'
-    input: InputKind = Field(
-        default='column', description='the newest column of an image alone, or the whole image'
-    )
-
-
-class Ridge(Memoryless):
+class Ridge(Stateless):
     """A linear map with an intercept."""
 
     def __init__(self, config: RidgeConfig, image_size: tuple[int, int], joints: int) -> None:
@@ -44,12 +31,8 @@ class Ridge(Memoryless):
         Raises:
             ValueError: it would hold more than MOST_WEIGHTS weights.
         """
+        config.weight_shapes(image_size, joints)  # raises before memory is taken
         super().__init__(config.input, image_size)
-        if self.inputs * joints > MOST_WEIGHTS:
-            raise ValueError(
-                f'{joints} joints over {self.inputs} inputs need {self.inputs * joints} weights; '
-                f'allowed are {MOST_WEIGHTS}'
-            )
         self.linear = nn.Linear(self.inputs, joints)
 
     def estimate(self, inputs: Tensor) -> Tensor:

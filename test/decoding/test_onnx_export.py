@@ -16,29 +16,15 @@ import json
 
 from builders import make_checkpoint
 from leconvmn_ros.cli import main
-from leconvmn_ros.engines.onnx_graph import export
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.lstm import LstmConfig
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 
-def test_without_the_library_it_says_what_to_install(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr('leconvmn_ros.engines.onnx_graph.find_spec', lambda _: None)
-    make_checkpoint().save(tmp_path / 'trained')
-    arguments = ['export', str(tmp_path / 'trained'), '--output', str(tmp_path / 'out.onnx')]
-    assert main(arguments) == 1
-    assert 'ONNX needs onnx: pip install onnx onnxruntime' in capsys.readouterr().err
-    assert not (tmp_path / 'out.onnx').exists()
-    with pytest.raises(ConfigurationError):
-        export(make_checkpoint())
-
-
 @pytest.mark.parametrize('model', [None, LstmConfig(units=5)], ids=['le_convmn', 'lstm'])
 def test_a_file_alone_is_enough_to_decode(tmp_path, capsys, model):
-    pytest.importorskip('onnx')
-    onnxruntime = pytest.importorskip('onnxruntime')
     checkpoint = make_checkpoint(model=model)
     checkpoint.save(tmp_path / 'trained')
     path = tmp_path / 'made' / 'model.onnx'
