@@ -36,7 +36,6 @@ extensions = [
 ]
 myst_enable_extensions = ['colon_fence', 'deflist', 'dollarmath', 'fieldlist']
 myst_heading_anchors = 3
-smartquotes = False  # options begin with --
 exclude_patterns = ['_build', '_ext']
 
 autodoc_member_order = 'bysource'

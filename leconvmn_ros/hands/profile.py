@@ -18,10 +18,15 @@ Each human joint is at 0 where the hand is open and at 1 in a fist (by the weare
 by the ranges in joints.py), and a robot joint goes from `open` to `closed` with it. Sign, scale
 and offset all follow from these two numbers. Angles are radians in the file, whatever the hand
 wants to be told: `unit` says that.
+
+Beside the profile, `leconvmn_ros hand NAME --fit URDF` writes NAME.anchors.json: what anchors.py
+describes. Without it the joints of the thumb follow their human joints as all others do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+import datetime as dt
 from functools import cached_property
+from math import pi
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,6 +54,7 @@ FLOAT64_ARRAY = 'std_msgs/msg/Float64MultiArray'
 # Strict: YAML has numbers, so neither true nor '1.5' is one.
 Angle = Annotated[float, Field(strict=True, ge=-100.0, le=100.0)]
 Speed = Annotated[float, Field(strict=True, gt=0, le=100.0)]
+Acceleration = Annotated[float, Field(strict=True, gt=0, le=10000.0)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=60.0)]
 Topic = Annotated[
     str,
@@ -123,12 +129,19 @@ class RobotJoint(StrictModel):
     closed: Angle | None = Field(default=None, description='where the human hand is a fist (rad)')
     coupled: Coupling | None = Field(default=None, description='the robot joint it goes with')
     fixed: Angle | None = Field(default=None, description='where it stays (rad)')
+    unit: Scale | None = Field(
+        default=None,
+        description='what its limits are called, where it is not the same for the whole hand',
+    )
     rest: Angle | None = Field(
         default=None,
         description='its place when there is nothing to follow (rad); by default that of the '
         'open hand',
     )
     speed: Speed | None = Field(default=None, description='rad/s; by default that of the hand')
+    acceleration: Acceleration | None = Field(
+        default=None, description='rad/s^2; by default that of the hand'
+    )
 
     @model_validator(mode='after')
     def _consistent(self) -> 'RobotJoint':
@@ -171,6 +184,13 @@ class RobotJoint(StrictModel):
             )
 
 
+# A field of numbers, or a field of each element of an array.
+ArrayField = Annotated[
+    str, Field(max_length=100, pattern=r'^[a-z][a-z0-9_]*(\[\]\.[a-z][a-z0-9_]*)?$')
+]
+Constant = bool | int | float | str
+
+
 class CommandOutput(StrictModel):
     """Where and how the hand is told."""
 
@@ -182,11 +202,17 @@ class CommandOutput(StrictModel):
     )
     rate: float = Field(strict=True, ge=1, le=1000, description='commands per second (Hz)')
     unit: Unit = 'rad'
-    field: str | None = Field(
-        default=None, pattern=r'^[a-z][a-z0-9_]*$', description='the array; by default data'
+    field: ArrayField | None = Field(
+        default=None,
+        description='the array, by default data; motor_cmd[].q is q in each element of motor_cmd',
     )
-    constants: dict[str, bool | int | float | str] = Field(
+    constants: dict[str, Constant] = Field(
         default={}, description='what its other fields are set to'
+    )
+    element: dict[str, Constant | list[Constant]] = Field(
+        default={},
+        description='what the other fields of each element are set to: one value for all, or a '
+        'list with one for each joint',
     )
     arrival: Seconds | None = Field(
         default=None,
@@ -195,9 +221,11 @@ class CommandOutput(StrictModel):
 
     @model_validator(mode='after')
     def _fitting(self) -> 'CommandOutput':
-        fields = [name for name in ('field', 'constants') if getattr(self, name)]
+        fields = [name for name in ('field', 'constants', 'element') if getattr(self, name)]
         if fields and self.type in {JOINT_STATE, JOINT_TRAJECTORY}:
             raise ValueError(f'{fields[0]} does not go with {self.type}: its fields are known')
+        if self.element and '[].' not in (self.field or ''):
+            raise ValueError('element goes with a field such as motor_cmd[].q only')
         if self.arrival is not None and self.type != JOINT_TRAJECTORY:
             raise ValueError(f'arrival does not go with {self.type}, only with {JOINT_TRAJECTORY}')
         return self
@@ -209,9 +237,26 @@ class CommandOutput(StrictModel):
 
 
 class StateInput(StrictModel):
-    """Where the hand reports its own pose, by name, in a sensor_msgs/JointState."""
+    """Where the hand reports its own pose."""
 
     topic: Topic
+    type: str = Field(
+        default=JOINT_STATE,
+        pattern=r'^[a-z][a-z0-9_]*/msg/[A-Z][A-Za-z0-9]*$',
+        description=f'{JOINT_STATE}, or a message with an array of numbers in the order of the '
+        'joints',
+    )
+    field: ArrayField | None = Field(
+        default=None, description='the array, as in command; by default data'
+    )
+    by: Literal['name', 'order'] = Field(
+        default='name',
+        description='order: the positions of a JointState are in the order of the joints, and '
+        'its names do not count',
+    )
+    unit: Literal['rad', 'hand'] = Field(
+        default='rad', description='hand: the unit is that of the command, also joint by joint'
+    )
     wait: Seconds = Field(
         default=2.0,
         description='how long to wait for it (s) before the log says so; the hand is not '
@@ -226,6 +271,12 @@ class StateInput(StrictModel):
         'joint jumps at most when it is released after it was held',
     )
 
+    @model_validator(mode='after')
+    def _fitting(self) -> 'StateInput':
+        if self.field and self.type == JOINT_STATE:
+            raise ValueError(f'field does not go with {JOINT_STATE}: its fields are known')
+        return self
+
 
 class Stale(StrictModel):
     """What happens when nothing comes in any more."""
@@ -237,14 +288,39 @@ class Stale(StrictModel):
     )
 
 
+class Check(StrictModel):
+    """When `leconvmn_ros hand NAME --check URDF` found names and limits to agree."""
+
+    model: str = Field(max_length=300, description="the maker's file, with its version")
+    date: dt.date
+
+
 class HandProfile(StrictModel):
     """All about one robot hand; the order of the joints is that of the command."""
 
     hand: str = Field(min_length=1, max_length=200, description='maker and model, for people')
+    maker: str = Field(default='', max_length=100, description='for the list of hands')
+    side: Literal['right', 'left', 'either'] = Field(
+        default='either', description='of the body that the hand is made for'
+    )
+    checked: Check | None = Field(
+        default=None, description="when it was compared with the maker's model"
+    )
     command: CommandOutput
     state: StateInput | None = None
     stale: Stale
     speed: Speed = Field(description='of every joint that has none of its own (rad/s)')
+    acceleration: Acceleration | None = Field(
+        default=None,
+        description='of every joint that has none of its own (rad/s^2); by default there is no '
+        'limit',
+    )
+    complete: bool = Field(
+        default=False,
+        strict=True,
+        description='whether the hand wants all of its joints in each command; --check then '
+        'refuses a profile that lacks one',
+    )
     joints: tuple[RobotJoint, ...] = Field(min_length=1, max_length=100)
 
     @model_validator(mode='after')
@@ -252,6 +328,12 @@ class HandProfile(StrictModel):
         names = [joint.name for joint in self.joints]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f'joint {doubles[0]} is there more than once')
+        for key, value in self.command.element.items():
+            if isinstance(value, list) and len(value) != len(names):
+                raise ValueError(
+                    f'command.element.{key} has {len(value)} values; each of {len(names)} joints '
+                    'needs one'
+                )
         leaders = [joint.name for joint in self.joints if not joint.coupled]
         followers = [(joint, joint.coupled.joint) for joint in self.joints if joint.coupled]
         for joint, leader in followers:
@@ -300,16 +382,36 @@ class HandProfile(StrictModel):
         """Return how fast a joint may be told to move (rad/s)."""
         return joint.speed or self.speed
 
+    def acceleration_of(self, joint: RobotJoint) -> float | None:
+        """Return how fast the speed of a joint may change (rad/s^2), None for no limit."""
+        return joint.acceleration or self.acceleration
+
     def in_unit(self, positions: Sequence[float]) -> list[float]:
-        """Turn angles (rad), in the order of the joints, into what the hand is told."""
-        unit = self.command.unit
+        """Turn angles (rad), in the order of the joints, into the unit of the hand."""
+        return [
+            self._unit_of(joint)[0] + self._unit_of(joint)[1] * position
+            for joint, position in zip(self.joints, positions, strict=True)
+        ]
+
+    def in_radians_by_name(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Turn numbers in the unit of the hand into angles (rad), by name; others are left out."""
+        angles = {}
+        for joint in self.joints:
+            if joint.name in values:
+                zero, ratio = self._unit_of(joint)
+                angles[joint.name] = (values[joint.name] - zero) / ratio
+        return angles
+
+    def _unit_of(self, joint: RobotJoint) -> tuple[float, float]:
+        """Return what an angle of 0 is called, and how much is added per rad."""
+        unit = joint.unit or self.command.unit
         if unit == 'rad':
-            return list(positions)
+            return 0.0, 1.0
         if unit == 'deg':
-            return list(map(float, np.degrees(positions)))
-        lower, upper = np.array([joint.limits for joint in self.joints]).T
-        parts = (np.asarray(positions) - lower) / (upper - lower)
-        return list(map(float, unit.lower + parts * (unit.upper - unit.lower)))
+            return 0.0, 180 / pi
+        lower, upper = joint.limits
+        ratio = (unit.upper - unit.lower) / (upper - lower)
+        return unit.lower - lower * ratio, ratio
 
 
 def follow(coupling: Coupling, pose: dict[str, float]) -> float:
@@ -322,6 +424,23 @@ def shipped_profiles() -> list[str]:
     return sorted(path.stem for path in SHIPPED_PROFILES.glob('*.yaml'))
 
 
+def profile_path(name: str) -> Path:
+    """Return the file of a profile: a shipped one by its name, or the path of a .yaml file.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    shipped = shipped_profiles()
+    if name in shipped:
+        return SHIPPED_PROFILES / f'{name}.yaml'
+    if name.endswith(('.yaml', '.yml')):
+        return Path(name)
+    raise ConfigurationError(
+        f'there is no hand profile {name!r}; allowed are {", ".join(shipped)}, '
+        'or the path of a .yaml file'
+    )
+
+
 def load_profile(name: str) -> HandProfile:
     """Read and check a profile.
 
@@ -331,16 +450,7 @@ def load_profile(name: str) -> HandProfile:
     Raises:
         ConfigurationError: there is none, or it is wrong; the message says where.
     """
-    shipped = shipped_profiles()
-    if name in shipped:
-        path = SHIPPED_PROFILES / f'{name}.yaml'
-    elif name.endswith(('.yaml', '.yml')):
-        path = Path(name)
-    else:
-        raise ConfigurationError(
-            f'there is no hand profile {name!r}; allowed are {", ".join(shipped)}, '
-            'or the path of a .yaml file'
-        )
+    path = profile_path(name)
     try:
         return HandProfile.model_validate(read_yaml(path))
     except ValidationError as error:

@@ -25,8 +25,10 @@ from math import isfinite
 from typing import NamedTuple
 
 from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.hands.anchors import Anchors
 from leconvmn_ros.hands.calibration import Calibration, UNCALIBRATED
-from leconvmn_ros.hands.profile import follow, HandProfile, RobotJoint
+from leconvmn_ros.hands.motion import clip, Motion
+from leconvmn_ros.hands.profile import HandProfile
 from leconvmn_ros.hands.robot_state import DEFAULT_STATE_AGE, RobotState
 from leconvmn_ros.joints import LARGEST_ANGLE
 
@@ -48,6 +50,14 @@ class Command(NamedTuple):
     values: list[float]
 
 
+class Start(NamedTuple):
+    """Where commands began, and where they go (rad, by joint)."""
+
+    pose: dict[str, float]
+    goal: dict[str, float]
+    reported: bool
+
+
 class Retargeter:
     """Drives one hand; the caller has the clock (s, of any origin, never going back).
 
@@ -59,6 +69,7 @@ class Retargeter:
             before and the hand holds its pose when input is stale.
         stale: whether the last step had no fresh input.
         unknown: the robot joints whose position is not known, for which the last step waited.
+        started: where the commands of now began, None while there are none.
         fresh_starts: how often the hand was found elsewhere than commanded, and commands started
             again from where it was.
     """
@@ -67,6 +78,7 @@ class Retargeter:
         self,
         profile: HandProfile,
         calibration: Calibration | None = None,
+        anchors: Anchors | None = None,
         *,
         state_age: float = DEFAULT_STATE_AGE,
         blind: bool = False,
@@ -76,6 +88,7 @@ class Retargeter:
         Args:
             profile: of the hand.
             calibration: of the wearer, None for the usual range of every joint.
+            anchors: what was fitted to the hand; None for the joint map alone.
             state_age: age beyond which a reported position is no longer known (s).
             blind: ignore what the hand reports and start from the rest pose, as for a hand that
                 reports nothing.
@@ -86,6 +99,7 @@ class Retargeter:
         self.stale = False
         self.unknown: tuple[str, ...] = ()
         self.fresh_starts = 0
+        self.started: Start | None = None
         self._human: dict[str, float] = {}
         self._heard: dict[str, float] = {}
         self._first_heard: float | None = None
@@ -96,7 +110,8 @@ class Retargeter:
         self._bound = profile.state.bound if profile.state else 0.0
         self._held_back_since: dict[str, float] = {}
         # Where the hand has been told to be; before that, and after silence, a guess.
-        self._pose = dict(profile.rest_pose)
+        self._motion = Motion(profile, anchors)
+        self._pose = dict(self._motion.rest_pose)
         self._driving = False
         self._last_step = 0.0
         self.calibrate(calibration)
@@ -159,6 +174,12 @@ class Retargeter:
             if now - since > FOLLOWING_PATIENCE
         )
 
+    def pause(self) -> None:
+        """Leave the hand alone until the next step, which starts from where the hand is then."""
+        self._driving = False
+        self.started = None
+        self._held_back_since = {}
+
     def step(self, now: float) -> Command | None:
         """Return the next command, None if nothing is to be published.
 
@@ -171,7 +192,7 @@ class Retargeter:
         self.stale = now - self._last_heard > self.profile.stale.after
         if self.stale and self.profile.stale.then == 'stop':
             # Somebody else may move the hand meanwhile: start again when there is input.
-            self._driving = False
+            self.pause()
             self._first_heard = None
             self._human, self._heard = {}, {}
             return None
@@ -179,8 +200,7 @@ class Retargeter:
         self.unknown = self._state.unknown(now) if self._state else ()
         if self.unknown:
             # Where it is now, nobody knows: it stands still.
-            self._driving = False
-            self._held_back_since = {}
+            self.pause()
             return None
         if not self._driving:
             self._start(here)
@@ -188,9 +208,12 @@ class Retargeter:
             self.fresh_starts += 1
             self._start(here)
         else:
-            if not (self.stale and self.profile.stale.then == 'hold'):
-                most = LONGEST_STEP * self.profile.command.period
-                self._move(min(max(now - self._last_step, 0.0), most))
+            most = LONGEST_STEP * self.profile.command.period
+            passed = min(max(now - self._last_step, 0.0), most)
+            if self.stale and self.profile.stale.then == 'hold':
+                self._pose = self._motion.hold(self._pose, passed)
+            else:
+                self._move(passed)
             if here:
                 self._keep_near(here, now)
         self._last_step = now
@@ -209,20 +232,24 @@ class Retargeter:
         """Begin where the hand is; without a report, where it was commanded to be."""
         self._driving = True
         self._held_back_since = {}
+        self._motion.start()
         for joint in self.profile.joints:
-            self._pose[joint.name] = _clip(joint, (here or self._pose)[joint.name])
+            self._pose[joint.name] = clip(joint, (here or self._pose)[joint.name])
+        closings = None if self.stale else self._closings()
+        goal = self._motion.destination(closings)
+        self.started = Start(dict(self._pose), goal, here is not None)
 
     def _is_elsewhere(self, here: Mapping[str, float]) -> bool:
         """Whether the hand was moved by others: one that is held back stays within the bound."""
         return any(
-            abs(_clip(joint, here[joint.name]) - self._pose[joint.name]) > 2 * self._bound
+            abs(clip(joint, here[joint.name]) - self._pose[joint.name]) > 2 * self._bound
             for joint in self.profile.joints
         )
 
     def _keep_near(self, here: Mapping[str, float], now: float) -> None:
         """Keep every command within the bound of where its joint is."""
         for joint in self.profile.joints:
-            name, at = joint.name, _clip(joint, here[joint.name])
+            name, at = joint.name, clip(joint, here[joint.name])
             held = min(max(self._pose[name], at - self._bound), at + self._bound)
             if held == self._pose[name]:
                 self._held_back_since.pop(name, None)
@@ -231,38 +258,15 @@ class Retargeter:
                 self._pose[name] = held
 
     def _move(self, seconds: float) -> None:
-        """Go towards the target for so long; what is coupled comes last."""
-        target = self.profile.rest_pose if self.stale else self._target()
-        for joint in sorted(self.profile.joints, key=lambda joint: joint.coupled is not None):
-            wanted = target[joint.name]
-            if joint.coupled and not self.stale:
-                wanted = follow(joint.coupled, self._pose)
-            reached = _clip(joint, wanted)
-            self.clipped[joint.name] += reached != wanted
-            here = self._pose[joint.name]
-            reach = self.profile.speed_of(joint) * seconds
-            self._pose[joint.name] = min(max(reached, here - reach), here + reach)
+        """Go towards where the human hand is, or to rest, for so long."""
+        goal = self._motion.advance(self._pose, None if self.stale else self._closings(), seconds)
+        self._pose = goal.pose
+        for name in goal.clipped:
+            self.clipped[name] += 1
 
-    def _target(self) -> dict[str, float]:
-        target = dict(self.profile.rest_pose)
+    def _closings(self) -> dict[str, float]:
+        """Return how far the human joints are closed that are known."""
         known = set(self._human)
         if self.profile.stale.then == 'rest':
             known -= set(self.missing)
-        for joint in self.profile.joints:
-            if joint.follows and known.issuperset(joint.follows):
-                target[joint.name] = self._followed(joint)
-        return target
-
-    def _followed(self, joint: RobotJoint) -> float:
-        """Return where the human hand takes a joint (rad), limits aside."""
-        closing = sum(
-            weight * self._ranges[name].closing(self._human[name])
-            for name, weight in (joint.follows or {}).items()
-        )
-        opened, closed = joint.open or 0.0, joint.closed or 0.0
-        return opened + closing * (closed - opened)
-
-
-def _clip(joint: RobotJoint, position: float) -> float:
-    lower, upper = joint.limits
-    return min(max(position, lower), upper)
+        return {name: self._ranges[name].closing(self._human[name]) for name in known}

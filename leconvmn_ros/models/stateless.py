@@ -14,15 +14,16 @@
 
 """What the models without memory share: a newest column or a whole image in, angles out."""
 
-from abc import abstractmethod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from leconvmn_ros.models.base import Model, State
-from leconvmn_ros.models.stateless_config import input_count, InputKind
 import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
+
+# 'column': the newest column of an image, so the RMS features at its last sample; 'image': all.
+InputKind = Literal['column', 'image']
 
 
 class Examples(NamedTuple):
@@ -37,7 +38,7 @@ class Examples(NamedTuple):
     targets: NDArray[np.float32]
 
 
-class Stateless(Model):
+class Memoryless(Model):
     """Base of the models whose outputs depend on nothing but the image at hand."""
 
     def __init__(self, kind: InputKind, image_size: tuple[int, int]) -> None:
@@ -45,28 +46,29 @@ class Stateless(Model):
         super().__init__()
         self.image_size = image_size
         self._kind = kind
-        self.inputs = input_count(kind, image_size)
+        channels, columns = image_size
+        self.inputs = channels * columns if kind == 'image' else channels
 
     def initial_state(self, batch: int = 1) -> State:  # noqa: ARG002 - as the others
         """Return the state before the first image: nothing."""
         return []
 
-    def member_outputs(
+    def opinions(
         self,
         images: Tensor,
         state: State,
         fresh: Tensor | None = None,  # noqa: ARG002 - there is nothing to forget
     ) -> tuple[Tensor, State]:
-        """Estimate from each image by itself; see `Model.member_outputs`."""
+        """Estimate from each image by itself; see `Model.opinions`."""
         return self.estimate(self.inputs_of(images))[None], state
 
     def inputs_of(self, images: Tensor) -> Tensor:
         """Return what is taken from images (..., channels, columns), shape (..., inputs)."""
         return (images if self._kind == 'image' else images[..., -1:]).flatten(-2)
 
-    @abstractmethod
     def estimate(self, inputs: Tensor) -> Tensor:
         """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
+        raise NotImplementedError
 
     def matrices(self, examples: Examples) -> tuple[Tensor, Tensor]:
         """Return inputs (images, inputs) and targets (images, joints) to fit to, in float64."""

@@ -80,6 +80,8 @@ def _joint_trajectory(profile: HandProfile, kind: Any) -> FillMessage:
 
 def _array(profile: HandProfile, kind: Any) -> FillMessage:
     field = profile.command.field or 'data'
+    if '[].' in field:
+        return _elements(profile, kind)
     types = kind.get_fields_and_field_types()
     numbers = re.search(r'^(?:sequence<)?(float|double|u?int)\d*[\[>,]', types.get(field, ''))
     if numbers is None:
@@ -98,3 +100,53 @@ def _array(profile: HandProfile, kind: Any) -> FillMessage:
         return message
 
     return fill
+
+
+def _elements(profile: HandProfile, kind: Any) -> FillMessage:
+    """Fill an array of messages, one for each joint."""
+    command = profile.command
+    array, _, field = (command.field or '').partition('[].')
+    part, whole = element_of(kind, array, field)
+    constants = [
+        {
+            name: value[number] if isinstance(value, list) else value
+            for name, value in command.element.items()
+        }
+        for number in range(len(profile.joints))
+    ]
+
+    def fill(values: Sequence[float], _: Time) -> Any:
+        message = kind(check_fields=True, **command.constants)
+        elements = [
+            part(check_fields=True, **fixed, **{field: round(value) if whole else value})
+            for fixed, value in zip(constants, values, strict=True)
+        ]
+        there = getattr(message, array)
+        if isinstance(there, list) and len(there) > len(elements):
+            # An array of a fixed length: those after ours stay as they are.
+            elements += there[len(elements) :]
+        setattr(message, array, elements)
+        return message
+
+    return fill
+
+
+def element_of(kind: Any, array: str, field: str) -> tuple[Any, bool]:
+    """Return the class of the elements of an array, and whether a field of it is a whole number.
+
+    Raises:
+        ConfigurationError: there is no such array, or no such number in its elements.
+    """
+    types = kind.get_fields_and_field_types()
+    element = re.search(r'^(?:sequence<)?([a-z][a-z0-9_]*)/(\w+)[\[>,]', types.get(array, ''))
+    part = element and find_message_class(f'{element[1]}/msg/{element[2]}')
+    fields = part.get_fields_and_field_types() if part else {}
+    number = re.fullmatch(r'(float|double|u?int)\d*', fields.get(field, ''))
+    if number is None:
+        have = ', '.join(f'{name} ({what})' for name, what in (fields or types).items())
+        where = f'{array}[]' if part else 'it'
+        raise ConfigurationError(
+            f'{array}[].{field} of {kind.__name__} is no number of each element; '
+            f'{where} has {have}'
+        )
+    return part, number[1].endswith('int')

@@ -64,6 +64,14 @@ POSE_INPUT = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
+# Only the newest word of the person who holds the switch counts.
+DEAD_MAN = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)
+
 # A command to a motor is out of date with the next one.
 COMMAND = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,

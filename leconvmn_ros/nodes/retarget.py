@@ -23,25 +23,28 @@ A plain node, not a lifecycle node: the way to stop a hand is to end it. It publ
 it ends, so the hand stays where it was commanded to be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 import time
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, OutputError
+from leconvmn_ros.hands.anchors import Anchors, load_anchors
 from leconvmn_ros.hands.calibration import (
     calibrate,
     Calibration,
     load_calibration,
     median_pose,
 )
-from leconvmn_ros.hands.profile import JOINT_TRAJECTORY, load_profile
-from leconvmn_ros.hands.retargeting import Retargeter
+from leconvmn_ros.hands.profile import JOINT_TRAJECTORY, load_profile, profile_path
+from leconvmn_ros.hands.retargeting import Command, Retargeter
 from leconvmn_ros.hands.robot_state import DEFAULT_STATE_AGE
 from leconvmn_ros.nodes.hand_command import command_message
+from leconvmn_ros.nodes.hand_state import state_message
 from leconvmn_ros.nodes.joint_state import angles_by_name
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
-from leconvmn_ros.nodes.quality_of_service import COMMAND, overridable, POSE_INPUT
+from leconvmn_ros.nodes.quality_of_service import COMMAND, DEAD_MAN, overridable, POSE_INPUT
 from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.nodes.throttled_log import ThrottledLog
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -50,9 +53,11 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 REPORT_PERIOD = 5.0  # s
+LEAST_WAY = 0.01  # rad
 
 PARAMETERS = (
     Parameter('profile', '', 'name of a hand profile, or the path of its .yaml file'),
@@ -70,6 +75,25 @@ PARAMETERS = (
         False,
         'ignore the pose that the hand reports; it jumps to its rest pose at the first command',
     ),
+    Parameter(
+        'anchors',
+        True,
+        'use the pinches and the clearance that were fitted to the hand, where its profile has '
+        'them; false for the joint map alone',
+    ),
+    Parameter(
+        'acceleration',
+        0.0,
+        'of joints without a limit of their own (rad/s^2); 0 for that of the profile',
+        (0.0, 10000.0),
+    ),
+    Parameter(
+        'dead_man_topic',
+        '',
+        'std_msgs/Bool that must be true again and again, or there are no commands; empty for '
+        'none',
+    ),
+    Parameter('dead_man_age', 0.3, 'how old it may be (s)', (0.02, 10.0)),
 )
 
 
@@ -87,9 +111,12 @@ class RetargetNode(Node):
         self.done = Future()
         declare_parameters(self, PARAMETERS)
         self._profile = load_profile(self.get_parameter('profile').value)
+        if acceleration := self.get_parameter('acceleration').value:
+            self._profile = self._profile.model_copy(update={'acceleration': acceleration})
         self._retargeter = Retargeter(
             self._profile,
             self._read_calibration(),
+            self._read_anchors(),
             state_age=self.get_parameter('state_age').value,
             blind=self.get_parameter('blind').value,
         )
@@ -124,6 +151,11 @@ class RetargetNode(Node):
                 'and falls short, because every message starts a new trajectory'
             )
 
+    def _read_anchors(self) -> Anchors | None:
+        if not self.get_parameter('anchors').value:
+            return None
+        return load_anchors(profile_path(self.get_parameter('profile').value), self._profile)
+
     def _read_calibration(self) -> Calibration | None:
         path = self.get_parameter('calibration').value
         if not path:
@@ -145,9 +177,20 @@ class RetargetNode(Node):
             JointState, 'joint_states', self._on_human, **overridable(POSE_INPUT)
         )
         state = None if self.get_parameter('blind').value else self._profile.state
-        self._state = state and self.create_subscription(
-            JointState, state.topic, self._on_state, **overridable(POSE_INPUT)
-        )
+        self._state = None
+        if state is not None:
+            kind, self._read_state = state_message(self._profile)
+            self._state = self.create_subscription(
+                kind, state.topic, self._on_state, **overridable(POSE_INPUT)
+            )
+        topic = self.get_parameter('dead_man_topic').value
+        self._dead_man_age = self.get_parameter('dead_man_age').value if topic else inf
+        self._held_at = -inf if topic else 0.0
+        if topic:
+            try:
+                self.create_subscription(Bool, topic, self._on_dead_man, **overridable(DEAD_MAN))
+            except InvalidTopicNameException as error:
+                raise ConfigurationError(f'parameter dead_man_topic: {error}') from error
 
     def _offer_calibration(self) -> None:
         # In a group of their own: they wait, while the others go on.
@@ -172,18 +215,23 @@ class RetargetNode(Node):
         if heard and self._recording:
             self._recording.poses.append(angles)
 
-    def _on_state(self, message: JointState) -> None:
+    def _on_dead_man(self, message: Bool) -> None:
+        self._held_at = time.monotonic() if message.data else -inf
+
+    def _on_state(self, message: Any) -> None:
         try:
-            self._retargeter.observe(angles_by_name(message), time.monotonic())
+            self._retargeter.observe(self._read_state(message), time.monotonic())
         except MalformedMessageError as error:
             self._log.error('state', f'pose of the hand refused: {error}')
 
     def _step(self) -> None:
         now = time.monotonic()
-        starts = self._retargeter.fresh_starts
-        command = self._retargeter.step(now)
+        starts, started = self._retargeter.fresh_starts, self._retargeter.started
+        command = self._next_command(now)
         if command is not None:
             self._publisher.publish(self._fill(command.values, self.get_clock().now().to_msg()))
+            if started is None:
+                self._tell_of_start()
         if self._retargeter.fresh_starts > starts:
             self._log.warning(
                 'moved',
@@ -195,6 +243,28 @@ class RetargetNode(Node):
         if self._recording and now >= self._recording.until:
             self._recording.over.set_result(None)
             self._recording = None
+
+    def _next_command(self, now: float) -> Command | None:
+        """Return the next command, None while the dead man's switch is not held."""
+        released = now - self._held_at > self._dead_man_age
+        topic = self.get_parameter('dead_man_topic').value
+        self._tell('dead_man', f'no commands: {topic} is not true', released)
+        if not released:
+            return self._retargeter.step(now)
+        self._retargeter.pause()
+        return None
+
+    def _tell_of_start(self) -> None:
+        """Say in two lines where the commands begin and what they are about to move."""
+        start = self._retargeter.started
+        if start is None:
+            return
+        source = 'the pose that the hand reports' if start.reported else 'the pose commanded last'
+        self._log.info('start', f'commands start from {source}: {_angles(start.pose)}')
+        ways = {name: start.goal[name] - at for name, at in start.pose.items()}
+        moved = {name: way for name, way in ways.items() if abs(way) >= LEAST_WAY}
+        text = f'moves by {_angles(moved)}' if moved else 'it is there already'
+        self._log.info('way', f'on the way to the human hand: {text}')
 
     def _tell_of_state(self, now: float) -> None:
         """Say when the hand stands still because its pose is not known, or does not follow."""
@@ -307,6 +377,12 @@ class _PoseRecording:
         self.until = until
         self.poses: list[dict[str, float]] = []
         self.over = Future()
+
+
+def _angles(pose: Mapping[str, float]) -> str:
+    """Return the angles, the largest first (rad)."""
+    order = sorted(pose, key=lambda name: -abs(pose[name]))
+    return _some([f'{name} {pose[name]:+.2f}' for name in order], 6) + ' rad'
 
 
 def _some(names: Sequence[str], most: int = 4) -> str:

@@ -29,6 +29,7 @@ from leconvmn_ros.hands.profile import (
 )
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.yaml_file import LARGEST_FILE, parse_yaml, read_yaml
+from pydantic import ValidationError
 import pytest
 
 SMALL = """
@@ -54,8 +55,12 @@ def write(tmp_path, text):
 
 
 def test_the_hands_promised_are_there():
-    hands = {'leap', 'allegro_v5', 'inspire_rh56', 'generic'}
-    sided = {'shadow', 'schunk_svh', 'ability_hand'}
+    hands = {
+        *('allegro_v5', 'allegro_v5_left', 'dg5f_right', 'generic', 'inspire_rh56', 'leap'),
+        *('leap_left', 'linkerhand_l10_right', 'linkerhand_l20_right', 'orca_v1_right'),
+        'wuji_right',
+    }
+    sided = {'shadow', 'schunk_svh', 'ability_hand', 'revo2', 'dex3'}
     assert set(shipped_profiles()) == hands | {
         f'{hand}_{side}' for hand in sided for side in ('left', 'right')
     }
@@ -68,8 +73,8 @@ def test_a_shipped_hand_closes_all_the_fingers_it_has(name):
     moved = {joint for joint in opened if opened[joint] != fist[joint]}
     assert moved == {joint.name for joint in profile.joints if joint.fixed is None}
     fingers = {joint.partition('_')[0] for joint in profile.human_joints}
-    # LEAP and Allegro have no little finger.
-    assert fingers >= {'thumb', 'index', 'middle', 'ring'}
+    # LEAP and Allegro have no little finger, Dex3-1 has two fingers.
+    assert fingers >= {'thumb', 'index', 'middle', *(() if 'dex3' in name else ('ring',))}
     for joint in profile.joints:
         lower, upper = joint.limits
         for pose in (opened, fist, profile.rest_pose):
@@ -105,6 +110,31 @@ def test_units():
     assert scaled == pytest.approx([1000, 0, 750])
 
 
+def test_a_joint_may_have_a_unit_of_its_own():
+    content = data()
+    content['command']['unit'] = {'lower': 255, 'upper': 0}
+    content['joints'][1]['unit'] = {'lower': 0, 'upper': 255}
+    profile = HandProfile.model_validate(content)
+    values = profile.in_unit([-0.5, -1.0, 1.0])
+    assert values == pytest.approx([255, 0, 0])
+    names = [joint.name for joint in profile.joints]
+    angles = profile.in_radians_by_name(dict(zip(names, values, strict=True)) | {'wheel': 7.0})
+    assert angles == pytest.approx({'a': -0.5, 'b': -1.0, 'c': 1.0})
+
+
+def test_constants_of_elements_are_for_each_joint_or_for_all():
+    content = data()
+    content['command'] |= {
+        'type': 'unitree_hg/msg/HandCmd',
+        'field': 'motor_cmd[].q',
+        'element': {'mode': [16, 17, 18], 'kp': 1.5},
+    }
+    assert HandProfile.model_validate(content).command.element['mode'] == [16, 17, 18]
+    content['command']['element']['mode'] = [16, 17]
+    with pytest.raises(ValidationError, match='mode has 2 values; each of 3 joints needs one'):
+        HandProfile.model_validate(content)
+
+
 def test_rest_is_the_open_hand_unless_said():
     assert HandProfile.model_validate(data()).rest_pose == {'a': 0.0, 'b': 0.0, 'c': 0.25}
     content = data()
@@ -122,6 +152,9 @@ WRONG = {
     'field': ('command.field', 'data', 'field does not go with'),
     'arrival': ('command.arrival', 0.1, 'arrival does not go with'),
     'unknown': ('command.frequency', 50, 'command.frequency'),
+    'element': ('command.element', {'kp': 1.5}, 'element does not go with'),
+    'field_state': ('state', {'topic': 's', 'field': 'data'}, 'field does not go'),
+    'acceleration': ('acceleration', 0, 'acceleration'),
     'stale': ('stale.then', 'panic', "'hold', 'rest' or 'stop'"),
     'stale_after': ('stale.after', -1, 'stale.after'),
     'speed': ('speed', 0, 'speed'),

@@ -20,10 +20,11 @@ import time
 from leconvmn_ros.hands.calibration import load_calibration
 from leconvmn_ros.hands.profile import load_profile
 from leconvmn_ros.joints import JOINT_NAMES, JOINTS
+import numpy as np
 import pytest
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, Int16MultiArray
+from sensor_msgs.msg import JointState, JoyFeedback, JoyFeedbackArray
+from std_msgs.msg import Bool, Float64MultiArray, Int16MultiArray
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -258,6 +259,77 @@ def test_an_array_of_numbers_in_the_order_of_the_joints(ros, start, small):
     human.show(FIST, lambda: human.commands and near(human.newest().data, [1.0, -0.8]))
 
 
+def test_a_number_in_each_element_of_an_array(ros, start, small):
+    more = (
+        ", field: 'array[].intensity', element: {id: [3, 4], type: 1}, "
+        'unit: {lower: 0.0, upper: 1.0}'
+    )
+    state = (
+        'state: {topic: state, type: sensor_msgs/msg/JoyFeedbackArray, '
+        "field: 'array[].intensity', unit: hand}"
+    )
+    profile = small(type='sensor_msgs/msg/JoyFeedbackArray', more=more, state=state)
+    node = start('retarget', parameters={'profile': profile})
+    human = Human(ros, node, '/cmd', JoyFeedbackArray)
+    report = ros.publisher('/state', JoyFeedbackArray, qos_profile_sensor_data)
+
+    def show(pose, until):
+        def reported():
+            values = [0.75, 0.25] if not human.commands else numbers(human.newest())
+            elements = [JoyFeedback(intensity=value) for value in values]
+            report.publish(JoyFeedbackArray(array=elements))
+            return pose
+
+        human.show(reported, until)
+
+    def numbers(message):
+        return [element.intensity for element in message.array]
+
+    show(FIST, lambda: human.commands)
+    # Of limits -0.5 to 1.5 and -1 to 0.
+    assert numbers(human.commands[0].message) == [0.75, 0.25]
+    assert [(e.id, e.type) for e in human.commands[0].message.array] == [(3, 1), (4, 1)]
+    show(FIST, lambda: near(numbers(human.newest()), [0.75, 0.2]))
+    start_lines = [line for line in node.text.splitlines() if 'commands start from' in line]
+    assert 'a +1.00, b -0.75 rad' in start_lines[0]
+    assert 'b -0.05 rad' in node.text.partition('on the way to the human hand')[2]
+
+
+def test_no_commands_while_the_dead_mans_switch_is_not_held(ros, start, small):
+    parameters = {'profile': small(), 'dead_man_topic': 'held', 'dead_man_age': 0.4}
+    node = start('retarget', parameters=parameters)
+    human = Human(ros, node, '/cmd', JointState)
+    switch = ros.publisher('/held', Bool, 10)
+    held = True
+
+    def hold():
+        switch.publish(Bool(data=held))
+        return FIST
+
+    shown = time.monotonic()
+    human.show(FIST, lambda: time.monotonic() - shown > 0.5)
+    assert not human.commands
+    assert 'no commands: held is not true' in node.text
+    human.show(hold, lambda: human.commands and near(human.newest().position, [1.0, -0.8]))
+    # Let go, and then silent: either stops it.
+    held = False
+    human.show(hold, lambda: time.monotonic() - human.commands[-1].time > 0.3)
+    held = True
+    count = len(human.commands)
+    human.show(hold, lambda: len(human.commands) > count)
+    human.show(FIST, lambda: time.monotonic() - human.commands[-1].time > 0.6)
+
+
+def test_acceleration_is_limited_where_it_is_asked_for(ros, start, small):
+    node = start('retarget', parameters={'profile': small(), 'acceleration': 5.0})
+    human = Human(ros, node, '/cmd', JointState)
+    human.show(FIST, lambda: human.commands and near(human.newest().position, [1.0, -0.8]))
+    steps = np.diff([message.position[0] for message, _ in human.commands])
+    # At 50 Hz, with a step that may come one period late.
+    assert steps[0] <= 3 * 5.0 * 0.02**2
+    assert steps.max() < 0.1
+
+
 def test_whole_numbers_that_stand_for_the_limits(ros, start, small):
     more = ', unit: {lower: 1000, upper: 0}'
     node = start(
@@ -368,10 +440,15 @@ def test_wrong_parameters_end_it_with_a_reason(start, small, tmp_path):
     foreign.write_text(small(type=array).read_text())
     unset = tmp_path / 'unset.yaml'
     unset.write_text(small(type='std_msgs/msg/Int16MultiArray, constants: {no: 1}').read_text())
+    elements = tmp_path / 'elements.yaml'
+    array = "sensor_msgs/msg/JoyFeedbackArray, field: 'array[].id2'"
+    elements.write_text(small(type=array).read_text())
     good = small()
     reasons = {
         'allowed are ability_hand_left': {'profile': ''},
         'there is no hand profile': {'profile': 'third'},
+        'array[].id2 of JoyFeedbackArray is no number': {'profile': elements},
+        'parameter dead_man_topic': {'profile': good, 'dead_man_topic': '9 lives'},
         'install the ROS 2 package ah_messages': {'profile': 'ability_hand_right'},
         'layout of std_msgs/msg/Float64MultiArray is no array of numbers': {'profile': foreign},
         'cannot be filled': {'profile': unset},

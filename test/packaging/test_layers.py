@@ -31,7 +31,6 @@ MAY_IMPORT = {
     'engines': {'models'},
     'recordings': {'emg'},
     'dataset': {'emg'},
-    'sources': {'emg', 'recordings', 'synthetic'},
     'view': {'emg', 'hands'},
     'wearing': {'dataset', 'emg', 'synthetic'},
     'decoding': {'dataset', 'emg', 'engines', 'models'},
@@ -44,18 +43,20 @@ MAY_IMPORT = {
     'speed': {'dataset', 'decoding', 'emg', 'engines', 'models', 'training'},
     'nodes': {
         *('dataset', 'decoding', 'emg', 'engines', 'evaluation', 'hands', 'recordings', 'speed'),
-        *('sources', 'synthetic', 'view', 'wearing'),
+        *('synthetic', 'view', 'wearing'),
     },
     'commands': {
         *('benchmark', 'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'hands', 'nodes'),
-        *('recordings', 'sources', 'speed', 'synthetic', 'training', 'view', 'wearing'),
+        *('recordings', 'speed', 'synthetic', 'training', 'view', 'wearing'),
     },
 }
 # Modules at the top that start others by name; everything else there is imported by the rooms.
 ENTRY_POINTS = {'cli'}
 GENERATED = {'msg'}
 # Still to be mended: each entry is a debt.
-EXCEPTIONS: set[tuple[str, str]] = set()
+EXCEPTIONS = {
+    ('engines/onnx_graph.py', 'decoding.checkpoint.Checkpoint'),
+}
 
 
 def rooms() -> set[str]:
