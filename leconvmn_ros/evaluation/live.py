@@ -14,52 +14,88 @@
 
 """What the live evaluator has heard so far, and the report it makes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
-from leconvmn_ros.dataset.hold_out import HoldOut
+from leconvmn_ros.dataset.alignment import angles_at
+from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.emg.latency import Latency
 from leconvmn_ros.emg.sample_count import SampleCount
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import compare, Comparison
 from leconvmn_ros.evaluation.metrics import as_json
+from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 
+# Nearer than this to the end of what came before, there is nothing more to wait for: an image.
+AT_THE_END_NS = NANOSECONDS // 2
+
 
 class _Track:
-    """Joint states as they come in; of several with one stamp the last counts."""
+    """Joint states as they come in; of several with one stamp the last counts.
+
+    A source may send its joints in several messages: a joint that one of them lacks is NaN there.
+    """
 
     def __init__(self) -> None:
-        self.names: tuple[str, ...] = ()
-        self._rows: dict[int, Sequence[float]] = {}
+        self._rows: dict[int, dict[str, float]] = {}
+        self._names: set[str] = set()
+        self.newest_ns: int | None = None
 
-    def add(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> None:
-        if not self.names:
-            self.names = tuple(names)
-        if tuple(names) != self.names:
-            by_name = dict(zip(names, positions, strict=True))
-            positions = [by_name[name] for name in self.names]
-        self._rows[stamp_ns] = positions
+    def add(self, stamp_ns: int, angles: dict[str, float]) -> None:
+        known = self._rows.get(stamp_ns)
+        self._rows[stamp_ns] = angles if known is None else known | angles
+        self._names.update(angles)
+        if self.newest_ns is None or stamp_ns > self.newest_ns:
+            self.newest_ns = stamp_ns
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def stamps_ns(self) -> NDArray[np.int64]:
+        return np.array(sorted(self._rows), dtype=np.int64)
+
     def freeze(self) -> JointTrack:
+        names = tuple(name for name in JOINT_NAMES if name in self._names)
         stamps = sorted(self._rows)
-        positions = np.array([self._rows[stamp] for stamp in stamps], dtype=np.float64)
-        return JointTrack(
-            np.array(stamps, dtype=np.int64),
-            self.names,
-            positions.reshape(len(stamps), len(self.names)),
+        positions = np.array(
+            [[self._rows[stamp].get(name, np.nan) for name in names] for stamp in stamps],
+            dtype=np.float64,
         )
+        return JointTrack(
+            np.array(stamps, dtype=np.int64), names, positions.reshape(len(stamps), len(names))
+        )
+
+
+class _Sequence:
+    """Counts the messages of one publisher that did not come, by the numbers it gives them."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self._last: int | None = None
+
+    def add(self, number: int | None) -> None:
+        if number is None:
+            return
+        # A number that falls back is of a publisher that started again.
+        if self._last is not None and number > self._last:
+            self.lost += number - self._last - 1
+        self._last = number
 
 
 class Session:
     """Collects what comes in during one evaluation, and scores it at any time.
 
-    Times called `published_ns` and `received_ns` are those of `Latency`.
+    Times called `published_ns` and `received_ns` are those of `Latency`; `sequence` is the number
+    that the publisher of a message gave it, None if the middleware does not say.
+
+    Attributes:
+        emg_messages: messages of EMG.
+        refused: messages that contradict themselves, to be counted by the caller too.
     """
 
     def __init__(self, hold_out: HoldOut | None, *, reference_lag: float = 0.0) -> None:
@@ -77,6 +113,7 @@ class Session:
         self._latency = Latency()
         self._samples = SampleCount()
         self._latencies_ns: list[int] = []
+        self._estimate_sequence, self._reference_sequence = _Sequence(), _Sequence()
         self.emg_messages = 0
         self.refused = 0
 
@@ -94,17 +131,23 @@ class Session:
         self._span_ns = min(first, chunk.stamp_ns), max(last, chunk.end_ns)
 
     def add_estimate(
-        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float], received_ns: int
+        self,
+        stamp_ns: int,
+        angles: Mapping[str, float],
+        received_ns: int,
+        sequence: int | None = None,
     ) -> None:
-        """Note an estimate; one without the names of the first is refused."""
-        if self._add(self._estimates, stamp_ns, names, positions):
+        """Note an estimate (rad, by joint name); it may be of some of the joints."""
+        self._estimate_sequence.add(sequence)
+        if self._add(self._estimates, stamp_ns, angles):
             self._latencies_ns += self._latency.add_estimate(stamp_ns, received_ns)
 
     def add_reference(
-        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
+        self, stamp_ns: int, angles: Mapping[str, float], sequence: int | None = None
     ) -> None:
-        """Note a reference; one without the names of the first is refused."""
-        self._add(self._reference, stamp_ns - self._reference_lag_ns, names, positions)
+        """Note a reference, likewise."""
+        self._reference_sequence.add(sequence)
+        self._add(self._reference, stamp_ns - self._reference_lag_ns, angles)
 
     def add_label(self, stamp_ns: int, movement: int, repetition: int) -> None:
         """Note a movement label."""
@@ -112,8 +155,24 @@ class Session:
 
     @property
     def estimates(self) -> JointTrack:
-        """All estimates so far."""
-        return self._estimates.freeze()
+        """All complete estimates so far; joints that came one by one are put together."""
+        track = self._estimates.freeze()
+        if not np.isnan(track.positions).any():
+            return track
+        positions, known = angles_at(track, track.names, track.stamps_ns)
+        return JointTrack(track.stamps_ns[known], track.names, positions[known])
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to be expected once no message comes.
+
+        That is when the estimates reach the end of the EMG and the reference that of the
+        estimates, or when of one of them nothing came at all.
+        """
+        estimate_ns, reference_ns = self._estimates.newest_ns, self._reference.newest_ns
+        if estimate_ns is None or reference_ns is None or self._span_ns is None:
+            return True
+        return max(self._span_ns[1] - estimate_ns, estimate_ns - reference_ns) < AT_THE_END_NS
 
     def compare(self) -> Comparison:
         """Put estimates and reference side by side.
@@ -126,17 +185,42 @@ class Session:
                 f'nothing to score: {len(self._estimates)} estimates and '
                 f'{len(self._reference)} reference states came in'
             )
-        estimates = self._estimates.freeze()
-        span_ns = self._span_ns or (int(estimates.stamps_ns[0]), int(estimates.stamps_ns[-1]))
-        return compare(
-            estimates, self._reference.freeze(), self._label_track(), span_ns, self._hold_out
-        )
+        return compare(self.estimates, self._reference.freeze(), *self._protocol())
+
+    def _protocol(self) -> tuple[LabelTrack | None, tuple[int, int], HoldOut | None]:
+        """Return what decides which estimates are scored."""
+        stamps_ns = self._estimates.stamps_ns
+        span_ns = self._span_ns or (int(stamps_ns[0]), int(stamps_ns[-1]))
+        return self._label_track(), span_ns, self._hold_out
+
+    def _unscored_estimates(self) -> int:
+        """Count the estimates to be scored for which no reference came."""
+        stamps_ns = self._estimates.stamps_ns
+        if not len(stamps_ns):
+            return 0
+        labels, span_ns, hold_out = self._protocol()
+        wanted = np.ones(len(stamps_ns), dtype=np.bool_)
+        if hold_out is not None:
+            try:
+                wanted = hold_out.roles(stamps_ns, labels, span_ns) == Role.TEST
+            except RecordingError:  # no movement labels: nothing is scored, and the report says so
+                return 0
+        if not len(self._reference):
+            return int(wanted.sum())
+        reference = self._reference.freeze()
+        names = [name for name in self._estimates.freeze().names if name in reference.names]
+        return int((wanted & ~angles_at(reference, names, stamps_ns).known).sum())
 
     def report(self) -> dict[str, Any]:
         """Return counts, latency and, if there is anything to compare, scores, as JSON values."""
         report: dict[str, Any] = {
             'estimates': len(self._estimates),
             'missing_estimates': self._missing_estimates(),
+            'unscored_estimates': self._unscored_estimates(),
+            'lost_messages': {
+                'estimates': self._estimate_sequence.lost,
+                'reference': self._reference_sequence.lost,
+            },
             'emg_messages': self.emg_messages,
             'lost_emg_samples': self.lost_samples,
             'refused_messages': self.refused,
@@ -147,13 +231,15 @@ class Session:
         except RecordingError as error:
             return report | {'reason': str(error)}
 
-    def _add(
-        self, track: _Track, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
-    ) -> bool:
-        if not names or len(names) != len(positions) or not set(track.names) <= set(names):
+    def _add(self, track: _Track, stamp_ns: int, angles: Mapping[str, float]) -> bool:
+        # What shares the topic, such as an arm, is no input.
+        human = {name: float(angles[name]) for name in JOINT_NAMES if name in angles}
+        if not human:
+            return False
+        if not all(map(isfinite, human.values())):
             self.refused += 1
             return False
-        track.add(stamp_ns, names, positions)
+        track.add(stamp_ns, human)
         return True
 
     def _label_track(self) -> LabelTrack | None:
@@ -167,11 +253,7 @@ class Session:
 
     def _missing_estimates(self) -> int:
         """Count the estimates that a steady rate would have had where none came."""
-        gaps = (
-            np.diff(self._estimates.freeze().stamps_ns)
-            if len(self._estimates) > 2
-            else np.zeros(0)
-        )
+        gaps = np.diff(self._estimates.stamps_ns) if len(self._estimates) > 2 else np.zeros(0)
         if gaps.size == 0:
             return 0
         return int(np.sum(np.maximum(np.round(gaps / np.median(gaps)) - 1, 0)))

@@ -37,6 +37,7 @@ from leconvmn_ros.evaluation.plots import plot_comparison
 from leconvmn_ros.evaluation.tables import write_estimates
 from leconvmn_ros.files import write_json
 from leconvmn_ros.msg import EmgArray, MovementLabel
+from leconvmn_ros.nodes.joint_state import angles_by_name
 from leconvmn_ros.nodes.parameters import declare_parameters, LOSSLESS, Parameter
 from leconvmn_ros.nodes.quality_of_service import (
     EMG_INPUT,
@@ -45,14 +46,19 @@ from leconvmn_ros.nodes.quality_of_service import (
     RELIABLE,
 )
 from leconvmn_ros.nodes.running import every, run_node
+from leconvmn_ros.nodes.throttled_log import ThrottledLog
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
-# After the replay has ended, what is still under way arrives within this time (s).
+# After the replay has ended, it is over when no message came for this time (s): everything is
+# there, or something is missing and a busy machine may still have it under way.
 SETTLING_TIME = 1.0
+LONGEST_SETTLING = 5.0
+# What a middleware that does not number messages says (RMW_MESSAGE_INFO_SEQUENCE_NUMBER_...).
+UNNUMBERED = 2**64 - 1
 WATCH_PERIOD = 0.1  # s
 # Between two reports at least so many times what the last one took.
 LEAST_IDLE_SHARE = 20
@@ -93,6 +99,7 @@ class EvaluatorNode(Node):
         self._replay_over = False
         self._quiet = 0.0
         self._next_report = 0.0
+        self._log = ThrottledLog(self.get_logger())
         self._told_of_two = False
         self._finished = False
         self._emg: Subscription | None = None
@@ -137,24 +144,43 @@ class EvaluatorNode(Node):
         self.create_subscription(Bool, 'replay_done', self._on_replay_done, LATCHED)
 
     def _on_emg(self, message: EmgArray, info: dict[str, int]) -> None:
+        self._quiet = 0.0
         try:
             self._session.add_emg(chunk_from_message(message), info['source_timestamp'])
-        except MalformedMessageError:
-            self._session.refused += 1
+        except MalformedMessageError as error:
+            self._refuse('emg', error)
 
     def _on_estimate(self, message: JointState, info: dict[str, int]) -> None:
         self._quiet = 0.0
-        stamp_ns = stamp_to_ns(message.header.stamp)
         self._session.add_estimate(
-            stamp_ns, message.name, message.position, info['received_timestamp']
+            stamp_to_ns(message.header.stamp),
+            self._angles('joint_states', message),
+            info['received_timestamp'],
+            _sequence_number(info, self._estimate),
         )
 
-    def _on_reference(self, message: JointState) -> None:
+    def _on_reference(self, message: JointState, info: dict[str, int]) -> None:
+        self._quiet = 0.0
         self._session.add_reference(
-            stamp_to_ns(message.header.stamp), message.name, message.position
+            stamp_to_ns(message.header.stamp),
+            self._angles('joint_states_reference', message),
+            _sequence_number(info, self._reference),
         )
+
+    def _angles(self, topic: str, message: JointState) -> dict[str, float]:
+        """Return the angles of a message; of one that is refused none, but it did come."""
+        try:
+            return angles_by_name(message)
+        except MalformedMessageError as error:
+            self._refuse(topic, error)
+            return {}
+
+    def _refuse(self, topic: str, error: MalformedMessageError) -> None:
+        self._session.refused += 1
+        self._log.warning(topic, f'{topic}: message refused: {error}')
 
     def _on_label(self, message: MovementLabel) -> None:
+        self._quiet = 0.0
         self._session.add_label(
             stamp_to_ns(message.header.stamp), message.movement, message.repetition
         )
@@ -176,10 +202,14 @@ class EvaluatorNode(Node):
             self.get_logger().error(
                 'several nodes publish joint_states: their estimates cannot be told apart'
             )
+        self._log.flush()
+        # Counted in ticks of this timer, not in time: while messages wait, every one of them is
+        # taken between two ticks, however slow this machine is.
         self._quiet += WATCH_PERIOD
+        enough = SETTLING_TIME if self._session.settled else LONGEST_SETTLING
         if (
             self._replay_over
-            and self._quiet > SETTLING_TIME
+            and self._quiet > enough
             and self.get_parameter('exit_when_done').value
         ):
             self.done.set_result(self._finish())
@@ -200,7 +230,10 @@ class EvaluatorNode(Node):
             self._finish()
 
     def _finish(self) -> int:
-        """Write the results and return the exit code: 1 if there was nothing to score."""
+        """Write the results and return the exit code.
+
+        It is 1 if there was nothing to score, or if messages that belong to it were lost.
+        """
         self._finished = True
         folder = self._folder
         report = self._session.report()
@@ -215,7 +248,34 @@ class EvaluatorNode(Node):
             self.get_logger().error(str(error))
             return 1
         self.get_logger().info(f'{_summary(report)}; results in {folder}')
-        return 0
+        if not (lost := _lost(report)):
+            return 0
+        self.get_logger().error(
+            f'not everything was scored: {lost}. Set lossless to true here, in the replay and in '
+            'the decoder, or play more slowly'
+        )
+        return 1
+
+
+def _sequence_number(info: dict[str, int], subscription: Subscription) -> int | None:
+    """Return the number that the publisher gave a message, None if it says nothing."""
+    number = info.get('publication_sequence_number', UNNUMBERED)
+    # Each publisher counts by itself, and rclpy does not say whose message it is.
+    return None if number == UNNUMBERED or subscription.get_publisher_count() > 1 else number
+
+
+def _lost(report: dict[str, Any]) -> str:
+    """Say what should have been scored and was not; empty if nothing."""
+    lost, unscored = report['lost_messages'], report['unscored_estimates']
+    parts = []
+    if lost['estimates']:
+        parts.append(f'{lost["estimates"]} estimates were lost on their way')
+    if lost['reference'] and unscored:
+        parts.append(
+            f'{unscored} estimates have no reference, of which {lost["reference"]} messages were '
+            'lost on their way'
+        )
+    return ' and '.join(parts)
 
 
 def _summary(report: dict[str, Any]) -> str:
@@ -228,6 +288,7 @@ def _summary(report: dict[str, Any]) -> str:
         f'RMSE {text(mean["rmse"], ".2f")} deg',
         f'NRMSE {text(mean["nrmse"], ".3f")}',
         f'{report["count"]} of {report["estimates"]} estimates scored',
+        f'{report["unscored_estimates"]} without reference',
         f'{report["missing_estimates"]} missing, {report["lost_emg_samples"]} EMG samples lost',
     ]
     if latency:

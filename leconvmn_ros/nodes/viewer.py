@@ -21,6 +21,7 @@ writers back. It draws at a rate of its own whatever came in, and nothing while 
 from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
 from leconvmn_ros.errors import MalformedMessageError
 from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.nodes.joint_state import angles_by_name
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.quality_of_service import ONLOOKER, overridable
 from leconvmn_ros.nodes.running import every, run_node
@@ -90,20 +91,20 @@ class ViewerNode(Node):
             self._signals.refused += 1
 
     def _on_estimate(self, message: JointState, info: dict[str, int]) -> None:
-        self._signals.add_estimate(
-            stamp_to_ns(message.header.stamp),
-            message.name,
-            message.position,
-            info['received_timestamp'],
-        )
+        try:
+            self._signals.add_estimate(
+                stamp_to_ns(message.header.stamp),
+                angles_by_name(message),
+                info['received_timestamp'],
+            )
+        except MalformedMessageError:
+            self._signals.refused += 1
 
     def _on_reference(self, message: JointState) -> None:
-        self._signals.add_reference(
-            stamp_to_ns(message.header.stamp), message.name, message.position
-        )
-
-    def _on_refused(self, reason: str) -> None:
-        self.get_logger().warning(f'refused: {reason}', throttle_duration_sec=REFUSAL_PERIOD)
+        try:
+            self._signals.add_reference(stamp_to_ns(message.header.stamp), angles_by_name(message))
+        except MalformedMessageError:
+            self._signals.refused += 1
 
     def _draw(self) -> None:
         self._view.draw(self._signals)

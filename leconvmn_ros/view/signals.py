@@ -15,7 +15,7 @@
 """The last seconds of EMG and angles for a live view, in memory that does not grow."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from statistics import median
 import time
@@ -35,6 +35,8 @@ BIN_NS = NANOSECONDS // 50
 BINS = round(WINDOW * NANOSECONDS / BIN_NS)
 # Angles change slowly: more points would not be seen.
 ANGLE_PERIOD_NS = NANOSECONDS // 30
+# How long a joint is shown where it was while others go on.
+PARTIAL_MEMORY_NS = NANOSECONDS // 2
 # Rates and latency are of this last time (s).
 RECENT = 2.0
 # Users notice a prosthesis that answers later than this (s): Farrell & Weir, IEEE Trans. Neural
@@ -105,30 +107,42 @@ class AngleTrace:
     def __init__(self) -> None:
         self.latest: dict[str, float] = {}
         self.end_ns: int | None = None
+        self._newest: dict[str, tuple[int, float]] = {}
         self._points: deque[tuple[int, list[float]]] = deque()
 
-    def add(self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]) -> None:
-        """Take in a joint state; joints are matched by name, what is not finite is left out.
+    def add(self, stamp_ns: int, angles: Mapping[str, float]) -> bool:
+        """Take in a joint state (rad, by name); return whether it has a joint of a hand.
 
-        A state older than the newest is too late to be shown, unless time starts afresh.
+        What is not finite is left out. A joint that it lacks stays where it was for a while: some
+        sources send their joints in several messages. A state older than the newest is too late to
+        be shown, unless time starts again.
         """
+        came = {
+            name: float(angles[name])
+            for name in JOINT_NAMES
+            if name in angles and isfinite(angles[name])
+        }
+        if not came:
+            return False
         if self.end_ns is not None and stamp_ns <= self.end_ns:
             if self.end_ns - stamp_ns <= RESTART_AFTER_NS:
-                return
+                return True
             self._points.clear()
-        by_name = {
-            name: float(position)
-            for name, position in zip(names, positions, strict=False)
-            if isfinite(position)
+            self._newest.clear()
+        self._newest |= {name: (stamp_ns, angle) for name, angle in came.items()}
+        self.latest = {
+            name: angle
+            for name, (came_ns, angle) in self._newest.items()
+            if stamp_ns - came_ns <= PARTIAL_MEMORY_NS
         }
-        self.latest = {name: by_name[name] for name in JOINT_NAMES if name in by_name}
         self.end_ns = stamp_ns
         if self._points and stamp_ns - self._points[-1][0] < ANGLE_PERIOD_NS // 3:
-            return  # a reference as fast as the EMG
-        self._points.append((stamp_ns, [by_name.get(name, np.nan) for name in JOINT_NAMES]))
+            return True  # a reference as fast as the EMG
+        self._points.append((stamp_ns, [self.latest.get(name, np.nan) for name in JOINT_NAMES]))
         oldest_ns = stamp_ns - 2 * WINDOW * NANOSECONDS  # another topic may be behind this one
         while self._points[0][0] < oldest_ns:
             self._points.popleft()
+        return True
 
     def trace(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the angles at these times (rad), shape (times, 10), NaN before and after."""
@@ -195,21 +209,17 @@ class LiveSignals:
         self._emg_arrivals.append((self._clock(), len(chunk.samples)))
         self._note_latencies(self._latency.add_emg(chunk, published_ns))
 
-    def add_estimate(
-        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float], received_ns: int
-    ) -> None:
-        """Take in an estimate, received at this time of the system clock."""
+    def add_estimate(self, stamp_ns: int, angles: Mapping[str, float], received_ns: int) -> None:
+        """Take in an estimate (rad, by name), received at this time of the system clock."""
+        if not self.estimate.add(stamp_ns, angles):
+            return
         self.messages += 1
-        self.estimate.add(stamp_ns, names, positions)
         self._estimate_arrivals.append((self._clock(), 1))
         self._note_latencies(self._latency.add_estimate(stamp_ns, received_ns))
 
-    def add_reference(
-        self, stamp_ns: int, names: Sequence[str], positions: Sequence[float]
-    ) -> None:
-        """Take in a measured state."""
-        self.messages += 1
-        self.reference.add(stamp_ns, names, positions)
+    def add_reference(self, stamp_ns: int, angles: Mapping[str, float]) -> None:
+        """Take in a measured state (rad, by name)."""
+        self.messages += self.reference.add(stamp_ns, angles)
 
     def _note_latencies(self, latencies_ns: Sequence[int]) -> None:
         self._late += sum(value > LATE * NANOSECONDS for value in latencies_ns)

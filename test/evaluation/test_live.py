@@ -42,6 +42,10 @@ def estimates(recording):
     return decode_recording(Decoder(make_checkpoint(), output_rate=50), recording)
 
 
+def angles(names, positions):
+    return dict(zip(names, map(float, positions), strict=True))
+
+
 def hear_emg(session, recording, published=lambda chunk: chunk.stamp_ns):
     for chunk in recording.chunks:
         session.add_emg(chunk, published(chunk))
@@ -50,7 +54,7 @@ def hear_emg(session, recording, published=lambda chunk: chunk.stamp_ns):
 def hear_reference(session, track, order=None):
     rows = range(len(track.stamps_ns)) if order is None else order
     for row in rows:
-        session.add_reference(int(track.stamps_ns[row]), track.names, list(track.positions[row]))
+        session.add_reference(int(track.stamps_ns[row]), angles(track.names, track.positions[row]))
 
 
 def hear_labels(session, labels):
@@ -64,7 +68,7 @@ def hear_estimates(session, track, rows=None, delay_ns=3 * MS):
     for row in range(len(track.stamps_ns)) if rows is None else rows:
         stamp_ns = int(track.stamps_ns[row])
         session.add_estimate(
-            stamp_ns, track.names, list(track.positions[row]), stamp_ns + delay_ns
+            stamp_ns, angles(track.names, track.positions[row]), stamp_ns + delay_ns
         )
 
 
@@ -122,28 +126,103 @@ def test_other_joint_order_and_more_joints_are_matched_by_name(recording, estima
         order = [2, 0, 1] if row % 2 else [1, 2, 0]
         session.add_reference(
             stamp_ns,
-            [*(JOINTS[j] for j in order), *(['wrist'] if row % 3 and row else [])],
-            [*track.positions[row, order], *([9.0] if row % 3 and row else [])],
+            angles((JOINTS[j] for j in order), track.positions[row, order])
+            | ({'wrist': 9.0} if row % 3 else {}),
         )
     for row, stamp_ns in enumerate(estimates.stamps_ns.tolist()):
         order = [0, 1, 2] if row == 0 else [2, 1, 0]
         session.add_estimate(
-            stamp_ns, [JOINTS[j] for j in order], estimates.positions[row, order], 0
+            stamp_ns, angles((JOINTS[j] for j in order), estimates.positions[row, order]), 0
         )
     assert_same_comparison(session.compare(), offline(recording, estimates))
     assert session.refused == 0
 
 
-def test_states_that_do_not_fit_are_refused_and_counted():
+def test_states_that_are_not_finite_are_refused_and_those_of_others_are_no_input():
     session = Session(None)
-    session.add_estimate(1, [], [], 2)
-    session.add_estimate(1, ['a'], [1.0, 2.0], 2)
+    session.add_estimate(1, {}, 2)
+    session.add_estimate(1, {'wheel': 1.0}, 2)
+    session.add_reference(1, {'wheel': np.nan})
+    assert session.refused == 0
+    session.add_estimate(1, {JOINTS[0]: np.nan, JOINTS[1]: 0.1}, 2)
+    session.add_reference(1, {JOINTS[0]: np.inf})
+    assert session.refused == 2
     assert len(session.estimates.stamps_ns) == 0
-    session.add_estimate(1, ['a', 'b'], [1.0, 2.0], 2)
-    session.add_estimate(2, ['a'], [1.0], 2)
-    session.add_reference(2, ['a', 'b'], [1.0])
-    assert session.refused == 4
-    assert session.estimates.stamps_ns.tolist() == [1]
+    session.add_estimate(1, {JOINTS[0]: 0.2, JOINTS[1]: 0.1, 'wheel': np.nan}, 2)
+    assert session.estimates.names == JOINTS[:2]
+
+
+@pytest.mark.parametrize('who', ['estimates', 'reference'])
+def test_joints_that_come_one_by_one_are_put_together(recording, estimates, who):
+    """Sent finger by finger, each in a message of its own, some with the same stamp."""
+    session = Session(HOLD_OUT)
+    hear_emg(session, recording)
+    hear_labels(session, recording.labels)
+    tracks = {'estimates': estimates, 'reference': recording.reference}
+    for name, track in tracks.items():
+        for row, stamp_ns in enumerate(track.stamps_ns.tolist()):
+            state = angles(track.names, track.positions[row])
+            parts = [{joint: value} for joint, value in state.items()] if name == who else [state]
+            for part in parts:
+                if name == 'estimates':
+                    session.add_estimate(stamp_ns, part, 0)
+                else:
+                    session.add_reference(stamp_ns, part)
+    assert_same_comparison(session.compare(), offline(recording, estimates))
+
+
+def test_joints_that_come_in_turns_are_scored_where_both_are_known(recording, estimates):
+    session = Session(None)
+    hear_reference(session, recording.reference)
+    for row, stamp_ns in enumerate(estimates.stamps_ns.tolist()):
+        state = angles(estimates.names, estimates.positions[row])
+        kept = JOINTS[:1] if row % 2 else JOINTS[1:]
+        session.add_estimate(stamp_ns, {name: state[name] for name in kept}, 0)
+    comparison = session.compare()
+    assert len(comparison.stamps_ns) >= len(estimates.stamps_ns) - 2
+    inside = np.isin(estimates.stamps_ns, comparison.stamps_ns)
+    assert np.abs(comparison.estimate - estimates.positions[inside]).max() < 0.2
+
+
+def test_estimates_without_a_reference_are_counted_and_lost_messages_too(recording, estimates):
+    session = Session(HOLD_OUT)
+    hear_emg(session, recording)
+    hear_labels(session, recording.labels)
+    whole = heard(recording, estimates).report()
+    assert whole['unscored_estimates'] == 0
+    assert whole['lost_messages'] == {'estimates': 0, 'reference': 0}
+    track = recording.reference
+    lost = range(len(track.stamps_ns) // 2, len(track.stamps_ns) - 40)
+    for row in sorted(set(range(len(track.stamps_ns))) - set(lost)):
+        session.add_reference(
+            int(track.stamps_ns[row]), angles(track.names, track.positions[row]), sequence=row + 1
+        )
+    for row, stamp_ns in enumerate(estimates.stamps_ns.tolist()):
+        session.add_estimate(
+            stamp_ns, angles(estimates.names, estimates.positions[row]), 0, sequence=1000 + row
+        )
+    report = session.report()
+    assert report['lost_messages'] == {'estimates': 0, 'reference': len(lost)}
+    assert report['count'] + report['unscored_estimates'] == whole['count']
+    assert report['unscored_estimates'] > 0
+
+
+def test_messages_of_a_publisher_that_starts_again_are_not_lost():
+    session = Session(None)
+    for stamp_ns, number in enumerate([5, 6, 8, 1, 2, None, 3]):
+        session.add_reference(stamp_ns, {JOINTS[0]: 0.1}, sequence=number)
+    assert session.report()['lost_messages'] == {'estimates': 0, 'reference': 1}
+
+
+def test_is_settled_once_reference_and_estimates_reach_the_end(recording, estimates):
+    session = Session(None)
+    assert session.settled  # nothing came, so nothing is under way
+    hear_emg(session, recording)
+    hear_estimates(session, estimates, range(10))
+    hear_reference(session, recording.reference)
+    assert not session.settled
+    hear_estimates(session, estimates)
+    assert session.settled
 
 
 def test_nothing_to_score_is_told_with_the_counts(recording, estimates):
@@ -178,8 +257,7 @@ def test_latency_is_from_the_message_that_completed_the_estimate(
         if isinstance(event, int):
             session.add_estimate(
                 int(estimates.stamps_ns[event]),
-                JOINTS,
-                estimates.positions[event],
+                angles(JOINTS, estimates.positions[event]),
                 arrivals[event],
             )
         else:
@@ -193,8 +271,8 @@ def test_latency_is_from_the_message_that_completed_the_estimate(
 
 def test_an_estimate_with_a_stamp_of_nowhere_spoils_no_latency(recording, estimates):
     session = Session(None)
-    session.add_estimate(2**62, JOINTS, estimates.positions[0], 2**62)
-    session.add_estimate(1, JOINTS, estimates.positions[0], 2**62)
+    session.add_estimate(2**62, angles(JOINTS, estimates.positions[0]), 2**62)
+    session.add_estimate(1, angles(JOINTS, estimates.positions[0]), 2**62)
     hear_emg(session, recording)
     hear_estimates(session, estimates)
     latency = session.report()['latency_ms']
@@ -218,7 +296,7 @@ def test_estimates_whose_emg_never_came_have_no_latency(recording, estimates):
 def test_emg_of_the_next_lap_did_not_complete_an_estimate_of_this_one(recording, estimates):
     session = Session(None)
     stamp_ns = int(estimates.stamps_ns[0])
-    session.add_estimate(stamp_ns, JOINTS, estimates.positions[0], stamp_ns)
+    session.add_estimate(stamp_ns, angles(JOINTS, estimates.positions[0]), stamp_ns)
     hear_emg(session, recording, lambda chunk: chunk.stamp_ns + 10**12)
     assert session.report()['latency_ms'] is None
 
@@ -229,7 +307,7 @@ def test_memory_for_latencies_is_bounded(recording, estimates):
         later = recording.chunks[0]._replace(stamp_ns=START_NS + number * PERIOD_NS)
         session.add_emg(later, later.stamp_ns)
     for number in range(3 * ESTIMATE_MEMORY):
-        session.add_estimate(2**60 + number, JOINTS, estimates.positions[0], 2**61)
+        session.add_estimate(2**60 + number, angles(JOINTS, estimates.positions[0]), 2**61)
     assert len(session._latency._emg) == EMG_MEMORY
     assert len(session._latency._waiting) == ESTIMATE_MEMORY
 
@@ -279,7 +357,7 @@ def test_a_loop_counts_once_and_its_last_lap_counts(recording, estimates):
             for row in np.flatnonzero(inside):
                 received_ns = lap * 10**12 + chunk.stamp_ns + 9 * PERIOD_NS + 4 * MS
                 session.add_estimate(
-                    int(estimates.stamps_ns[row]), JOINTS, moved[row], received_ns
+                    int(estimates.stamps_ns[row]), angles(JOINTS, moved[row]), received_ns
                 )
     assert_same_comparison(session.compare(), offline(recording, estimates))
     report = session.report()

@@ -41,6 +41,11 @@ def joint_state(stamp_ns, names, positions):
     return message
 
 
+def stamp_and_truth(number):
+    stamp_ns = START_NS + number * PERIOD_NS + round((CHUNK - 1) / RATE * NANOSECONDS)
+    return stamp_ns, 0.5 + 0.3 * np.sin(number / 10 + np.arange(10))
+
+
 class Source:
     """What replay and decoder would publish."""
 
@@ -52,6 +57,20 @@ class Source:
         self._emg = ros.publisher('/emg', EmgArray)
         self._over = ros.publisher('/replay_done', Bool, LATCHED)
         ros.spin(0.5)
+
+    def estimate(self, number):
+        stamp_ns, truth = stamp_and_truth(number)
+        self._estimate.publish(joint_state(stamp_ns, JOINT_NAMES, truth + OFFSET))
+
+    def reference(self, number):
+        stamp_ns, truth = stamp_and_truth(number)
+        self._reference.publish(joint_state(stamp_ns, JOINT_NAMES, truth))
+
+    def emg(self, number):
+        chunk = EmgChunk(
+            START_NS + number * PERIOD_NS, RATE, number * CHUNK, np.zeros((CHUNK, 2), np.float32)
+        )
+        self._emg.publish(fill_message(EmgArray(), chunk))
 
     def play(self, messages, without=(), late_ns=0):
         """Publish EMG, except some messages, and an estimate and a reference for each."""
@@ -110,6 +129,68 @@ def test_a_late_reference_is_scored_where_it_was_true(ros, start, tmp_path):
     assert report['mean']['rmse'] == pytest.approx(np.degrees(OFFSET))
 
 
+def test_every_estimate_with_a_reference_is_scored_however_late_that_comes(ros, start, tmp_path):
+    """The reference is behind, stalls for longer than usual, and comes after the replay's end."""
+    node = start('evaluator', parameters={'output': tmp_path / 'results', 'lossless': True})
+    source = Source(ros)
+    for number in range(400):
+        source.emg(number)
+        source.estimate(number)
+    source.end()
+    for number in range(400):
+        source.reference(number)
+        if number in {100, 399 - 50}:
+            ros.spin(2.0)
+    assert node.wait() == 0, node.text
+    report = json.loads((tmp_path / 'results' / 'scores.json').read_text())
+    assert report['count'] == report['estimates'] == 400
+    assert report['unscored_estimates'] == 0
+    assert report['lost_messages'] == {'estimates': 0, 'reference': 0}
+
+
+def test_estimates_whose_reference_was_lost_are_counted_and_are_an_error(ros, start, tmp_path):
+    parameters = {
+        'output': tmp_path / 'results',
+        'qos_overrides./joint_states_reference.subscription.depth': 1,
+    }
+    node = start('evaluator', parameters=parameters)
+    source = Source(ros)
+    for number in range(300):
+        source.emg(number)
+        source.estimate(number)
+        ros.spin(0.002)
+    for number in range(300):  # all at once: a reader that keeps one message loses most
+        source.reference(number)
+    source.end()
+    assert node.wait() == 1, node.text
+    report = json.loads((tmp_path / 'results' / 'scores.json').read_text())
+    assert report['lost_messages']['reference'] > 0
+    assert report['count'] + report['unscored_estimates'] == 300
+    assert report['unscored_estimates'] > 0
+    assert f'{report["unscored_estimates"]} estimates have no reference' in node.text
+
+
+def test_states_that_contradict_themselves_are_refused_as_a_whole(ros, start, tmp_path):
+    node = start('evaluator', parameters={'output': tmp_path / 'results', 'lossless': True})
+    source = Source(ros)
+    source.play(40)
+    for number in range(40):
+        stamp_ns, truth = stamp_and_truth(number)
+        for publisher in (source._estimate, source._reference):
+            short = joint_state(stamp_ns, JOINT_NAMES, truth[:-1] + 9)
+            publisher.publish(short)
+            publisher.publish(joint_state(stamp_ns, [*JOINT_NAMES, 'index_mcp'], [*truth, 5.0]))
+            publisher.publish(joint_state(stamp_ns, ['shoulder', 'elbow'], [9.0, 9.0]))
+    source.end()
+    assert node.wait() == 0, node.text
+    report = json.loads((tmp_path / 'results' / 'scores.json').read_text())
+    assert report['count'] == report['estimates'] == 40
+    assert report['refused_messages'] == 160
+    assert report['mean']['rmse'] == pytest.approx(np.degrees(OFFSET))
+    refusals = node.text.count('message refused')
+    assert 2 <= refusals <= 8
+
+
 def test_nothing_to_score_is_an_error_with_a_reason(ros, start, tmp_path):
     node = start('evaluator', parameters={'output': tmp_path / 'results'})
     over = ros.publisher('/replay_done', Bool, LATCHED)
@@ -153,9 +234,9 @@ def test_goes_on_if_asked_to(ros, start, tmp_path):
 def test_wrong_parameters_and_places_end_it_with_a_reason(start, tmp_path):
     (tmp_path / 'file').write_text('in the way')
     reasons = {
-        'allowed: float from 0.1 to 3600.0': {'report_period': 0.0},
+        'allowed: float from 0.1 to 3600': {'report_period': 0.0},
         'nowhere is no checkpoint': {'checkpoint': 'nowhere'},
-        'allowed: float from -10.0 to 10.0': {'reference_lag': 11.0},
+        'allowed: float from -10 to 10': {'reference_lag': 11.0},
         'file/results': {'output': tmp_path / 'file' / 'results'},
     }
     nodes = [start('evaluator', parameters=parameters) for parameters in reasons.values()]

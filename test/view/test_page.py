@@ -117,7 +117,8 @@ def test_angles_are_matched_by_name_and_interpolated():
     names = JOINT_NAMES[::-1]
     for number in range(100):
         angles = number * 0.01 + np.arange(10)
-        trace.add(START_NS + number * 20 * MS, (*names, 'wrist'), (*angles[::-1], 99.0))
+        state = dict(zip((*names, 'wrist'), (*angles[::-1], 99.0), strict=True))
+        trace.add(START_NS + number * 20 * MS, state)
     assert trace.latest == {name: pytest.approx(0.99 + k) for k, name in enumerate(JOINT_NAMES)}
     times = START_NS + np.array([-1, 0, 333, 1980, 1981]) * MS
     shown = trace.trace(times)
@@ -129,20 +130,40 @@ def test_angles_are_matched_by_name_and_interpolated():
 
 def test_missing_and_undefined_joints_stay_unknown():
     trace = AngleTrace()
-    trace.add(START_NS, ('index_mcp', 'index_pip'), (0.5, float('nan')))
+    trace.add(START_NS, {'index_mcp': 0.5, 'index_pip': float('nan')})
     assert trace.latest == {'index_mcp': 0.5}
     shown = trace.trace(np.array([START_NS]))[0]
     assert np.flatnonzero(~np.isnan(shown)).tolist() == [JOINT_NAMES.index('index_mcp')]
 
 
+def test_joints_that_come_in_turns_are_shown_together():
+    trace = AngleTrace()
+    for number in range(100):
+        half = JOINT_NAMES[:5] if number % 2 else JOINT_NAMES[5:]
+        assert trace.add(START_NS + number * 20 * MS, dict.fromkeys(half, 0.5))
+    assert trace.latest == dict.fromkeys(JOINT_NAMES, 0.5)
+    shown = trace.trace(START_NS + np.arange(100, 1900, 7) * MS)
+    np.testing.assert_allclose(shown, 0.5)
+    # One that does not come any more is not shown for ever.
+    for number in range(100, 200):
+        trace.add(START_NS + number * 20 * MS, dict.fromkeys(JOINT_NAMES[:5], 0.5))
+    assert trace.latest == dict.fromkeys(JOINT_NAMES[:5], 0.5)
+
+
+def test_a_state_of_other_joints_is_no_angle():
+    trace = AngleTrace()
+    assert not trace.add(START_NS, {'wheel': 1.0, 'index_mcp': float('inf')})
+    assert trace.end_ns is None
+
+
 def test_a_late_state_is_not_shown_but_a_new_start_is():
     trace = AngleTrace()
-    name = JOINT_NAMES[:1]
-    trace.add(START_NS, name, [0.1])
-    trace.add(START_NS - 100 * MS, name, [0.9])
-    assert trace.latest == {name[0]: 0.1}
-    trace.add(START_NS - 5000 * MS, name, [0.7])
-    assert trace.latest == {name[0]: 0.7}
+    name = JOINT_NAMES[0]
+    trace.add(START_NS, {name: 0.1})
+    trace.add(START_NS - 100 * MS, {name: 0.9})
+    assert trace.latest == {name: 0.1}
+    trace.add(START_NS - 5000 * MS, {name: 0.7})
+    assert trace.latest == {name: 0.7}
     assert np.isnan(trace.trace(np.array([START_NS]))).all()
 
 
@@ -163,7 +184,7 @@ def feed(signals, now, seconds, latency_ns=7 * MS, without=()):
             signals.add_emg(
                 EmgChunk(stamp_ns, 200.0, first, np.zeros((4, 2), np.float32)), stamp_ns
             )
-        signals.add_estimate(stamp_ns, JOINT_NAMES, np.zeros(10), stamp_ns + latency_ns)
+        signals.add_estimate(stamp_ns, dict.fromkeys(JOINT_NAMES, 0.0), stamp_ns + latency_ns)
 
 
 def test_status_of_the_last_seconds(signals):
@@ -205,7 +226,7 @@ def test_memory_does_not_grow(signals):
 def test_a_reference_as_fast_as_the_emg_is_thinned():
     trace = AngleTrace()
     for number in range(4000):
-        trace.add(START_NS + number * MS // 2, JOINT_NAMES, np.full(10, number / 1000))
+        trace.add(START_NS + number * MS // 2, dict.fromkeys(JOINT_NAMES, number / 1000))
     assert len(trace._points) < 250
     assert trace.latest['index_mcp'] == 3.999
     shown = trace.trace(np.array([START_NS + 1000 * MS]))
