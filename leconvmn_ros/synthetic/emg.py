@@ -134,7 +134,7 @@ def muscle_excitation(
     """
     bend = active / FLEXION
     moment = HOLDING_DRIVE * bend + MOVING_DRIVE * np.gradient(bend, 1 / CONTROL_RATE, axis=0)
-    net = _moment_shares() @ moment.T
+    net = moment_shares() @ moment.T
     drive = np.maximum(net, 0) + config.co_contraction * np.maximum(-net, 0)
     times = np.arange(drive.shape[1]) / CONTROL_RATE
     drive = (config.resting_tone + drive) * _efforts(config, times, seed)
@@ -221,7 +221,7 @@ def crosstalk(
     return gain[:, None] * strength * fall
 
 
-def _moment_shares() -> NDArray[np.float64]:
+def moment_shares() -> NDArray[np.float64]:
     """Lay out which moments drive each muscle, shape (muscles, 10), negative = extensor."""
     shares = np.zeros((len(MUSCLES), len(FLEXION)))
     for row, muscle in enumerate(MUSCLES):
@@ -250,25 +250,72 @@ def _blocks(
     seeds: tuple[np.random.SeedSequence, np.random.SeedSequence],
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the recording in blocks of shape (channels, samples of the block)."""
-    step = 1 if config.raw_emg else int(np.ceil(ENVELOPE_SOURCE_RATE / config.sampling_rate))
-    rate = step * config.sampling_rate
-    source, noise = (np.random.default_rng(seed) for seed in seeds)
-    amplify = _amplifier(rate)
-    spectrum = _spectrum(rate)
-    shape_source = _Stream(spectrum, 1 / _rms_gain(np.vstack([spectrum, amplify])), len(MUSCLES))
-    amplifier = _Stream(amplify, 1.0, config.channels)
-    smooth = _Stream(_smoother(config.envelope_time, rate), 1.0, config.channels)
-    noise_scale = config.noise_floor / _rms_gain(amplify)
-    hum_phase = noise.uniform(0, 2 * np.pi, (config.channels, 1))
-    length, end = BLOCK // step * step, config.samples * step
+    electrodes = ElectrodeStream(config, mixing, seeds)
+    length = BLOCK // electrodes.step * electrodes.step
+    end = config.samples * electrodes.step
     for start in range(0, end, length):
-        times = np.arange(start, min(start + length, end)) / rate
-        activity = on_time_base(excitation, times)
-        skin = mixing @ (activity * shape_source(source.standard_normal(activity.shape)))
-        skin += noise_scale * noise.standard_normal(skin.shape)
-        skin += config.hum_amplitude * np.sin(2 * np.pi * config.hum_frequency * times + hum_phase)
-        recorded = amplifier(skin)
-        yield recorded if config.raw_emg else np.sqrt(smooth(recorded**2)[:, ::step])
+        times = np.arange(start, min(start + length, end)) / electrodes.rate
+        yield electrodes.record(on_time_base(excitation, times))
+
+
+class ElectrodeStream:
+    """What the electrodes record of muscles, piece by piece.
+
+    Attributes:
+        step: values of activity for a sample of EMG.
+        rate: values of activity per second (Hz).
+    """
+
+    def __init__(
+        self,
+        config: SyntheticSubjectConfig,
+        mixing: NDArray[np.float64],
+        seeds: tuple[np.random.SeedSequence, np.random.SeedSequence],
+    ) -> None:
+        """Prepare to record.
+
+        Args:
+            config: the electrodes.
+            mixing: EMG of each muscle at full activity at each electrode (V RMS), shape
+                (channels, muscles).
+            seeds: of the muscles' and of the electrodes' noise.
+        """
+        self.step = (
+            1 if config.raw_emg else int(np.ceil(ENVELOPE_SOURCE_RATE / config.sampling_rate))
+        )
+        self.rate = self.step * config.sampling_rate
+        self._config, self._mixing = config, mixing
+        self._source, self._noise = (np.random.default_rng(seed) for seed in seeds)
+        amplify, spectrum = _amplifier(self.rate), _spectrum(self.rate)
+        gain = 1 / _rms_gain(np.vstack([spectrum, amplify]))
+        self._shape_source = _Stream(spectrum, gain, mixing.shape[1])
+        self._amplifier = _Stream(amplify, 1.0, config.channels)
+        self._smooth = _Stream(_smoother(config.envelope_time, self.rate), 1.0, config.channels)
+        self._noise_scale = config.noise_floor / _rms_gain(amplify)
+        self._hum_phase = self._noise.uniform(0, 2 * np.pi, (config.channels, 1))
+        self._done = 0
+
+    def record(self, activity: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Record what follows on what was recorded before.
+
+        Args:
+            activity: 0 to 1 at `rate`, shape (muscles, a multiple of `step`).
+
+        Returns:
+            EMG (V), shape (channels, samples).
+        """
+        config = self._config
+        times = np.arange(self._done, self._done + activity.shape[1]) / self.rate
+        self._done += activity.shape[1]
+        noise = self._source.standard_normal(activity.shape)
+        skin = self._mixing @ (activity * self._shape_source(noise))
+        skin += self._noise_scale * self._noise.standard_normal(skin.shape)
+        phase = 2 * np.pi * config.hum_frequency * times + self._hum_phase
+        skin += config.hum_amplitude * np.sin(phase)
+        recorded = self._amplifier(skin)
+        if config.raw_emg:
+            return recorded
+        return np.sqrt(self._smooth(recorded**2)[:, :: self.step])
 
 
 class _Stream:

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     'recordings': {'emg'},
     'dataset': {'emg'},
     'view': {'emg', 'hands'},
-    'wearing': {'dataset', 'emg', 'synthetic'},
+    'wearing': {'dataset', 'emg', 'recordings', 'synthetic'},
     'decoding': {'dataset', 'emg', 'engines', 'models'},
     'evaluation': {'dataset', 'decoding', 'emg'},
     'training': {'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models'},
