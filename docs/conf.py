@@ -36,6 +36,7 @@ extensions = [
 ]
 myst_enable_extensions = ['colon_fence', 'deflist', 'dollarmath', 'fieldlist']
 myst_heading_anchors = 3
+smartquotes = False  # options begin with --
 exclude_patterns = ['_build', '_ext']
 
 autodoc_member_order = 'bysource'

@@ -38,6 +38,10 @@ class RecordingError(LeconvmnError):
     """A recording (bag, .mat file), or what was made of it, is of no use for what was asked."""
 
 
+class SourceError(LeconvmnError):
+    """A device for EMG is not there, or does not answer; it may be there later."""
+
+
 class OutputError(LeconvmnError):
     """A result cannot be written where it was asked for."""
 

@@ -19,7 +19,6 @@ from their declarations.
 
 import argparse
 from collections.abc import Iterator
-import re
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -38,7 +37,7 @@ class Command(Directive):
         """Return the nodes of the page."""
         name = self.arguments[0]
         parser = _subparser(name)
-        usage = re.sub(r'\s+', ' ', parser.format_usage()).removeprefix('usage: ')
+        usage = parser.format_usage().removeprefix('usage: ').rstrip()
         text = [
             nodes.paragraph(text=part.strip()) for part in (parser.description or '').split('\n\n')
         ]
@@ -61,6 +60,8 @@ def _rows(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
             continue
         names = ', '.join(action.option_strings)
         value = formatter._format_args(action, action.dest.upper()) if action.nargs != 0 else ''  # noqa: SLF001
+        # Spaces between choices let the cell wrap.
+        value = value.replace(',', ', ')
         yield f'{names} {value}'.strip(), formatter._expand_help(action) if action.help else ''  # noqa: SLF001
 
 

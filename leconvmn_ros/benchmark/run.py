@@ -40,13 +40,11 @@ from leconvmn_ros.benchmark.results import (
     Scores,
 )
 from leconvmn_ros.dataset.hold_out import movement_at
-from leconvmn_ros.decoding.autotune import settle_for_recordings
 from leconvmn_ros.decoding.checkpoint import Checkpoint, package_version
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.errors import LeconvmnError, RecordingError
 from leconvmn_ros.evaluation.comparison import compare, Comparison, decode_recording
-from leconvmn_ros.models.base import parameter_count
 from leconvmn_ros.recording import LabelTrack
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.training.reports import EpochReport
@@ -126,11 +124,8 @@ def _score(
     checkpoint = train(
         [recording], settings, hold_out=job.hold_out, device=device, on_epoch=on_epoch
     )
-    decoder = Decoder(checkpoint, output_rate=job.output_rate, device=device, engine='auto')
-    # The time of a step is that of the live decoder.
-    decoder.choose_engine()
+    decoder = Decoder(checkpoint, output_rate=job.output_rate, device=device, threads=threads)
     step_seconds = decoder.warm_up()
-    settle_for_recordings(decoder, threads)
     estimates = decode_recording(
         decoder,
         recording,
@@ -147,7 +142,7 @@ def _score(
         movements=score_movements(tested, recording.labels),
         epochs=tuple(epochs),
         best_epoch=record.best_epoch,
-        parameters=parameter_count(checkpoint.build_model()),
+        parameters=sum(weights.size for weights in checkpoint.weights.values()),
         training_seconds=record.seconds,
         step_seconds=step_seconds,
         environment=environment(decoder.device, threads),
@@ -187,7 +182,7 @@ def environment(device: str, threads: int) -> Environment:
         scipy=scipy.__version__,
         system=f'{platform.system()} {platform.machine()}',
         processor=_processor(),
-        device=torch.cuda.get_device_name(found) if found.type == 'cuda' else str(found),
+        device=torch.cuda.get_device_name(found) if found.startswith('cuda') else found,
         threads=threads,
     )
 

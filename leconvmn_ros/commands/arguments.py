@@ -23,7 +23,7 @@ from typing import Any, get_args
 from leconvmn_ros.commands.progress import CONSOLE, progress_bar
 from leconvmn_ros.dataset.hold_out import Protocol
 from leconvmn_ros.dataset.reference_lag import MOST_LAG
-from leconvmn_ros.engines.choice import CHOICES
+from leconvmn_ros.engines.registry import AUTO, check_engine, ENGINE_NAMES
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
@@ -142,11 +142,21 @@ def add_engine(parser: argparse.ArgumentParser, whose: str) -> None:
     """Declare --engine."""
     parser.add_argument(
         '--engine',
-        choices=CHOICES,
-        default='auto',
-        help=f'what runs {whose}: auto = the fastest in full precision, '
-        'reduced = the fastest, even if less accurate, or one by name',
+        type=_engine,
+        default=AUTO,
+        metavar='NAME',
+        help=f'what runs {whose}: {", ".join(ENGINE_NAMES)}; auto = ONNX Runtime on a CPU, a '
+        'captured graph on a GPU',
     )
+
+
+def _engine(text: str) -> str:
+    """Read the name of an engine: an argparse type."""
+    try:
+        check_engine(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def png(text: str) -> Path:

@@ -39,7 +39,6 @@ from leconvmn_ros.commands.arguments import (
 )
 from leconvmn_ros.commands.progress import progress_bar
 from leconvmn_ros.dataset.reference_lag import MOST_LAG, shifted
-from leconvmn_ros.decoding.autotune import settle_for_recordings
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
@@ -103,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_topics(parser)
     add_device(parser)
     add_engine(parser, 'the network')
-    add_threads(parser, meaning_of_0='as many as are fastest')
+    add_threads(parser, meaning_of_0='as many as the size of the network asks for')
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -174,14 +173,13 @@ def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:
 
 
 def _decoder(checkpoint: Checkpoint, arguments: argparse.Namespace) -> Decoder:
-    decoder = Decoder(
+    return Decoder(
         checkpoint,
         output_rate=arguments.output_rate,
         device=arguments.device,
         engine=arguments.engine,
+        threads=arguments.threads,
     )
-    settle_for_recordings(decoder, arguments.threads)
-    return decoder
 
 
 def _decode(decoder: Decoder, recording: Recording) -> JointTrack:

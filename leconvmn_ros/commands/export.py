@@ -23,7 +23,7 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
-from leconvmn_ros.engines.onnx_graph import export
+from leconvmn_ros.decoding.onnx_export import export
 from leconvmn_ros.files import write_bytes
 
 

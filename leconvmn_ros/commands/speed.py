@@ -30,7 +30,7 @@ from leconvmn_ros.commands.arguments import add_device, add_engine, integers, nu
 from leconvmn_ros.commands.progress import progress_bar
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
-from leconvmn_ros.engines.devices import find_device
+from leconvmn_ros.engines.devices import CPU, find_device
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.files import write_json
 from leconvmn_ros.machine_info import describe_machine
@@ -200,24 +200,24 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
             'chunk': chunk,
             'output_rate': arguments.output_rate,
             'threads': arguments.threads,
-            'device': str(device),
+            'device': device,
             'engine': arguments.engine,
         },
-        'multiplications': multiplications_of(checkpoint.build_model()),
+        'multiplications': multiplications_of(checkpoint.network()),
     }
     decoder = Decoder(
         checkpoint,
         output_rate=arguments.output_rate,
-        device=str(device),
+        device=device,
         engine=arguments.engine,
+        threads=arguments.threads,
     )
     with progress_bar('speed') as progress:
         best = measure_peak_rates()
         progress(0.2)
-        decoder.choose_engine()
         stages, rows = _stages(checkpoint, chunk, decoder, arguments.messages, result)
         progress(0.4)
-        networks = network_stages(checkpoint, None if device.type == 'cpu' else device)
+        networks = network_stages(checkpoint, arguments.threads, None if device == CPU else device)
         stages |= networks
         rows |= measure_in_turn(networks, arguments.steps)
         progress(0.6)
@@ -232,7 +232,7 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
                 chunk=chunk,
                 output_rate=arguments.output_rate,
                 seconds=arguments.seconds,
-                device=str(device),
+                device=device,
                 engine=arguments.engine,
                 threads=arguments.threads,
                 progress=lambda share: progress(0.6 + 0.4 * share),

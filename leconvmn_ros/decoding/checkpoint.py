@@ -17,13 +17,13 @@
 Neither file can run code. Whatever they claim is checked before memory is taken for it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
+from math import prod
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TYPE_CHECKING
 
 from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
@@ -35,15 +35,18 @@ from leconvmn_ros.files import (
     open_input,
     read_input,
 )
-from leconvmn_ros.models.base import Model
-from leconvmn_ros.models.build import build_model, ModelConfig
+from leconvmn_ros.models.config import MEMBER_WEIGHTS, Shape, Weights
+from leconvmn_ros.models.kinds import AnyModelConfig
+from leconvmn_ros.models.network import Network
 from leconvmn_ros.strict_model import first_problem, StrictModel
+import numpy as np
 from pydantic import Field, model_validator, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-import torch
-from torch import Tensor
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+if TYPE_CHECKING:
+    from leconvmn_ros.models.base import Model
 
 DESCRIPTION_FILE = 'checkpoint.json'
 WEIGHTS_FILE = 'weights.safetensors'
@@ -51,6 +54,12 @@ _FOLDER = FolderKind('checkpoint', DESCRIPTION_FILE, (DESCRIPTION_FILE, WEIGHTS_
 LARGEST_DESCRIPTION = 4 * 2**20  # bytes
 # What safetensors may add to the bare tensors: its JSON header.
 LARGEST_HEADER = 2**20  # bytes
+# Parts of the names of weights in version 0.1.0.
+_RENAMED = {
+    'shares': MEMBER_WEIGHTS,
+    'by_image': 'input_conv',
+    'by_state': 'hidden_conv',
+}
 
 
 class JointOutput(StrictModel):
@@ -89,7 +98,7 @@ class Description(StrictModel):
     format_version: Literal[2] = 2
     package_version: str
     units: Literal['V, s, rad'] = 'V, s, rad'
-    model: ModelConfig
+    model: AnyModelConfig
     signal_path: SignalPathConfig
     statistics: FeatureStatistics | None
     joints: tuple[JointOutput, ...] = Field(min_length=1, max_length=64)
@@ -114,13 +123,17 @@ class Checkpoint:
     """A trained decoder: its description and its weights."""
 
     description: Description
-    weights: Mapping[str, Tensor]
+    weights: Weights
 
-    def build_model(self) -> Model:
-        """Make the model and give it the weights."""
-        model = _empty_model(self.description, 'cpu')
-        model.load_state_dict(dict(self.weights))
-        return model.eval()
+    def network(self) -> Network:
+        """Return the trained model."""
+        description = self.description
+        size = description.signal_path.image_size
+        return Network(description.model, size, len(description.joints), self.weights)
+
+    def build_model(self) -> 'Model':
+        """Make the PyTorch module with the weights, in evaluation mode."""
+        return self.network().module()
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint; an older one is replaced when the new one is complete.
@@ -128,7 +141,7 @@ class Checkpoint:
         Raises:
             OutputError: the place cannot be written, or holds something that is no checkpoint.
         """
-        data = save_tensors({name: tensor.contiguous() for name, tensor in self.weights.items()})
+        data = save_tensors({n: np.ascontiguousarray(w) for n, w in self.weights.items()})
         described = self.description.model_copy(
             update={'weights_sha256': hashlib.sha256(data).hexdigest()}
         )
@@ -149,31 +162,28 @@ def check_place(folder: Path) -> None:
     check_output_folder(folder, _FOLDER, overwrite=True)
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
+def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
         CheckpointError: it is missing, truncated, damaged, or none of ours; the message says
             which.
     """
+    folder = Path(folder)
     description = _read_description(folder)
     data = _read_weights(folder, description)
     try:
         weights = load_tensors(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(f'{folder / WEIGHTS_FILE} is damaged: {error}') from error
-    expected = {
-        name: tuple(tensor.shape)
-        for name, tensor in _empty_model(description, 'meta').state_dict().items()
-    }
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    weights = {_current_name(name): array for name, array in weights.items()}
+    expected = _weight_shapes(folder, description)
+    found = {name: array.shape for name, array in weights.items()}
     if found != expected:
         raise CheckpointError(
             f'{folder}: the weights {found} do not fit the described network, which has {expected}'
         )
-    if not all(
-        tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights.values()
-    ):
+    if not all(w.dtype == np.float32 and np.isfinite(w).all() for w in weights.values()):
         raise CheckpointError(
             f'{folder / WEIGHTS_FILE} holds weights that are not finite float32 numbers'
         )
@@ -188,11 +198,18 @@ def package_version() -> str:
         return 'unknown'
 
 
-def _empty_model(description: Description, device: str) -> Model:
-    with torch.device(device):
-        return build_model(
-            description.model, description.signal_path.image_size, len(description.joints)
+def _current_name(name: str) -> str:
+    """Return what a weight is called now that was saved by version 0.1.0, or later."""
+    return '.'.join(_RENAMED.get(part, part) for part in name.split('.'))
+
+
+def _weight_shapes(folder: Path, description: Description) -> dict[str, Shape]:
+    try:
+        return description.model.weight_shapes(
+            description.signal_path.image_size, len(description.joints)
         )
+    except ValueError as error:
+        raise CheckpointError(f'{folder / DESCRIPTION_FILE}: {error}') from error
 
 
 def _read_description(folder: Path) -> Description:
@@ -216,13 +233,7 @@ def _read_description(folder: Path) -> Description:
 
 def _read_weights(folder: Path, description: Description) -> bytes:
     path = folder / WEIGHTS_FILE
-    try:
-        bare = sum(
-            4 * tensor.numel()
-            for tensor in _empty_model(description, 'meta').state_dict().values()
-        )
-    except ValueError as error:
-        raise CheckpointError(f'{folder / DESCRIPTION_FILE}: {error}') from error
+    bare = sum(4 * prod(shape) for shape in _weight_shapes(folder, description).values())
     try:
         with open_input(path) as file:
             size = os.fstat(file.fileno()).st_size

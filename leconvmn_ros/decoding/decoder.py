@@ -24,6 +24,7 @@ from leconvmn_ros.emg.intake import Intake, IntakeCounts, Piece
 from leconvmn_ros.emg.signal_path import Image, LongExposure, SignalPath
 from leconvmn_ros.emg.signal_quality import SignalQuality
 from leconvmn_ros.engines.devices import find_device
+from leconvmn_ros.engines.registry import AUTO, threads_for
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
@@ -68,7 +69,8 @@ class Decoder:
         *,
         output_rate: float = DEFAULT_OUTPUT_RATE,
         device: str = 'cpu',
-        engine: str = 'eager',
+        engine: str = AUTO,
+        threads: int = 0,
         greatest_age: float = 0,
         speed_limit: float = 0,
     ) -> None:
@@ -79,8 +81,8 @@ class Decoder:
             output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one
                 per image.
             device: 'auto', 'cpu' or 'cuda', see `find_device`.
-            engine: what runs the network, one of CHOICES. The fastest of several is found by
-                `choose_engine`; until then it is 'eager'.
+            engine: what runs the network, see `engines.registry`; 'auto' is a rule, no race.
+            threads: of the CPU for the network; 0 = as many as its size asks for.
             greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
             speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
 
@@ -103,8 +105,14 @@ class Decoder:
         self._images = LongExposure(
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
         )
+        network = checkpoint.network()
+        work = network.config.multiplications(network.image_size, network.joints)
         self._network = NetworkStreams(
-            checkpoint.build_model, self._streams, find_device(device), engine
+            network,
+            self._streams,
+            find_device(device),
+            engine,
+            threads or threads_for(work, self.output_rate),
         )
         self._mean = np.array([joint.mean for joint in joints])
         self._scale = np.array([joint.scale for joint in joints])
@@ -121,7 +129,7 @@ class Decoder:
     @property
     def device(self) -> str:
         """What the network runs on."""
-        return str(self._network.engine.device)
+        return self._network.engine.device
 
     @property
     def counts(self) -> IntakeCounts:
@@ -186,7 +194,7 @@ class Decoder:
         for (stamp_ns, image, believed), output in zip(completed, outputs, strict=True):
             if not np.isfinite(output).all():
                 # It would stay in the state for ever.
-                self._network.forget(image.stream)
+                self._network.reset(image.stream)
                 self.counts.failed_estimates += 1
             elif not believed:
                 self.counts.withheld_estimates += 1
@@ -219,35 +227,20 @@ class Decoder:
         self.quality.interrupt()
         self._output.restart()
         self._images.reset()
-        self._network.forget()
+        self._network.reset()
 
     @property
     def engine(self) -> str:
-        """Name of what runs the network, see `engines`."""
+        """Name of what runs the network, see `engines.registry`."""
         return self._network.engine.name
 
-    def choose_engine(self, *, recorded: bool = False) -> None:
-        """Where the fastest engine was asked for, measure which it is, and begin afresh.
-
-        Args:
-            recorded: for `decode_together` instead of `decode`.
-        """
-        self._network.choose(together=recorded)
-        self.reset()
-
     def warm_up(self) -> float:
-        """Make the engine ready and begin afresh.
+        """Run some steps of the network, so that the first image is not slow, and reset.
 
         Returns:
             Median time of one step of the network (s).
         """
         seconds = self._network.warm_up()
-        self.reset()
-        return seconds
-
-    def round_seconds(self) -> float:
-        """Warm up and return the least time in which all streams advance by an image (s)."""
-        seconds = self._network.round_seconds()
         self.reset()
         return seconds
 

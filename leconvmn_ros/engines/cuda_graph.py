@@ -18,12 +18,13 @@ The state stays on the device, the image goes there and the angles come back thr
 """
 
 from collections.abc import Sequence
-import copy
 
-from leconvmn_ros.engines.base import EagerEngine, Engine
-from leconvmn_ros.engines.devices import computing_on, gave_out
+from leconvmn_ros.engines.base import Engine
+from leconvmn_ros.engines.devices import full_precision_on, is_device_failure
+from leconvmn_ros.engines.eager import EagerEngine
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.base import Model, State
+from leconvmn_ros.models.network import Network
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -38,50 +39,47 @@ _CHECKED_STEPS = 4
 
 
 class GraphEngine(Engine):
-    """Runs any model of this package on a GPU, in float32 or in float16.
+    """Runs any model of this package on a GPU in float32.
 
     On a CPU, where there are no graphs, it does the same call by call: slow, and good for tests.
     """
 
-    def __init__(self, model: Model, device: torch.device, *, half: bool = False) -> None:
-        """Move the model to the device.
+    name = 'graph'
+    _half = False
+
+    def __init__(self, network: Network, device: str, threads: int = 1) -> None:
+        """Move the model to the device, capture the step of one stream, and check what it gives.
 
         Args:
-            model: in evaluation mode.
+            network: a trained model.
             device: a GPU.
-            half: weights and state in float16.
-        """
-        self.name = 'float16' if half else 'graph'
-        self.device = device
-        self._plain = EagerEngine(model, device)
-        # Weights of its own: who moves an LSTM to a device, even to the one it is on, puts them
-        # elsewhere (flatten_parameters), and a graph goes on reading where they were.
-        own = copy.deepcopy(model).to(device)
-        self._model = own.half() if half else own
-        self._tolerance = _HALF_TOLERANCE if half else _TOLERANCE
-        self._captured: dict[int, _Step] = {}
-
-    def prepare(self) -> None:
-        """Capture the step of one stream, and check what it gives.
+            threads: of the CPU; they are not used.
 
         Raises:
             ConfigurationError: the device cannot capture or run it, or it gives other angles than
                 the model itself.
             RuntimeError: the device is full or lost.
         """
-        if 1 not in self._captured:
-            self._capture(1)
+        self.device = device
+        self._plain = EagerEngine(network, device, threads)
+        # Weights of its own: who moves an LSTM to a device, even to the one it is on, puts them
+        # elsewhere (flatten_parameters), and a graph goes on reading where they were.
+        own = network.module().to(device)
+        self._model = own.half() if self._half else own
+        self._tolerance = _HALF_TOLERANCE if self._half else _TOLERANCE
+        self._captured: dict[int, _Step] = {}
+        self._capture(1)
 
     @torch.inference_mode()
     def _capture(self, streams: int) -> None:
-        """Capture the step of so many streams, and check it; see `prepare`."""
+        """Capture the step of so many streams, and check it; see `__init__`."""
         try:
-            with computing_on(self.device):
+            with full_precision_on(self.device):
                 self._captured[streams] = _Step(self._model, self.device, streams)
                 error = self._difference(streams)
         except RuntimeError as problem:
             self._captured.pop(streams, None)
-            if gave_out(self.device, problem):
+            if is_device_failure(self.device, problem):
                 raise
             reason = str(problem).partition('\n')[0]
             raise ConfigurationError(
@@ -116,13 +114,6 @@ class GraphEngine(Engine):
         values = sum(part.numel() for layer in state for part in layer)
         return torch.zeros(values, dtype=_precision(self._model), device=self.device)
 
-    def step(
-        self, pixels: NDArray[np.float32], state: Tensor
-    ) -> tuple[NDArray[np.float32], Tensor]:
-        """Advance by one image; see `Engine.step`."""
-        outputs, states = self.step_together([pixels], [state])
-        return outputs[0], states[0]
-
     @torch.inference_mode()
     def step_together(
         self, pixels: Sequence[NDArray[np.float32]], states: Sequence[Tensor]
@@ -135,18 +126,26 @@ class GraphEngine(Engine):
         count = len(pixels)
         if count not in self._captured:
             if count > 1 and max(self._captured, default=1) > 1:
-                return super().step_together(pixels, states)
+                outputs, after = zip(*map(self.step, pixels, states), strict=True)
+                return list(outputs), list(after)
             self._capture(count)
-        with computing_on(self.device):
+        with full_precision_on(self.device):
             return self._captured[count].run(pixels, states)
+
+
+class HalfGraphEngine(GraphEngine):
+    """The same with weights and state in float16."""
+
+    name = 'float16'
+    _half = True
 
 
 class _Step:
     """One step of so many streams, with the memory that it reads and writes."""
 
-    def __init__(self, model: Model, device: torch.device, batch: int) -> None:
+    def __init__(self, model: Model, device: str, batch: int) -> None:
         self._model, self._device = model, device
-        on_gpu = device.type == 'cuda'
+        on_gpu = device.startswith('cuda')
         self._shapes = [part.shape[1:] for layer in model.initial_state() for part in layer]
         values = sum(shape.numel() for shape in self._shapes)
         self._image_there = torch.zeros(batch, *model.image_size, device=device)
@@ -215,4 +214,4 @@ class _Step:
 
 
 def _precision(model: Model) -> torch.dtype:
-    return model.shares.dtype
+    return model.member_weights.dtype

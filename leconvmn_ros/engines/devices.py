@@ -12,48 +12,70 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The device that the network runs on."""
+"""The device that the network runs on. PyTorch is imported only where there may be a GPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, ExitStack, suppress
+import ctypes
 import logging
 import os
+from pathlib import Path
 
 from leconvmn_ros.errors import ConfigurationError
-import torch
 
+CPU = 'cpu'
 # Of a training and its evaluation on a GPU, with what CUDA itself takes (bytes): an estimate.
 MEMORY_OF_RUN = 2 * 2**30
 
 
-def find_device(name: str) -> torch.device:
-    """Return a torch device that works on this machine.
+def find_device(name: str) -> str:
+    """Return the name of a device that works on this machine, as PyTorch has it.
 
     Args:
-        name: 'auto' (a GPU if torch finds one that works), 'cpu', 'cuda', 'cuda:1' and so on.
+        name: 'auto' (a GPU if PyTorch finds one that works), 'cpu', 'cuda', 'cuda:1' and so on.
 
     Raises:
         ConfigurationError: there is no such device.
     """
+    if name == CPU or (name == 'auto' and not _gpu_driver()):
+        return CPU
+    try:
+        import torch  # noqa: PLC0415 - a decoder on a CPU does without it
+    except ImportError as error:
+        if name == 'auto':
+            return CPU
+        raise ConfigurationError(f'device {name!r} needs PyTorch: pip install torch') from error
     if name == 'auto':
-        if torch.cuda.is_available():
-            try:
-                return find_device('cuda')
-            except ConfigurationError as error:
-                logging.getLogger(__name__).error(  # noqa: TRY400 - one line is enough
-                    'the network runs on the CPU: a GPU is there, but %s', error
-                )
-        name = 'cpu'
+        if not torch.cuda.is_available():
+            return CPU
+        try:
+            return find_device('cuda')
+        except ConfigurationError as error:
+            logging.getLogger(__name__).error(  # noqa: TRY400 - one line is enough
+                'the network runs on the CPU: a GPU is there, but %s', error
+            )
+            return CPU
     try:
         device = torch.device(name)
-        # And back: the device 'meta' takes everything and gives nothing.
+        # Copy back, because 'meta' accepts any tensor but holds no data.
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, torch.cuda.DeferredCudaCallError) as error:
         raise ConfigurationError(
             f'device {name!r} cannot be used; '
-            'allowed are auto, cpu, and cuda where torch finds a GPU'
+            'allowed are auto, cpu, and cuda where PyTorch finds a GPU'
         ) from error
-    return device
+    return str(device)
+
+
+def _gpu_driver() -> bool:
+    """Whether the driver of a GPU that PyTorch can use is installed (CUDA, or ROCm)."""
+    if Path('/dev/kfd').exists():
+        return True
+    try:
+        ctypes.CDLL('libcuda.so.1')
+    except OSError:
+        return False
+    return True
 
 
 def runs_at_once(name: str) -> int:
@@ -64,39 +86,45 @@ def runs_at_once(name: str) -> int:
     """
     cores = len(os.sched_getaffinity(0))
     device = find_device(name)
-    if device.type != 'cuda':
+    if not device.startswith('cuda'):
         return cores
+    import torch  # noqa: PLC0415 - there is a GPU
+
     free, _ = torch.cuda.mem_get_info(device)
     return max(1, min(cores, free // MEMORY_OF_RUN))
 
 
-def gave_out(device: torch.device, error: RuntimeError) -> bool:
+def is_device_failure(device: str, error: RuntimeError) -> bool:
     """Whether an error means that a GPU is full or lost, and not that it cannot do what was asked.
 
-    Only memory that torch allots itself is reported by a type of its own.
+    Only memory that PyTorch allots itself is reported by a type of its own.
     """
-    text = str(error)
-    if device.type == 'cpu':
+    if device == CPU:
         return False
+    import torch  # noqa: PLC0415 - it runs on a GPU
+
+    text = str(error)
     if isinstance(error, torch.OutOfMemoryError) or 'out of memory' in text or 'ALLOC_F' in text:
         return True
     try:
-        find_device(str(device))
+        find_device(device)
     except ConfigurationError:
         return True
     return False
 
 
 @contextmanager
-def computing_on(device: torch.device) -> Iterator[None]:
+def full_precision_on(device: str) -> Iterator[None]:
     """Make a GPU the current one, and have it compute in float32 what is in float32.
 
-    Left alone, its convolutions and LSTM layers round to 10 bits (TF32), and products of matrices
-    do where somebody allowed it: a decoder would say something else on a GPU than on a CPU.
+    By default, its convolutions and LSTM layers round to 10 bits (TF32), and products of matrices
+    do where somebody allowed it: a decoder would give other angles on a GPU than on a CPU.
     """
-    if device.type != 'cuda':
+    if not device.startswith('cuda'):
         yield
         return
+    import torch  # noqa: PLC0415 - it runs on a GPU
+
     with ExitStack() as stack:
         stack.enter_context(torch.cuda.device(device))
         # Settings made by torch's newer interface cannot be read by this one: they are somebody's

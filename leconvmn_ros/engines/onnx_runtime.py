@@ -12,65 +12,84 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A network on the CPU in ONNX Runtime, an optional library."""
+"""A network on the CPU in ONNX Runtime; PyTorch is not needed.
 
-from typing import Any
+The graph is built here from the weights: nothing but weights is ever read from a checkpoint.
+"""
+
+from collections.abc import Sequence
+from math import prod
 
 from leconvmn_ros.engines.base import Engine
-from leconvmn_ros.engines.onnx_graph import as_onnx, check_installed, IMAGE, OUTPUT, state_names
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.models.base import Model
+from leconvmn_ros.models.graph import IMAGE, NEXT_STATE, OUTPUT, STATE
+from leconvmn_ros.models.network import Network
 import numpy as np
 from numpy.typing import NDArray
-import torch
+import onnxruntime
+
+# Values that a step may hold at a time: larger batches are run in parts (256 MiB).
+_MOST_WORKING_VALUES = 2**26
+_ERRORS_ONLY = 3
 
 
 class OnnxEngine(Engine):
-    """Runs any model of this package in ONNX Runtime."""
+    """Runs any network of this package in ONNX Runtime.
+
+    The outputs of a stream do not depend on which streams are advanced together with it, bit for
+    bit: all sums are products of matrices or convolutions, each item of a batch by itself.
+    """
 
     name = 'onnx'
 
-    def __init__(self, model: Model) -> None:
-        """Translate the model.
+    def __init__(self, network: Network, device: str = 'cpu', threads: int = 1) -> None:
+        """Build the graph and load it.
+
+        Args:
+            network: a trained model.
+            device: 'cpu'.
+            threads: of the CPU.
 
         Raises:
-            ConfigurationError: onnx or onnxruntime is not installed, or cannot run the model.
+            ConfigurationError: ONNX Runtime cannot run the network.
         """
-        check_installed('onnx', 'onnxruntime')
-        self._graph = as_onnx(model)
-        self._zeros = [tensor.numpy().copy() for pair in model.initial_state() for tensor in pair]
-        self._inputs = state_names(model, 'state')
-        self._outputs = [OUTPUT, *state_names(model, 'next')]
-        self._threads = 0
-        self.prepare()
-
-    def prepare(self) -> None:
-        """Make the session anew where the number of threads has changed."""
-        if self._threads == torch.get_num_threads():
-            return
-        import onnxruntime  # noqa: PLC0415 - optional
-
-        self._threads = torch.get_num_threads()
+        self.device = device
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Idle threads that spin take the processor from the nodes beside.
+        # Idle threads that spin would take the processor from other nodes.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        graph, output = network.graph()
         try:
             self._session = onnxruntime.InferenceSession(
-                self._graph, options, providers=['CPUExecutionProvider']
+                graph.batched(output).SerializeToString(),
+                options,
+                providers=['CPUExecutionProvider'],
             )
-        except Exception as error:  # its errors have no class of their own in common
-            raise ConfigurationError(f'ONNX Runtime cannot run this model: {error}') from error
+        except Exception as error:  # its errors, and those of protobuf, have no class in common
+            raise ConfigurationError(f'ONNX Runtime cannot run this network: {error}') from error
+        sizes = network.image_size, network.joints
+        self._zeros = np.zeros(
+            (1, sum(map(prod, network.config.state_shapes(*sizes)))), dtype=np.float32
+        )
+        self._most = max(1, _MOST_WORKING_VALUES // (1 + network.config.working_values(*sizes)))
 
-    def initial_state(self) -> list[NDArray[np.float32]]:
-        """Return zeros, h and c of layer after layer."""
+    def initial_state(self) -> NDArray[np.float32]:
+        """Return zeros for all layers, shape (1, values)."""
         return self._zeros
 
-    def step(
-        self, pixels: NDArray[np.float32], state: list[NDArray[np.float32]]
-    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """Advance by one image; see `Engine.step`."""
-        feeds: dict[str, Any] = dict(zip(self._inputs, state, strict=True))
-        output, *advanced = self._session.run(self._outputs, {IMAGE: pixels, **feeds})
-        return output, advanced
+    def step_together(
+        self, pixels: Sequence[NDArray[np.float32]], states: Sequence[NDArray[np.float32]]
+    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """Advance streams as one batch; see `Engine.step_together`."""
+        if len(pixels) > self._most:
+            first, some = self.step_together(pixels[: self._most], states[: self._most])
+            rest, others = self.step_together(pixels[self._most :], states[self._most :])
+            return first + rest, some + others
+        images = np.stack(pixels)
+        if not self._zeros.size:
+            return list(self._session.run([OUTPUT], {IMAGE: images})[0]), list(states)
+        state = states[0] if len(states) == 1 else np.concatenate(states)
+        outputs, after = self._session.run([OUTPUT, NEXT_STATE], {IMAGE: images, STATE: state})
+        return list(outputs), np.split(after, len(states))

@@ -16,6 +16,9 @@
 
 from abc import ABC, abstractmethod
 
+from leconvmn_ros.models.config import MEMBER_WEIGHTS, Weights
+import numpy as np
+from numpy.typing import NDArray
 import torch
 from torch import nn, Tensor
 
@@ -24,42 +27,40 @@ from torch import nn, Tensor
 LayerState = tuple[Tensor, Tensor]
 State = list[LayerState]
 
-# A checkpoint from a stranger must not make us allocate without end.
-MOST_STATE_VALUES = 2**26
-MOST_WEIGHTS = 2**26
-
 
 class Model(nn.Module, ABC):
     """Maps long exposures to standardised joint angles, image by image.
 
     Attributes:
         image_size: channels and columns of an image.
-        shares: how much each part of the model counts, (parts,); alike, until data say otherwise.
+        member_weights: how much each member of an ensemble counts in its mean, (members,).
     """
 
     image_size: tuple[int, int]
-    shares: Tensor
+    member_weights: Tensor
 
-    def __init__(self, parts: int = 1) -> None:
-        """Let all parts count alike."""
+    def __init__(self, members: int = 1) -> None:
+        """Weight all members equally."""
         super().__init__()
-        # Nothing to keep where there is nothing to share.
-        self.register_buffer('shares', torch.full((parts,), 1 / parts), persistent=parts > 1)
+        # Not stored for a single member.
+        self.register_buffer(
+            MEMBER_WEIGHTS, torch.full((members,), 1 / members), persistent=members > 1
+        )
 
     @property
     def device(self) -> torch.device:
         """Where it is."""
-        return self.shares.device
+        return self.member_weights.device
 
     @abstractmethod
     def initial_state(self, batch: int = 1) -> State:
         """Return the state before the first image."""
 
     @abstractmethod
-    def opinions(
+    def member_outputs(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Advance by one image or by several; each part of the model says what it thinks.
+        """Advance by one image or by several and return the outputs of each member.
 
         Args:
             images: features, (steps, batch, channels, columns).
@@ -68,30 +69,39 @@ class Model(nn.Module, ABC):
                 nowhere.
 
         Returns:
-            Outputs in standardised units, (parts, steps, batch, joints), and the new state.
+            Outputs in standardised units, (members, steps, batch, joints), and the new state.
         """
 
     def forward(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Do the same and return what the parts think by their shares, (steps, batch, joints)."""
-        outputs, state = self.opinions(images, state, fresh)
+        """Do the same and return the weighted mean of the members, (steps, batch, joints)."""
+        outputs, state = self.member_outputs(images, state, fresh)
         return self.weighted(outputs), state
 
-    def weighted(self, opinions: Tensor) -> Tensor:
-        """Return what the parts think, (parts, steps, batch, joints), by their shares."""
-        return (self.shares[:, None, None, None] * opinions).sum(dim=0)
+    def weighted(self, outputs: Tensor) -> Tensor:
+        """Return the weighted mean of member outputs, (members, steps, batch, joints)."""
+        return (self.member_weights[:, None, None, None] * outputs).sum(dim=0)
+
+    def trained_weights(self) -> dict[str, NDArray[np.float32]]:
+        """Return a copy of what was trained, by name, see `ModelConfig.weight_shapes`."""
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self.state_dict().items()}
+
+    def load_weights(self, weights: Weights) -> None:
+        """Set what was trained."""
+        # A copy: arrays that were read from a file may not be writable.
+        self.load_state_dict({n: torch.from_numpy(w.copy()) for n, w in weights.items()})
 
 
-def opinions_of(
-    parts: nn.ModuleList, images: Tensor, state: State, fresh: Tensor | None
+def run_members(
+    members: nn.ModuleList, images: Tensor, state: State, fresh: Tensor | None
 ) -> tuple[Tensor, State]:
-    """Ask parts that each have `layers`, whose states follow one another; see `Model.opinions`."""
+    """Run modules that each have `layers`, whose states follow one another; see `Model`."""
     outputs, advanced = [], State()
-    for part in parts:
+    for member in members:
         first = len(advanced)
-        own = state[first : first + len(part.layers)]  # type: ignore[arg-type]
-        output, after = part(images, own, fresh)
+        own = state[first : first + len(member.layers)]  # type: ignore[arg-type]
+        output, after = member(images, own, fresh)
         outputs.append(output)
         advanced += after
     return torch.stack(outputs), advanced

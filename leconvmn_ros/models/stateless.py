@@ -14,16 +14,15 @@
 
 """What the models without memory share: a newest column or a whole image in, angles out."""
 
-from typing import Literal, NamedTuple
+from abc import abstractmethod
+from typing import NamedTuple
 
 from leconvmn_ros.models.base import Model, State
+from leconvmn_ros.models.stateless_config import input_count, InputKind
 import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
-
-# 'column': the newest column of an image, so the RMS features at its last sample; 'image': all.
-InputKind = Literal['column', 'image']
 
 
 class Examples(NamedTuple):
@@ -38,7 +37,7 @@ class Examples(NamedTuple):
     targets: NDArray[np.float32]
 
 
-class Memoryless(Model):
+class Stateless(Model):
     """Base of the models whose outputs depend on nothing but the image at hand."""
 
     def __init__(self, kind: InputKind, image_size: tuple[int, int]) -> None:
@@ -46,29 +45,28 @@ class Memoryless(Model):
         super().__init__()
         self.image_size = image_size
         self._kind = kind
-        channels, columns = image_size
-        self.inputs = channels * columns if kind == 'image' else channels
+        self.inputs = input_count(kind, image_size)
 
     def initial_state(self, batch: int = 1) -> State:  # noqa: ARG002 - as the others
         """Return the state before the first image: nothing."""
         return []
 
-    def opinions(
+    def member_outputs(
         self,
         images: Tensor,
         state: State,
         fresh: Tensor | None = None,  # noqa: ARG002 - there is nothing to forget
     ) -> tuple[Tensor, State]:
-        """Estimate from each image by itself; see `Model.opinions`."""
+        """Estimate from each image by itself; see `Model.member_outputs`."""
         return self.estimate(self.inputs_of(images))[None], state
 
     def inputs_of(self, images: Tensor) -> Tensor:
         """Return what is taken from images (..., channels, columns), shape (..., inputs)."""
         return (images if self._kind == 'image' else images[..., -1:]).flatten(-2)
 
+    @abstractmethod
     def estimate(self, inputs: Tensor) -> Tensor:
         """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
-        raise NotImplementedError
 
     def matrices(self, examples: Examples) -> tuple[Tensor, Tensor]:
         """Return inputs (images, inputs) and targets (images, joints) to fit to, in float64."""

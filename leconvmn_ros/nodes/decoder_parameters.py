@@ -18,10 +18,9 @@ import gc
 from pathlib import Path
 from typing import NamedTuple
 
-from leconvmn_ros.decoding.autotune import warm_up_with_threads
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
-from leconvmn_ros.engines.choice import CHOICES
+from leconvmn_ros.engines.registry import ENGINE_NAMES
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.nodes.parameters import LOSSLESS, Parameter, Value
 from rclpy.node import Node
@@ -48,9 +47,8 @@ _CONFIGURED = (
     _configured(
         'engine',
         'auto',
-        'what runs the network: auto (the fastest in full precision), reduced (the fastest, even '
-        'if less accurate), or one by name',
-        choices=CHOICES,
+        'what runs the network; auto: ONNX Runtime on a CPU, a captured graph on a GPU',
+        choices=ENGINE_NAMES,
     ),
     _configured(
         'output_rate',
@@ -58,7 +56,9 @@ _CONFIGURED = (
         'estimates per second (Hz), 0 = one per image',
         (0.0, 1000.0),
     ),
-    _configured('threads', 0, 'CPU threads of the network, 0 = as few as keep up', (0, 256)),
+    _configured(
+        'threads', 0, 'CPU threads of the network, 0 = as many as its size asks for', (0, 256)
+    ),
     _configured(
         'input_timeout',
         0.2,
@@ -94,6 +94,8 @@ _CONFIGURED = (
     ),
 )
 NAMES = frozenset(parameter.name for parameter in _CONFIGURED)
+# Those that the decoder itself takes.
+_OF_DECODER = ('output_rate', 'device', 'engine', 'threads', 'greatest_age', 'speed_limit')
 PARAMETERS = (
     *_CONFIGURED,
     Parameter('autostart', True, 'configure and activate without a lifecycle manager'),
@@ -143,12 +145,9 @@ def load_decoder(node: Node) -> tuple[Decoder, str]:
     checkpoint = load_checkpoint(Path(folder))
     decoder = Decoder(
         checkpoint,
-        **{
-            name: node.get_parameter(name).value
-            for name in ('output_rate', 'device', 'engine', 'greatest_age', 'speed_limit')
-        },
+        **{name: node.get_parameter(name).value for name in _OF_DECODER},
     )
-    step = warm_up_with_threads(decoder, node.get_parameter('threads').value)
+    step = decoder.warm_up()
     node.get_logger().info(
         f'{folder}: {decoder.channels} channels at {decoder.sampling_rate:g} Hz in, '
         f'{len(decoder.joint_names)} joints at {decoder.output_rate:g} Hz out; '

@@ -52,7 +52,7 @@ def measure_end_to_end(
         output_rate: estimates per second (Hz).
         seconds: how long (s).
         device: see `find_device`.
-        engine: see `engines.CHOICES`.
+        engine: see `engines.registry`.
         threads: CPU threads of the decoder, 0 = its own choice.
         progress: called with the share done.
 

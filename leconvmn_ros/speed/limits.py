@@ -123,7 +123,7 @@ def find_limit(
         output_rate: estimates per second (Hz).
         seconds: how long each rate is tried (s).
         device: see `find_device`.
-        engine: see `engines.CHOICES`.
+        engine: see `engines.registry`.
         threads: CPU threads of the decoder, 0 = its own choice.
         progress: called with what is being tried.
 

@@ -17,7 +17,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from leconvmn_ros.engines.base import interleaved
+from leconvmn_ros.engines.timing import interleaved
 import numpy as np
 import torch
 from torch.nn import functional
@@ -34,25 +34,21 @@ def measure_peak_rates() -> dict[str, float]:
     """Measure what bounds every stage, with the threads torch now has.
 
     Returns:
-        `float32`, `bfloat16`, `int8`: multiplications with addition per second in a product of
-        large matrices, or in a large convolution if that is faster; `copy`: bytes per second read
-        and as many written, beyond the caches.
+        `float32`: multiplications with addition per second in a product of large matrices, or in
+        a large convolution if that is faster; `copy`: bytes per second read and as many written,
+        beyond the caches.
     """
     a = torch.rand(_SIDE, _SIDE)
     image = torch.rand(1, _PLANES, 32, 32).to(memory_format=torch.channels_last)
     weight = torch.rand(_PLANES, _PLANES, 3, 3).to(memory_format=torch.channels_last)
     to, source = np.empty((2, _COPIED // 16))
     source[:] = 1.0
-    product, convolution = _SIDE**3, 30 * 30 * weight.numel()
+    convolution = 30 * 30 * weight.numel()
     calls: list[tuple[str, int, Callable[[], object]]] = [
-        ('int8', product, partial(torch._int_mm, *[a.to(torch.int8)] * 2)),  # noqa: SLF001
+        ('float32', _SIDE**3, partial(torch.mm, a, a)),
+        ('float32', convolution, partial(functional.conv2d, image, weight)),
         ('copy', source.nbytes, partial(np.copyto, to, source)),
     ]
-    for name, kind in (('float32', torch.float32), ('bfloat16', torch.bfloat16)):
-        calls += [
-            (name, product, partial(torch.mm, *[a.to(kind)] * 2)),
-            (name, convolution, partial(functional.conv2d, image.to(kind), weight.to(kind))),
-        ]
     times = interleaved([call for *_, call in calls], _REPETITIONS).min(axis=1)
     best: dict[str, float] = {}
     for (name, amount, _), time in zip(calls, times, strict=True):

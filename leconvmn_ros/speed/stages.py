@@ -33,21 +33,21 @@ from leconvmn_ros.emg.signal_path import (
     SignalPathConfig,
     SlidingRms,
 )
-from leconvmn_ros.engines.base import interleaved
-from leconvmn_ros.engines.choice import EXACT, ON_GPU, possible_engines, REDUCED, stepping
+from leconvmn_ros.engines.base import Engine, stepping
+from leconvmn_ros.engines.devices import CPU
+from leconvmn_ros.engines.registry import ENGINES
+from leconvmn_ros.engines.timing import interleaved
+from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.joints import JOINTS
-from leconvmn_ros.models.base import Model
-from leconvmn_ros.models.build import build_model
+from leconvmn_ros.models.network import Network
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.training.presets import TrainingSettings
 import numpy as np
 from numpy.typing import NDArray
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 _WARM_UP = 0.02  # share of the repetitions
 _ALLOCATION_CALLS = 50
-_PRECISIONS = {'bfloat16': 'bfloat16', 'int8': 'int8'}
 
 
 class Stage(NamedTuple):
@@ -57,15 +57,13 @@ class Stage(NamedTuple):
         call: does it once.
         touched: bytes of its input and output.
         multiplications: with an addition each, 0 where they do not count.
-        precision: of these, a name in `peak_rates`.
         gpu: where it runs, if not on the CPU.
     """
 
     call: Callable[[], object]
     touched: int = 0
     multiplications: int = 0
-    precision: str = 'float32'
-    gpu: torch.device | None = None
+    gpu: str | None = None
 
 
 def random_checkpoint(
@@ -95,8 +93,8 @@ def random_checkpoint(
         ),
     )
     torch.manual_seed(0)
-    model = build_model(settings.model, path.image_size, len(JOINTS))
-    return Checkpoint(description, model.state_dict())
+    model = settings.model.build(path.image_size, len(JOINTS))
+    return Checkpoint(description, model.trained_weights())
 
 
 def noise(samples: int, channels: int) -> NDArray[np.float32]:
@@ -135,40 +133,42 @@ def chunks_for_ever(samples: NDArray[np.float32], sampling_rate: float) -> Itera
         yield EmgChunk(round(first * NANOSECONDS / sampling_rate), sampling_rate, first, samples)
 
 
-def network_stages(checkpoint: Checkpoint, gpu: torch.device | None) -> dict[str, Stage]:
+def network_stages(checkpoint: Checkpoint, threads: int, gpu: str | None) -> dict[str, Stage]:
     """Return one step of the network in every engine that there can be here.
 
     Args:
         checkpoint: with the network.
+        threads: of the CPU.
         gpu: to be timed, too.
     """
-    model = checkpoint.build_model()
-    pixels = np.zeros(model.image_size, dtype=np.float32)
-    multiplications = multiplications_of(model)
-    touched = sum(p.nbytes for p in model.parameters())
+    network = checkpoint.network()
+    pixels = np.zeros(network.image_size, dtype=np.float32)
+    multiplications = multiplications_of(network)
+    touched = sum(weights.nbytes for weights in network.weights.values())
     stages = {
-        f'network, {engine.name}': Stage(
-            stepping(engine, pixels),
-            touched,
-            multiplications,
-            _PRECISIONS.get(engine.name, 'float32'),
-        )
-        for engine in possible_engines(EXACT + REDUCED, model)
+        f'network, {engine.name}': Stage(stepping(engine, pixels), touched, multiplications)
+        for engine in _possible_engines(network, CPU, threads)
     }
     if gpu is not None:
-        # What it could do at best is not measured, so there are no shares.
-        for engine in possible_engines(('eager', *ON_GPU), checkpoint.build_model(), gpu):
+        # The peak rate of a GPU is not measured, so no fraction of it can be given.
+        for engine in _possible_engines(network, gpu, threads):
             stages[f'network, {engine.name}, {gpu}'] = Stage(stepping(engine, pixels), gpu=gpu)
     return stages
 
 
-@torch.inference_mode()
-def multiplications_of(model: Model) -> int:
+def _possible_engines(network: Network, device: str, threads: int) -> Iterator[Engine]:
+    for entry in ENGINES:
+        if entry.runs_on(device) and entry.available():
+            try:
+                yield entry.make(network, device, threads)
+            except (ConfigurationError, RuntimeError):
+                if device == CPU:
+                    raise
+
+
+def multiplications_of(network: Network) -> int:
     """Count the multiplications, with an addition each, of one step."""
-    image = torch.zeros(1, 1, *model.image_size)
-    with FlopCounterMode(display=False) as counter:
-        model(image, model.initial_state())
-    return int(counter.get_total_flops()) // 2
+    return network.config.multiplications(network.image_size, network.joints)
 
 
 def measure(stage: Stage, repetitions: int) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def fractions_of_peak(
     found = {'share_of_copying': stage.touched / seconds / ceilings['copy']}
     if stage.multiplications:
         rate = stage.multiplications / seconds
-        found['share_of_multiplying'] = rate / ceilings[stage.precision]
+        found['share_of_multiplying'] = rate / ceilings['float32']
     return found
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from leconvmn_ros.emg.signal_path import ExposureConfig
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.models.build import ModelConfig
+from leconvmn_ros.models.kinds import AnyModelConfig
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
@@ -36,7 +36,7 @@ class TrainingSettings(StrictModel):
     """Which model to train, on what, and how; the defaults are the network of the paper."""
 
     exposure: ExposureConfig = ExposureConfig()
-    model: ModelConfig = LeConvMnConfig()
+    model: AnyModelConfig = LeConvMnConfig()
     fit: Annotated[
         RecurrentFitSettings | SpgpFitSettings | RidgeFitSettings, Field(discriminator='kind')
     ] = RecurrentFitSettings()
@@ -120,7 +120,7 @@ _LSTM = LstmConfig(networks=4, dropout=0.3)
 
 
 def _trained(
-    model: ModelConfig, fit: RecurrentFitSettings = _FIT, **values: Any
+    model: AnyModelConfig, fit: RecurrentFitSettings = _FIT, **values: Any
 ) -> TrainingSettings:
     # Several threads would mostly wait for one another, and badly so on a busy machine.
     return TrainingSettings(
@@ -128,7 +128,7 @@ def _trained(
     )
 
 
-def _trained_as_in_0_1_0(model: ModelConfig, **fit: Any) -> TrainingSettings:
+def _trained_as_in_0_1_0(model: AnyModelConfig, **fit: Any) -> TrainingSettings:
     return TrainingSettings(
         exposure=_COARSE,
         model=model,

@@ -169,7 +169,7 @@ def fit_recurrent(
             f'at learning rate {settings.learning_rate}'
         )
     model.load_state_dict(best_weights)
-    if validation is not None and len(model.shares) > 1:
+    if validation is not None and len(model.member_weights) > 1:
         best_loss = _share_out(model, validation)
     return FitResult(model.eval(), best_epoch, best_loss)
 
@@ -217,14 +217,14 @@ def validation_sequences(data: TrainingData, order: Order = 'recording') -> Sequ
 @torch.inference_mode()
 def run_sequences(model: Model, lanes: SequenceBatch) -> Tensor:
     """Return the outputs of a model for all images, shape (steps, lanes, joints)."""
-    return model.weighted(_opinions(model, lanes))
+    return model.weighted(_member_outputs(model, lanes))
 
 
-def _opinions(model: Model, lanes: SequenceBatch) -> Tensor:
+def _member_outputs(model: Model, lanes: SequenceBatch) -> Tensor:
     """Return what each part of a model thinks of all images, (parts, steps, lanes, joints)."""
     model.eval()
     state = model.initial_state(lanes.used.shape[1])
-    return model.opinions(*_at(model, lanes, range(len(lanes.images)), state))[0]
+    return model.member_outputs(*_at(model, lanes, range(len(lanes.images)), state))[0]
 
 
 class _Learner:
@@ -269,7 +269,7 @@ class _Learner:
 
     def learn(self, lanes: SequenceBatch, window: range, state: State) -> tuple[float, State]:
         """Learn from some steps; return their loss and the state after them."""
-        outputs, state = self.model.opinions(*_at(self.model, lanes, window, state))
+        outputs, state = self.model.member_outputs(*_at(self.model, lanes, window, state))
         # Each part of a model learns by itself, so that their errors differ.
         loss = torch.stack([_loss(part, lanes, window) for part in outputs]).mean()
         objective = loss
@@ -308,11 +308,11 @@ def _copied(model: Model) -> Model:
 @torch.inference_mode()
 def _share_out(model: Model, lanes: SequenceBatch) -> float:
     """Let each part count as much as makes the loss on these lanes least; return that."""
-    opinions = _opinions(model, lanes)
+    outputs = _member_outputs(model, lanes)
     used = torch.from_numpy(lanes.used)
-    shares = fit_member_weights(opinions.cpu()[:, used].numpy(), lanes.targets[lanes.used])
-    model.shares.copy_(torch.from_numpy(shares))
-    return float(_loss(model.weighted(opinions), lanes, range(len(lanes.images))))
+    shares = fit_member_weights(outputs.cpu()[:, used].numpy(), lanes.targets[lanes.used])
+    model.member_weights.copy_(torch.from_numpy(shares))
+    return float(_loss(model.weighted(outputs), lanes, range(len(lanes.images))))
 
 
 def _validate(model: Model, lanes: SequenceBatch) -> float:

@@ -19,7 +19,7 @@ from math import nan
 from typing import Literal, NamedTuple
 
 from leconvmn_ros.models.base import Model
-from leconvmn_ros.models.ridge import Ridge
+from leconvmn_ros.models.ridge.network import Ridge
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.training.data import TrainingData
 from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models.base import Model
-from leconvmn_ros.models.spgp import CHUNK, correlation, Spgp
+from leconvmn_ros.models.spgp.network import Spgp
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.training.data import TrainingData
 from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings
@@ -33,6 +33,9 @@ from torch.utils.checkpoint import checkpoint
 # Added to the diagonal of K_UU, as a share of the signal variance: pseudo-inputs may coincide.
 # Both Cholesky factors then exist in float64, and likelihood and prediction use the same K_UU.
 JITTER = 1e-6
+# Training images at a time: memory holds a few matrices of pseudo-inputs x CHUNK numbers and what
+# is as large as the data, but nothing of pseudo-inputs x training images.
+CHUNK = 1024
 
 
 class Hyperparameters(NamedTuple):
@@ -80,7 +83,7 @@ def condition(hyperparameters: Hyperparameters, inputs: Tensor, targets: Tensor)
     signal = log_signal.exp()
     identity = torch.eye(len(pseudo), dtype=pseudo.dtype, device=pseudo.device)
     # lower lower' = K_UU
-    lower = torch.linalg.cholesky(signal * (correlation(pseudo, pseudo) + JITTER * identity))
+    lower = torch.linalg.cholesky(signal * (_correlation(pseudo, pseudo) + JITTER * identity))
     scaled = inputs * torch.exp(-log_lengths)
     zeros = targets.new_zeros
     sums = [identity, zeros(len(pseudo), joints), zeros(()), zeros(())]
@@ -114,7 +117,7 @@ def _terms(
     With D = diag(K_XX - Q) + noise and V = lower^-1 K_UX: V D^-1 V', V D^-1 y, log |D|, y' D^-1 y.
     """
     signal, noise = hyperparameters[2].exp(), hyperparameters[3].exp()
-    cross = signal * correlation(hyperparameters.pseudo_inputs, scaled)
+    cross = signal * _correlation(hyperparameters.pseudo_inputs, scaled)
     projection = torch.linalg.solve_triangular(lower, cross, upper=False)
     # Rounding must not make a variance negative.
     diagonal = (signal - projection.square().sum(dim=0)).clamp_min(0) + noise
@@ -272,7 +275,7 @@ def _start(inputs: Tensor, pseudo_inputs: int, rng: np.random.Generator) -> Hype
 @torch.no_grad()
 def _loss(learned: Hyperparameters, weights: Tensor, inputs: Tensor, targets: Tensor) -> float:
     scaled = inputs * torch.exp(-learned.log_length_scales)
-    outputs = correlation(scaled, learned.pseudo_inputs) @ weights
+    outputs = _correlation(scaled, learned.pseudo_inputs) @ weights
     return float((outputs - targets).square().mean())
 
 
@@ -287,3 +290,9 @@ def _give(model: Spgp, learned: Hyperparameters, inputs: Tensor, targets: Tensor
         log_length_scales=-model.inverse_length_scales.to(inputs.dtype).log(),
     )
     model.weights.copy_(condition(rounded, inputs, targets).weights)
+
+
+def _correlation(some: Tensor, others: Tensor) -> Tensor:
+    """Squared-exponential correlation of positions in length-scales, (some, others)."""
+    norms = some.square().sum(dim=1)[:, None] + others.square().sum(dim=1)
+    return torch.exp(-0.5 * (norms - 2 * some @ others.T).clamp_min(0))

@@ -23,23 +23,23 @@ _SUM_COUNTS = 1e3
 
 
 def fit_member_weights(
-    opinions: NDArray[np.float32], targets: NDArray[np.float32]
+    outputs: NDArray[np.float32], targets: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the shares of the convex combination of opinions with the least squared error.
+    """Return the shares of the convex combination of outputs with the least squared error.
 
     Source: stacked regressions, Breiman, Machine Learning 24 (1996), 49-64: not negative, so that
     parts that think alike do not play off against each other.
 
     Args:
-        opinions: of each part, shape (parts, examples, joints).
+        outputs: of each part, shape (parts, examples, joints).
         targets: shape (examples, joints).
 
     Returns:
         Shape (parts,); not negative, with a sum of 1.
     """
-    columns = opinions.reshape(len(opinions), -1).T.astype(float)
+    columns = outputs.reshape(len(outputs), -1).T.astype(float)
     largest = max((columns**2).sum(axis=0).max(), float((targets.astype(float) ** 2).sum()), 1e-12)
     heavy = _SUM_COUNTS * np.sqrt(largest)
-    system = np.vstack([columns, np.full(len(opinions), heavy)])
+    system = np.vstack([columns, np.full(len(outputs), heavy)])
     shares, _ = nnls(system, np.append(targets.ravel(), heavy))
     return np.asarray(shares / shares.sum(), dtype=np.float32)

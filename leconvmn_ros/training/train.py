@@ -37,7 +37,6 @@ from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.metrics import as_json, METRICS, score_table
 from leconvmn_ros.models.base import Model
-from leconvmn_ros.models.build import build_model
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.data import gather, TrainingData
 from leconvmn_ros.training.presets import check_goes_on, TrainingSettings
@@ -126,9 +125,9 @@ def train(
         validation = {'loss': fitted.loss, **scores}
     if settings.second_pass:
         data = gathered(learn_validation=True)
-        shares = fitted.model.shares
+        shares = fitted.model.member_weights
         fitted = fit(data, best_epoch)
-        fitted.model.shares.copy_(shares)
+        fitted.model.member_weights.copy_(shares)
     description = Description(
         package_version=package_version(),
         model=settings.model,
@@ -146,19 +145,18 @@ def train(
             seconds=round(time.monotonic() - started, 1),
         ),
     )
-    weights = {name: w.detach().cpu() for name, w in fitted.model.state_dict().items()}
-    return Checkpoint(description, weights)
+    return Checkpoint(description, fitted.model.trained_weights())
 
 
 def _new_model(data: TrainingData, settings: TrainingSettings, start: Checkpoint | None) -> Model:
     torch.manual_seed(settings.seed)
     try:
-        model = build_model(settings.model, data.signal_path.image_size, len(data.joints))
+        model = settings.model.build(data.signal_path.image_size, len(data.joints))
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     if start is not None:
         _check_start(start.description, data.signal_path, settings)
-        model.load_state_dict(dict(start.weights))
+        model.load_weights(start.weights)
     return model
 
 

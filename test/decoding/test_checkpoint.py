@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+import pickle
 import shutil
 
 from builders import JOINTS, make_checkpoint
@@ -34,12 +35,13 @@ from leconvmn_ros.decoding.checkpoint import (
     load_checkpoint,
     WEIGHTS_FILE,
 )
+from leconvmn_ros.engines.registry import make_engine
 from leconvmn_ros.errors import CheckpointError, OutputError
+from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 import numpy as np
 import pytest
-from safetensors.torch import save as save_tensors
-import torch
+from safetensors.numpy import save as save_tensors
 
 
 @pytest.fixture
@@ -70,13 +72,44 @@ def test_round_trip_is_exact(tmp_path, model):
     loaded = load_checkpoint(tmp_path / 'new' / 'checkpoint')
     assert loaded.description.model_copy(update={'weights_sha256': ''}) == original.description
     assert loaded.weights.keys() == original.weights.keys()
-    for name, tensor in original.weights.items():
-        assert tensor.numpy().tobytes() == loaded.weights[name].numpy().tobytes()
+    for name, array in original.weights.items():
+        assert array.tobytes() == loaded.weights[name].tobytes()
     built = loaded.build_model()
     assert not built.training
-    torch.testing.assert_close(
-        built.state_dict(), original.build_model().state_dict(), rtol=0, atol=0
-    )
+    for name, array in built.trained_weights().items():
+        np.testing.assert_array_equal(array, original.weights[name])
+
+
+def test_a_checkpoint_of_version_0_1_0_loads(tmp_path):
+    """It calls some weights by other names."""
+    old = {'member_weights': 'shares', 'input_conv': 'by_image', 'hidden_conv': 'by_state'}
+    stack = StackConfig(planes=(4,))
+    original = make_checkpoint(model=LeConvMnConfig(stacks=(stack, stack)))
+    original.save(tmp_path / 'old')
+    renamed = {
+        '.'.join(old.get(part, part) for part in name.split('.')): array
+        for name, array in original.weights.items()
+    }
+    assert len(renamed.keys() - original.weights.keys()) == 1 + 3 * 2 * 2
+    put_weights(tmp_path / 'old', save_tensors(renamed))
+    loaded = load_checkpoint(tmp_path / 'old')
+    assert loaded.weights.keys() == original.weights.keys()
+    for name, array in original.weights.items():
+        np.testing.assert_array_equal(loaded.weights[name], array)
+
+
+def test_the_folder_may_be_given_as_text(saved):
+    assert load_checkpoint(str(saved)).description == load_checkpoint(saved).description
+
+
+@pytest.mark.parametrize('kind', ['BF16', 'F8_E4M3', 'F16', 'F64', 'X9'])
+def test_weights_of_another_kind_of_number_are_refused(saved, kind):
+    data = (saved / WEIGHTS_FILE).read_bytes()
+    length = int.from_bytes(data[:8], 'little')
+    header = data[8 : 8 + length].replace(b'"F32"', f'"{kind}"'.encode())
+    put_weights(saved, len(header).to_bytes(8, 'little') + header + data[8 + length :])
+    with pytest.raises(CheckpointError, match=r'is damaged|not finite float32|do not fit|differs'):
+        load_checkpoint(saved)
 
 
 def test_saving_again_gives_the_same_bytes(tmp_path, saved):
@@ -88,11 +121,12 @@ def test_saving_again_gives_the_same_bytes(tmp_path, saved):
 def test_weights_that_are_views_are_saved_as_they_look(tmp_path):
     checkpoint = make_checkpoint()
     weights = dict(checkpoint.weights)
-    name = 'stacks.0.layers.0.by_image.weight'
-    weights[name] = weights[name].flip(0).transpose(2, 3).contiguous().transpose(2, 3)
-    assert not weights[name].is_contiguous()
+    name = 'stacks.0.layers.0.input_conv.weight'
+    weights[name] = np.ascontiguousarray(weights[name][::-1].swapaxes(2, 3)).swapaxes(2, 3)
+    assert not weights[name].flags.c_contiguous
     replace(checkpoint, weights=weights).save(tmp_path / 'checkpoint')
-    assert torch.equal(load_checkpoint(tmp_path / 'checkpoint').weights[name], weights[name])
+    loaded = load_checkpoint(tmp_path / 'checkpoint').weights[name]
+    np.testing.assert_array_equal(loaded, weights[name])
 
 
 def test_description_is_readable_and_complete(saved):
@@ -274,7 +308,7 @@ def weights_are_huge(folder):
 
 
 def weights_are_a_pickle(folder):
-    torch.save({'a': torch.zeros(2000)}, folder / WEIGHTS_FILE)
+    (folder / WEIGHTS_FILE).write_bytes(pickle.dumps({'a': np.zeros(2000)}))
 
 
 def weights_of_another_checkpoint(folder):
@@ -284,7 +318,7 @@ def weights_of_another_checkpoint(folder):
 
 def forged(change):
     def spoil(folder):
-        weights = {name: tensor.clone() for name, tensor in make_checkpoint().weights.items()}
+        weights = {name: array.copy() for name, array in make_checkpoint().weights.items()}
         change(weights)
         put_weights(folder, save_tensors(weights))
 
@@ -297,11 +331,11 @@ def weights_with_nan(weights):
 
 
 def weights_with_infinity(weights):
-    weights['stacks.0.layers.0.by_image.weight'][0, 0, 0, 0] = np.inf
+    weights['stacks.0.layers.0.input_conv.weight'][0, 0, 0, 0] = np.inf
 
 
 def weights_in_integers(weights):
-    weights['stacks.0.head.bias'] = weights['stacks.0.head.bias'].to(torch.int32)
+    weights['stacks.0.head.bias'] = weights['stacks.0.head.bias'].astype(np.int32)
 
 
 def weights_of_another_shape(weights):
@@ -313,7 +347,7 @@ def weights_of_another_name(weights):
 
 
 def weights_too_many(weights):
-    weights['more'] = torch.zeros(3)
+    weights['more'] = np.zeros(3, dtype=np.float32)
 
 
 def header_is_rubbish(folder):
@@ -525,5 +559,13 @@ def loads_or_refuses(folder):
     except CheckpointError:
         return
     assert isinstance(checkpoint, Checkpoint)
-    model = checkpoint.build_model()
-    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+    assert all(np.isfinite(array).all() for array in checkpoint.weights.values())
+    engine = make_engine('onnx', checkpoint.network())
+    assert (
+        len(
+            engine.step(
+                np.zeros(checkpoint.network().image_size, np.float32), engine.initial_state()
+            )
+        )
+        == 2
+    )

@@ -15,7 +15,6 @@
 """The decoder: the same estimates however the samples come, and sane ones whatever comes."""
 
 from dataclasses import replace
-import time
 import tracemalloc
 
 from builders import (
@@ -31,7 +30,6 @@ from builders import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from leconvmn_ros.decoding.autotune import warm_up_with_threads
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.errors import ConfigurationError
@@ -39,10 +37,8 @@ from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.recording import EmgChunk
 import numpy as np
 import pytest
-import torch
 
 IMAGE = 10  # samples, 0.1 s at RATE
-torch.set_num_threads(1)
 LSTM, COLUMNS_LSTM = (LstmConfig(units=6, steps=steps) for steps in ('images', 'columns'))
 
 
@@ -127,8 +123,10 @@ def test_unusable_devices_are_refused(device):
 
 
 def test_device_is_found_by_itself():
-    assert find_device('cpu').type == 'cpu'
-    assert find_device('auto').type == ('cuda' if torch.cuda.is_available() else 'cpu')
+    assert find_device('cpu') == 'cpu'
+    import torch
+
+    assert find_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
 
 
 def test_first_estimate_after_one_image_stamped_with_its_last_sample():
@@ -253,18 +251,6 @@ def test_warm_up_changes_no_result():
     assert_same(decode(decoder, [chunks[0]._replace(first_sample=100)]), expected)
 
 
-def test_threads_are_set_as_asked_or_found():
-    before = torch.get_num_threads()
-    try:
-        warm_up_with_threads(Decoder(make_checkpoint()), threads=2)
-        assert torch.get_num_threads() == 2
-        # A network so small needs one.
-        assert 0 < warm_up_with_threads(Decoder(make_checkpoint())) < 1
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
-
-
 def spoilt_chunks():
     emg = make_emg(20)
     nan = emg.copy()
@@ -326,27 +312,15 @@ def test_any_order_of_messages_is_survived(jumps):
     assert decoder.counts.messages == len(jumps)
 
 
-def test_a_long_stream_takes_neither_more_memory_nor_more_time():
+def test_a_long_stream_takes_no_more_memory():
     decoder = Decoder(make_checkpoint(), output_rate=DEFAULT_OUTPUT_RATE)
-    chunks = evenly_cut(make_emg(6000), 2)
-    decode(decoder, chunks[:300])
-
-    def seconds(part):
-        # The quickest tenth: other processes only ever make it slower.
-        times = []
-        for chunk in part:
-            started = time.perf_counter()
-            decoder.decode(chunk)
-            times.append(time.perf_counter() - started)
-        return np.quantile(times, 0.1)
-
-    early = seconds(chunks[300:1000])
+    chunks = evenly_cut(make_emg(5000), 2)
+    decode(decoder, chunks[:1000])
     tracemalloc.start()
-    seconds(chunks[1000:1100])
+    decode(decoder, chunks[1000:1100])
     before, _ = tracemalloc.get_traced_memory()
-    seconds(chunks[1100:2300])
+    decode(decoder, chunks[1100:])
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # 1200 messages; to keep a number of each would take 38 000 bytes.
-    assert after - before < 15_000
-    assert seconds(chunks[2300:]) < 6 * early
+    # To keep a number of each of 1400 messages would take 45 000 bytes.
+    assert after - before < 25_000

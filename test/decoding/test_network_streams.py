@@ -19,22 +19,22 @@ import logging
 
 from builders import cut, make_checkpoint, make_emg
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.engines.base import EagerEngine
-from leconvmn_ros.engines.choice import make_engine
 from leconvmn_ros.engines.cuda_graph import GraphEngine
+from leconvmn_ros.engines.eager import EagerEngine
+from leconvmn_ros.engines.registry import make_engine
 import numpy as np
 import pytest
 import torch
 
-LEFT = 'the network left cuda for the CPU and starts afresh: CUDA out of memory.'
+LEFT = 'the network moved from cuda to the CPU and was reset: CUDA out of memory.'
 
 
 class LostGpu(EagerEngine):
     """An engine that says it runs on a GPU, which is gone after some steps."""
 
     def __init__(self, checkpoint, steps):
-        super().__init__(checkpoint.build_model(), torch.device('cpu'))
-        self.device, self.steps = torch.device('cuda'), steps
+        super().__init__(checkpoint.network())
+        self.device, self.steps = 'cuda', steps
 
     def _check(self):
         if self.steps <= 0:
@@ -44,15 +44,12 @@ class LostGpu(EagerEngine):
         self._check()
         return super().initial_state()
 
-    def prepare(self):
-        self._check()
-
-    def step(self, pixels, state):
+    def step_together(self, pixels, states):
         self._check()
         self.steps -= 1
-        self.device, there = torch.device('cpu'), self.device
+        self.device, there = 'cpu', self.device
         try:
-            return super().step(pixels, state)
+            return super().step_together(pixels, states)
         finally:
             self.device = there
 
@@ -68,22 +65,22 @@ def decode(decoder, chunks):
 def test_a_lost_gpu_is_left_for_the_cpu(caplog):
     checkpoint = make_checkpoint()
     chunks = cut(make_emg(400), [10] * 40)
-    decoder = Decoder(checkpoint, output_rate=0)
+    decoder = Decoder(checkpoint, output_rate=0, engine='eager')
     lose_gpu(decoder, checkpoint, 5)
     with caplog.at_level(logging.ERROR):
         estimates = decode(decoder, chunks)
-    expected = decode(Decoder(checkpoint, output_rate=0), chunks)
+    expected = decode(Decoder(checkpoint, output_rate=0, engine='eager'), chunks)
     assert [e.stamp_ns for e in estimates] == [e.stamp_ns for e in expected]
     for one, other in zip(estimates[:5], expected[:5], strict=True):
         np.testing.assert_array_equal(one.positions, other.positions)
     # The state was lost: what follows is as from a network whose state is lost there.
-    afresh = Decoder(checkpoint, output_rate=0)
+    afresh = Decoder(checkpoint, output_rate=0, engine='eager')
     advance, images = afresh._network.advance, []
 
     def forgetful(streams, pixels):
         images.append(pixels)
         if len(images) == 6:
-            afresh._network.forget()
+            afresh._network.reset()
         return advance(streams, pixels)
 
     afresh._network.advance = forgetful
@@ -119,27 +116,27 @@ def test_a_gpu_that_is_lost_at_the_start_is_left(caplog):
     lose_gpu(decoder, checkpoint, 0)
     with caplog.at_level(logging.ERROR):
         assert decoder.warm_up() > 0
-    # Without measuring, what is usually the fastest.
-    assert (decoder.device, decoder.engine) == ('cpu', 'direct')
+    assert (decoder.device, decoder.engine) == ('cpu', 'onnx')
     assert [record.getMessage() for record in caplog.records] == [LEFT]
 
 
 def test_an_engine_by_name_that_does_not_fit_the_gpu_is_left(monkeypatch, caplog):
     checkpoint = make_checkpoint()
     decoder = Decoder(checkpoint)
-    engine = GraphEngine(checkpoint.build_model(), torch.device('cpu'))
-    engine.device = torch.device('cuda')
+    engine = GraphEngine(checkpoint.network(), 'cpu')
+    engine.device = 'cuda'
+    engine._captured.clear()
 
     def full(*_):
         raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate')
 
     monkeypatch.setattr('leconvmn_ros.engines.cuda_graph._Step', full)
     monkeypatch.setattr(engine, 'initial_state', list)
-    monkeypatch.setattr('leconvmn_ros.engines.cuda_graph.computing_on', nullcontext)
+    monkeypatch.setattr('leconvmn_ros.engines.cuda_graph.full_precision_on', nullcontext)
     decoder._network._engine, decoder._network._choice = engine, 'graph'
     with caplog.at_level(logging.ERROR):
         decoder.warm_up()
-    assert (decoder.device, decoder.engine) == ('cpu', 'direct')
+    assert (decoder.device, decoder.engine) == ('cpu', 'onnx')
     assert [record.getMessage() for record in caplog.records] == [LEFT]
 
 
@@ -152,7 +149,7 @@ def test_a_fault_of_ours_on_a_gpu_is_no_lost_gpu(monkeypatch):
     def step(*_):
         raise RuntimeError('shapes cannot be multiplied')
 
-    decoder._network._engine.step = step
+    decoder._network._engine.step_together = step
     with pytest.raises(RuntimeError, match='shapes'):
         decode(decoder, cut(make_emg(50), []))
     assert decoder.device == 'cuda'
@@ -162,7 +159,7 @@ def test_an_error_on_the_cpu_is_no_lost_gpu():
     checkpoint = make_checkpoint()
     decoder = Decoder(checkpoint, output_rate=0)
     lose_gpu(decoder, checkpoint, 1)
-    decoder._network._engine.device = torch.device('cpu')
+    decoder._network._engine.device = 'cpu'
     with pytest.raises(torch.OutOfMemoryError):
         decode(decoder, cut(make_emg(50), []))
 
@@ -173,16 +170,16 @@ def test_an_output_that_is_not_finite_is_no_pose(bad):
     decoder = Decoder(checkpoint)
     chunks = cut(make_emg(400), [10] * 40)
     expected = decode(Decoder(checkpoint), chunks)
-    engine = make_engine('eager', checkpoint.build_model())
-    plain, count = engine.step, 0
+    engine = make_engine('onnx', checkpoint.network())
+    plain, count = engine.step_together, 0
 
-    def step(pixels, state):
+    def step(pixels, states):
         nonlocal count
         count += 1
-        output, state = plain(pixels, state)
-        return (np.full_like(output, bad) if count == 20 else output), state
+        outputs, states = plain(pixels, states)
+        return [np.full_like(o, bad) if count == 20 else o for o in outputs], states
 
-    engine.step = step
+    engine.step_together = step
     decoder._network._engine = engine
     found = decode(decoder, chunks)
     assert decoder.counts.failed_estimates == 1

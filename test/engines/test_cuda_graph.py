@@ -17,15 +17,13 @@
 from contextlib import nullcontext
 import logging
 
-from builders import cut, make_checkpoint, make_emg, one_stack
-from leconvmn_ros.decoding.autotune import warm_up_with_threads
+from builders import cut, make_checkpoint, make_emg, one_stack, random_network
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.engines.base import EagerEngine
-from leconvmn_ros.engines.choice import make_engine, ON_GPU, possible_engines
-from leconvmn_ros.engines.cuda_graph import GraphEngine
+from leconvmn_ros.engines.cuda_graph import GraphEngine, HalfGraphEngine
 from leconvmn_ros.engines.devices import find_device
+from leconvmn_ros.engines.eager import EagerEngine
+from leconvmn_ros.engines.registry import ENGINES, make_engine
 from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.models.build import build_model
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
@@ -35,10 +33,11 @@ import pytest
 import torch
 
 SIZE, JOINTS = (4, 6), 3
-DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+ON_GPU = [entry.name for entry in ENGINES if not entry.runs_on('cpu')]
 # A GPU takes other kernels for several streams than for one.
-ATOL = 1e-5 if DEVICE.type == 'cpu' else 1e-4
-needs_gpu = pytest.mark.skipif(DEVICE.type == 'cpu', reason='there is no GPU')
+ATOL = 1e-5 if DEVICE == 'cpu' else 1e-4
+needs_gpu = pytest.mark.skipif(DEVICE == 'cpu', reason='there is no GPU')
 MODELS = {
     'paper': one_stack(planes=(6, 4)),
     'stacks': LeConvMnConfig(
@@ -56,12 +55,7 @@ every_model = pytest.mark.parametrize('config', MODELS.values(), ids=MODELS)
 
 
 def build(config):
-    torch.manual_seed(0)
-    model = build_model(config, SIZE, JOINTS).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter) / 2)
-    return model
+    return random_network(config, SIZE, JOINTS)
 
 
 def images(count, seed=0):
@@ -80,7 +74,6 @@ def run(engine, sequence):
 def test_it_gives_what_the_model_gives(config):
     model, sequence = build(config), images(20)
     engine = GraphEngine(model, DEVICE)
-    engine.prepare()
     found, expected = run(engine, sequence), run(EagerEngine(model, DEVICE), sequence)
     np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
     assert found.dtype == np.float32
@@ -124,18 +117,17 @@ def test_a_state_can_be_used_again():
 @pytest.mark.parametrize('name', ['paper', 'stacks', 'LSTM'])
 def test_half_precision_is_near(name):
     model, sequence = build(MODELS[name]), images(20)
-    engine = GraphEngine(model, DEVICE, half=True)
+    engine = HalfGraphEngine(model, DEVICE)
     assert engine.name == 'float16'
     assert engine.initial_state().dtype == torch.float16
     found, expected = run(engine, sequence), run(EagerEngine(model, DEVICE), sequence)
     assert 1e-6 < np.abs(found - expected).max() < 0.02 * np.ptp(expected)
-    # The model that it was made of stays as it is.
-    assert next(model.parameters()).dtype == torch.float32
 
 
 @pytest.mark.parametrize('streams', [1, 3])
 def test_one_that_gives_something_else_is_refused(monkeypatch, streams):
     engine = GraphEngine(build(MODELS['paper']), DEVICE)
+    engine._captured.clear()
     plain = engine._plain.step_together
 
     def step_all():
@@ -163,86 +155,67 @@ def test_one_that_gives_something_else_is_refused(monkeypatch, streams):
 def test_a_device_that_cannot_is_one_clear_error(monkeypatch):
     engine = GraphEngine(build(MODELS['paper']), DEVICE)
 
+    image, state = images(1), engine.initial_state()
+
+    def step():
+        engine.step_together(list(image), [state])
+
     def fail(error):
         def step(*_):
             raise error
 
         monkeypatch.setattr('leconvmn_ros.engines.cuda_graph._Step', step)
 
+    engine._captured.clear()
     fail(RuntimeError('CUDA error: not permitted when stream is capturing.\nSearch for'))
     with pytest.raises(
         ConfigurationError, match=r'engine graph is not possible on .* is capturing.$'
     ):
-        engine.prepare()
+        step()
     # One that is full or lost has room for no other engine either.
-    monkeypatch.setattr(engine, 'device', torch.device('cuda'))
-    monkeypatch.setattr('leconvmn_ros.engines.cuda_graph.computing_on', nullcontext)
+    monkeypatch.setattr(engine, 'device', 'cuda')
+    monkeypatch.setattr('leconvmn_ros.engines.cuda_graph.full_precision_on', nullcontext)
     for error in (torch.OutOfMemoryError('full'), RuntimeError('CUBLAS_STATUS_ALLOC_FAILED')):
         fail(error)
         with pytest.raises(type(error), match=str(error)):
-            engine.prepare()
-
-
-@pytest.mark.parametrize('name', ON_GPU)
-def test_it_is_for_gpus(name):
-    with pytest.raises(
-        ConfigurationError, match=rf'engine {name} does not run on cpu; .* eager, d'
-    ):
-        make_engine(name, build(MODELS['paper']))
-    with pytest.raises(ConfigurationError, match=r'engine int8 does not run on cuda; .* float16'):
-        make_engine('int8', build(MODELS['paper']), torch.device('cuda'))
-    assert possible_engines(ON_GPU, build(MODELS['paper'])) == []
-    with pytest.raises(ConfigurationError, match=f'engine {name} does not run on cpu'):
-        Decoder(make_checkpoint(), engine=name)
+            step()
 
 
 class FullGpu(EagerEngine):
     """In place of an engine on a GPU that has no memory left."""
 
-    def __init__(self, model, device):
-        if device.type == 'cuda':
+    def __init__(self, network, device, threads):
+        if device == 'cuda':
             raise torch.OutOfMemoryError('CUDA out of memory.\nTried to allocate')
-        super().__init__(model, device)
+        super().__init__(network, device, threads)
 
 
-@pytest.mark.parametrize('choice', ['auto', 'eager'])
-def test_a_gpu_that_is_full_from_the_start_is_left_for_the_cpu(choice, monkeypatch, caplog):
-    monkeypatch.setattr('leconvmn_ros.engines.choice.EagerEngine', FullGpu)
-    monkeypatch.setattr('leconvmn_ros.decoding.decoder.find_device', torch.device)
+@pytest.mark.parametrize(
+    ('choice', 'expected'), [('auto', 'onnx'), ('eager', 'eager'), ('float16', 'onnx')]
+)
+def test_a_gpu_that_is_full_from_the_start_is_left_for_the_cpu(
+    choice, expected, monkeypatch, caplog
+):
+    for place in ('eager.EagerEngine', 'cuda_graph.GraphEngine', 'cuda_graph.HalfGraphEngine'):
+        monkeypatch.setattr(f'leconvmn_ros.engines.{place}', FullGpu)
+    monkeypatch.setattr('leconvmn_ros.decoding.decoder.find_device', str)
     with caplog.at_level(logging.ERROR):
         decoder = Decoder(make_checkpoint(), device='cuda', engine=choice)
-    warm_up_with_threads(decoder, torch.get_num_threads())
-    assert decoder.device == 'cpu'
+    assert decoder.warm_up() > 0
+    assert (decoder.device, decoder.engine) == ('cpu', expected)
     assert sum(len(decoder.decode(chunk)) for chunk in cut(make_emg(400), [10] * 40)) > 10
     assert [record.getMessage() for record in caplog.records] == [
-        'the network left cuda for the CPU and starts afresh: CUDA out of memory.'
+        'the network moved from cuda to the CPU and was reset: CUDA out of memory.'
     ]
 
 
-def test_a_gpu_that_fails_while_the_fastest_engine_is_sought_is_left(monkeypatch, caplog):
-    decoder = Decoder(make_checkpoint(), engine='auto')
-    decoder._network._engine.device = torch.device('cuda')
-    there = []
-
-    def fastest(_choice, model, _streams, device):
-        there.append(device.type)
-        if device.type == 'cuda':
-            raise RuntimeError('CUDA error: the GPU is lost')
-        return make_engine('direct', model)
-
-    monkeypatch.setattr('leconvmn_ros.decoding.network_streams.fastest', fastest)
-    with caplog.at_level(logging.ERROR):
-        decoder.choose_engine()
-    assert (there, decoder.engine, decoder.device) == (['cuda', 'cpu'], 'direct', 'cpu')
-    assert 'the network left cuda for the CPU' in caplog.text
-
-
 def test_a_gpu_that_does_not_work_is_not_chosen_by_itself(monkeypatch, caplog):
-    if DEVICE.type == 'cuda':
+    if DEVICE == 'cuda':
         pytest.skip('there is one that works')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr('leconvmn_ros.engines.devices._gpu_driver', lambda: True)
     with caplog.at_level(logging.ERROR):
-        assert find_device('auto').type == 'cpu'
+        assert find_device('auto') == 'cpu'
     assert "runs on the CPU: a GPU is there, but device 'cuda' cannot be used" in caplog.text
     with pytest.raises(ConfigurationError):
         find_device('cuda')
@@ -250,8 +223,9 @@ def test_a_gpu_that_does_not_work_is_not_chosen_by_itself(monkeypatch, caplog):
 
 @needs_gpu
 def test_a_step_is_captured():
-    engine = GraphEngine(build(MODELS['stacks']), DEVICE)
-    engine.prepare()
+    network = build(MODELS['stacks'])
+    engine = GraphEngine(network, DEVICE)
     assert all(step._graph is not None for step in engine._captured.values())
-    names = [e.name for e in possible_engines(('eager', *ON_GPU), engine._model, DEVICE)]
-    assert names == ['eager', *ON_GPU]
+    for name in ('eager', *ON_GPU):
+        assert make_engine(name, network, DEVICE).name == name
+    assert make_engine('auto', network, DEVICE).name == 'graph'

@@ -16,14 +16,14 @@
 
 from contextlib import nullcontext
 
-from leconvmn_ros.engines.devices import computing_on, find_device, runs_at_once
+from leconvmn_ros.engines.devices import find_device, full_precision_on, runs_at_once
 from leconvmn_ros.errors import ConfigurationError
 import pytest
 import torch
 
 
 def test_cpu_is_always_there():
-    assert find_device('cpu').type == 'cpu'
+    assert find_device('cpu') == 'cpu'
 
 
 def test_a_device_that_gives_nothing_back_is_refused():
@@ -42,13 +42,13 @@ def test_float32_is_not_rounded_to_less_on_a_gpu(monkeypatch):
     torch.set_float32_matmul_precision('high')
     try:
         before = rounded()
-        with computing_on(torch.device('cuda')):
+        with full_precision_on('cuda'):
             assert rounded() == (False, 'highest')
         assert rounded() == before  # other code in this process is left alone
-        with pytest.raises(RuntimeError), computing_on(torch.device('cuda')):
+        with pytest.raises(RuntimeError), full_precision_on('cuda'):
             raise RuntimeError('CUDA error: the GPU is lost')
         assert rounded() == before
-        with computing_on(torch.device('cpu')):
+        with full_precision_on('cpu'):
             assert rounded() == before
     finally:
         torch.set_float32_matmul_precision('highest')
@@ -57,7 +57,7 @@ def test_float32_is_not_rounded_to_less_on_a_gpu(monkeypatch):
 def test_as_many_runs_as_there_are_cores_or_as_a_gpu_has_memory_for(monkeypatch):
     monkeypatch.setattr('os.sched_getaffinity', lambda _: range(6))
     assert runs_at_once('cpu') == 6
-    monkeypatch.setattr('leconvmn_ros.engines.devices.find_device', torch.device)
+    monkeypatch.setattr('leconvmn_ros.engines.devices.find_device', str)
     for gibibytes, expected in ((139, 6), (8, 4), (1, 1)):
         free = gibibytes * 2**30
         monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda _, free=free: (free, free))

@@ -42,12 +42,10 @@ def go_live(folder, bag, checkpoint, *, output_rate, rate, profiles):
     with started_nodes(folder) as start:
         decoder = start(
             'decoder',
-            # Offline it is eager on the CPU, too: engines and devices differ in their rounding.
             parameters={
                 'device': 'cpu',
                 'checkpoint': checkpoint,
                 'output_rate': output_rate,
-                'engine': 'eager',
                 # A machine that stalls is no source that fell silent.
                 'input_timeout': 0.0,
                 'longest_wait': 0.0,
@@ -89,14 +87,14 @@ def go_offline(bag, checkpoint, output_rate):
 def assert_equal(live, offline):
     assert live.estimates.names == offline.estimates.names
     np.testing.assert_array_equal(live.estimates.stamps_ns, offline.estimates.stamps_ns)
-    np.testing.assert_allclose(
-        live.estimates.positions, offline.estimates.positions, rtol=0, atol=1e-5
-    )
+    # The same bits: the engine is chosen by a rule, and a batch gives what single images give.
+    np.testing.assert_array_equal(live.estimates.positions, offline.estimates.positions)
     assert live.report['count'] == offline.report['count'] > 0
     scores = {'mean': offline.report['mean'], **offline.report['joints']}
     for name, expected in scores.items():
         found = live.report['mean'] if name == 'mean' else live.report['joints'][name]
-        assert found == pytest.approx(expected, rel=0, abs=1e-6)
+        # Relative: the scores of an untrained network are large (an R2 of -20).
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
     assert np.ptp(offline.estimates.positions, axis=0).max() > 0.01
 
 

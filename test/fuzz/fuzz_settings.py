@@ -32,7 +32,6 @@ from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.emg.message import HIGHEST_RATE, LOWEST_RATE
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
-from leconvmn_ros.models.build import build_model
 from leconvmn_ros.recording import JointTrack, LabelTrack, Recording
 from leconvmn_ros.recordings.playback import Playback
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
@@ -72,7 +71,7 @@ class SettingsTarget:
         assert checked(TrainingSettings, settings.model_dump(mode='json')) == settings
         with torch.device('meta'):
             try:
-                build_model(settings.model, (16, 5), 10)
+                settings.model.build((16, 5), 10)
             except ValueError as error:  # as train does
                 raise ConfigurationError(str(error)) from error
 
@@ -134,7 +133,7 @@ class TrainingTarget:
         ).score()
 
     def _check(self, checkpoint: Any) -> None:
-        assert all(weights.isfinite().all() for weights in checkpoint.weights.values())
+        assert all(np.isfinite(weights).all() for weights in checkpoint.weights.values())
 
 
 def _options(parser: argparse.ArgumentParser) -> list[str]:

@@ -14,8 +14,8 @@
 
 """The ConvLSTM cell against its equations written out gate by gate."""
 
-from leconvmn_ros.models import conv_lstm
-from leconvmn_ros.models.conv_lstm import ConvLstmCell
+from leconvmn_ros.models.le_convmn.config import LayerShape
+from leconvmn_ros.models.le_convmn.conv_lstm import ConvLstmCell
 import numpy as np
 import pytest
 from scipy.signal import correlate2d
@@ -45,7 +45,9 @@ every_reach = pytest.mark.parametrize('reach', REACHES)
 def make_cell(reach='neighbours', *, inputs=INPUTS, planes=PLANES, seed=0, **options):
     torch.manual_seed(seed)
     options = {'rows': ROWS, **REACHES[reach], **options}
-    return ConvLstmCell(inputs, planes, size=(options.pop('rows'), COLUMNS), **options)
+    bias = {k: options.pop(k) for k in ('forget_bias',) if k in options}
+    shape = LayerShape.of(inputs, planes, size=(options.pop('rows'), COLUMNS), **options)
+    return ConvLstmCell(shape, **bias)
 
 
 def make_images(reach, steps, batch=1, seed=0):
@@ -56,7 +58,7 @@ def make_images(reach, steps, batch=1, seed=0):
 
 def make_state(cell, batch=1, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    shape = (batch, cell.planes, *cell.size)
+    shape = (batch, cell.shape.planes, *cell.shape.size)
     return tuple(torch.randn(shape, generator=generator) for _ in range(2))
 
 
@@ -101,8 +103,10 @@ def test_cell_is_shi_et_al_without_peepholes(reach):
     ring, all_rows, all_columns = (
         REACHES[reach].get(name, False) for name in ('ring', 'all_rows', 'all_columns')
     )
-    of_image, of_state = (part.weight.detach().numpy() for part in (cell.by_image, cell.by_state))
-    bias = cell.by_image.bias.detach().numpy()
+    of_image, of_state = (
+        part.weight.detach().numpy() for part in (cell.input_conv, cell.hidden_conv)
+    )
+    bias = cell.input_conv.bias.detach().numpy()
     x, h, c = images[0, 0].numpy(), h[0].numpy(), c[0].numpy()
     # Over the state a kernel is as large as over an image, but for a single row or column.
     assert of_state.shape[2:] == tuple(
@@ -126,7 +130,7 @@ def test_shapes(reach):
     state = cell.initial_state(4)
     rows = 1 if REACHES[reach].get('all_rows') else REACHES[reach].get('rows', ROWS)
     columns = 1 if REACHES[reach].get('all_columns') else COLUMNS
-    assert cell.size == (rows, columns)
+    assert cell.shape.size == (rows, columns)
     assert all(part.shape == (4, PLANES, rows, columns) for part in state)
     assert all((part == 0).all() for part in state)
     hidden, after = cell(make_images(reach, 6, batch=4), state)
@@ -145,7 +149,7 @@ def test_which_electrodes_a_kernel_sees(row):
         ('all rows', {0}),
     ):
         cell = make_cell(reach, rows=4)
-        expected = np.zeros(cell.size, dtype=bool)
+        expected = np.zeros(cell.shape.size, dtype=bool)
         expected[sorted(seen_by), columns] = True
         torch.manual_seed(1)
         images = torch.randn(1, 1, INPUTS, 4, COLUMNS)
@@ -159,8 +163,8 @@ def test_which_electrodes_a_kernel_sees(row):
 @every_reach
 def test_initial_weights_are_as_of_one_convolution_over_image_and_state(reach):
     cell = make_cell(reach, planes=32, forget_bias=0)
-    fan_in = cell.by_image.weight[0].numel() + cell.by_state.weight[0].numel()
-    assert cell.by_state.bias is None
+    fan_in = cell.input_conv.weight[0].numel() + cell.hidden_conv.weight[0].numel()
+    assert cell.hidden_conv.bias is None
     for values in cell.parameters():
         # Uniform over all of the range: mean 0, and the largest close to the bound.
         assert values.abs().max() <= fan_in**-0.5
@@ -171,7 +175,7 @@ def test_initial_weights_are_as_of_one_convolution_over_image_and_state(reach):
 def test_initial_bound_is_that_of_torchs_own_convolution():
     cell = make_cell('neighbours', planes=32, forget_bias=0)
     whole = torch.nn.Conv2d(INPUTS + 32, 4 * 32, 3)
-    assert cell.by_state.weight.abs().max().item() == pytest.approx(
+    assert cell.hidden_conv.weight.abs().max().item() == pytest.approx(
         whole.weight.abs().max().item(), rel=1e-2
     )
 
@@ -180,110 +184,11 @@ def test_forget_bias_is_added_to_the_forget_gates_alone():
     plain, biased = (make_cell(planes=4, forget_bias=bias) for bias in (0.0, 1.5))
     for (name, before), after in zip(plain.named_parameters(), biased.parameters(), strict=True):
         expected = torch.zeros_like(before)
-        if name == 'by_image.bias':
+        if name == 'input_conv.bias':
             expected[4:8] = 1.5
         torch.testing.assert_close(after - before, expected)
     # And by default all of them start near 1.
-    assert make_cell(planes=8).by_image.bias[8:16].tolist() == pytest.approx([1] * 8, abs=0.5)
-
-
-def random_gates(planes=2, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    shape = (3, planes, ROWS, COLUMNS)
-    gates, c = (
-        torch.randn(3, n * planes, ROWS, COLUMNS, generator=generator, dtype=torch.float64)
-        for n in (4, 1)
-    )
-    assert c.shape == shape
-    return 2 * gates, 2 * c
-
-
-def advanced_plainly(gates, c):
-    """Return h and c after a step, by the equations; their derivative is autograd's own."""
-    i, f, o, g = gates.chunk(4, dim=1)
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c), c
-
-
-def rows_advanced_plainly(by_image, weight, state, keep, *, ring):
-    """Take the steps of a layer over one column by convolutions; the derivative is autograd's."""
-    (h, c), hidden = state, []
-    kernel = weight.unflatten(1, (-1, h.shape[2])).swapaxes(1, 2)
-    reach = kernel.shape[2] // 2
-    for step, gates in enumerate(by_image):
-        if keep is not None:
-            h, c = h * keep[step], c * keep[step]
-        around = torch.nn.functional.pad(
-            h.swapaxes(1, 2), (reach, reach), mode='circular' if ring and reach else 'constant'
-        )
-        sums = gates.swapaxes(1, 2) + torch.nn.functional.conv1d(around, kernel)
-        h, c = (part.swapaxes(1, 2) for part in advanced_plainly(sums, c.swapaxes(1, 2)))
-        hidden.append(h)
-    return torch.stack(hidden), h, c
-
-
-def test_derivative_of_the_gates_is_that_of_the_equations():
-    gates, c = (part.requires_grad_() for part in random_gates())
-    found = conv_lstm._LearningGates.apply(gates, c)
-    expected = advanced_plainly(gates, c)
-    torch.testing.assert_close(found, expected)
-    # Of h alone, of c alone, and of both.
-    for weights in ((1, 0), (0, 1), (0.3, -2)):
-        gradients = [
-            torch.autograd.grad(
-                sum(w * part.square().sum() for w, part in zip(weights, parts, strict=True)),
-                (gates, c),
-                retain_graph=True,
-            )
-            for parts in (found, expected)
-        ]
-        torch.testing.assert_close(*gradients)
-        assert all(part.abs().max() > 0.1 for part in gradients[0])
-
-
-def test_derivative_of_the_gates_is_that_of_finite_differences():
-    generator = torch.Generator().manual_seed(0)
-    gates, c = (
-        torch.randn(2, n, 2, 2, generator=generator, dtype=torch.float64).requires_grad_()
-        for n in (8, 2)
-    )
-    assert torch.autograd.gradcheck(conv_lstm._LearningGates.apply, (gates, c))
-    # The state at the start asks for no derivative.
-    assert torch.autograd.gradcheck(conv_lstm._LearningGates.apply, (gates, c.detach()))
-
-
-def test_learning_and_running_give_the_same():
-    gates, c = random_gates()
-    with torch.no_grad():
-        running = conv_lstm._advance(gates.requires_grad_(), c)
-    learning = conv_lstm._advance(gates, c)
-    assert all(part.grad_fn is None for part in running)
-    assert all(part.grad_fn is not None for part in learning)
-    torch.testing.assert_close(running, tuple(part.detach() for part in learning))
-    cell, images = make_cell(), make_images('neighbours', 4)
-    hidden, _ = cell(images, make_state(cell))
-    assert hidden.requires_grad
-    with torch.no_grad():
-        torch.testing.assert_close(hidden.detach(), cell(images, make_state(cell))[0])
-
-
-@every_reach
-def test_gradients_of_several_steps_are_those_of_autograd(monkeypatch, reach):
-    cell = make_cell(reach).double()
-    images = make_images(reach, 4).double().requires_grad_()
-    state = [part.double().requires_grad_() for part in make_state(cell)]
-    fresh = torch.tensor([[False], [False], [True], [False]])
-
-    def gradients():
-        hidden, (h, c) = cell(images, state, fresh)
-        total = hidden.square().sum() + h.sum() + c.square().sum()
-        return torch.autograd.grad(total, [*cell.parameters(), images, *state])
-
-    written_out = gradients()
-    monkeypatch.setattr(conv_lstm, '_advance', advanced_plainly)
-    monkeypatch.setattr(conv_lstm, 'advance_rows', rows_advanced_plainly)
-    torch.testing.assert_close(written_out, gradients())
-    assert all(gradient.abs().max() > 0 for gradient in written_out)
+    assert make_cell(planes=8).input_conv.bias[8:16].tolist() == pytest.approx([1] * 8, abs=0.5)
 
 
 @every_reach
@@ -321,9 +226,9 @@ def test_over_the_whole_image_it_is_an_lstm_over_flattened_images():
     lstm = torch.nn.LSTM(INPUTS * ROWS * COLUMNS, PLANES)
     # torch's order of the gates is input, forget, cell, output.
     order = torch.arange(4 * PLANES).unflatten(0, (4, PLANES))[[0, 1, 3, 2]].flatten()
-    lstm.weight_ih_l0.copy_(cell.by_image.weight.flatten(1)[order])
-    lstm.weight_hh_l0.copy_(cell.by_state.weight.flatten(1)[order])
-    lstm.bias_ih_l0.copy_(cell.by_image.bias[order])
+    lstm.weight_ih_l0.copy_(cell.input_conv.weight.flatten(1)[order])
+    lstm.weight_hh_l0.copy_(cell.hidden_conv.weight.flatten(1)[order])
+    lstm.bias_ih_l0.copy_(cell.input_conv.bias[order])
     lstm.bias_hh_l0.zero_()
     expected, _ = lstm(images.flatten(2))
     hidden, _ = cell(images, cell.initial_state(2))

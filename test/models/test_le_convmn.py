@@ -14,9 +14,12 @@
 
 """The network: layers stacked by hand, each of its heads, and the mean of its stacks."""
 
-from leconvmn_ros.models.base import MOST_STATE_VALUES, MOST_WEIGHTS, parameter_count
-from leconvmn_ros.models.conv_lstm import ConvLstmCell
-from leconvmn_ros.models.le_convmn import LeConvMn, LeConvMnConfig, StackConfig
+from leconvmn_ros.models.base import parameter_count
+from leconvmn_ros.models.config import MOST_STATE_VALUES, MOST_WEIGHTS
+from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
+from leconvmn_ros.models.le_convmn.config import LayerShape
+from leconvmn_ros.models.le_convmn.conv_lstm import ConvLstmCell
+from leconvmn_ros.models.le_convmn.network import LeConvMn
 from pydantic import ValidationError
 import pytest
 import torch
@@ -146,13 +149,15 @@ def test_layers_reach_as_far_as_they_are_told(options):
     torch.manual_seed(0)
     cells = [
         ConvLstmCell(
-            inputs,
-            planes,
-            size=sizes[number],
-            kernel=kernel,
-            all_rows=sees_all == number,
-            all_columns=all_times and number == 0,
-            ring=electrodes.startswith('ring'),
+            LayerShape.of(
+                inputs,
+                planes,
+                size=sizes[number],
+                kernel=kernel,
+                all_rows=sees_all == number,
+                all_columns=all_times and number == 0,
+                ring=electrodes.startswith('ring'),
+            )
         )
         for number, (inputs, planes) in enumerate(((1, 4), (4, 3), (3, 2)))
     ]
@@ -164,28 +169,28 @@ def test_layers_reach_as_far_as_they_are_told(options):
 
 
 @torch.no_grad()
-def test_each_stack_has_an_opinion_and_their_mean_counts():
+def test_each_stack_is_a_member_and_their_mean_counts():
     stacks = ({}, {'electrodes': 'all', 'head': 'all'}, {'planes': (), 'head': 'mean'})
     network = make_network(*stacks)
     images = torch.cat((make_images(4, seed=1), make_images(4, seed=2)), dim=1)
     fresh = torch.zeros(4, 2, dtype=torch.bool)
     fresh[2, 0] = True
     state = network.initial_state(2)
-    opinions, end = network.opinions(images, state, fresh)
+    members, end = network.member_outputs(images, state, fresh)
     outputs, same = network(images, state, fresh)
-    assert opinions.shape == (3, 4, 2, 2)
-    torch.testing.assert_close(outputs, opinions.mean(dim=0))
+    assert members.shape == (3, 4, 2, 2)
+    torch.testing.assert_close(outputs, members.mean(dim=0))
     torch.testing.assert_close(same, end)
-    network.shares.copy_(torch.tensor([0.5, 0.5, 0.0]))
-    torch.testing.assert_close(network(images, state, fresh)[0], opinions[:2].mean(dim=0))
-    assert (opinions[0] - opinions[1]).abs().max() > 1e-2
+    network.member_weights.copy_(torch.tensor([0.5, 0.5, 0.0]))
+    torch.testing.assert_close(network(images, state, fresh)[0], members[:2].mean(dim=0))
+    assert (members[0] - members[1]).abs().max() > 1e-2
     # Each is that of a network of just this stack: none hears of another.
     by_hand = []
-    for options, own, opinion in zip(stacks, network.stacks, opinions, strict=True):
+    for options, own, member in zip(stacks, network.stacks, members, strict=True):
         alone = make_model(**options)
         alone.stacks[0].load_state_dict(own.state_dict())
         expected, after = alone(images, alone.initial_state(2), fresh)
-        torch.testing.assert_close(opinion, expected)
+        torch.testing.assert_close(member, expected)
         by_hand += after
     torch.testing.assert_close(end, by_hand)
 
@@ -200,7 +205,7 @@ def test_forget_bias_is_that_of_every_layer_of_every_stack():
     plain, biased = (make_network({}, {'head': 'all'}, forget_bias=bias) for bias in (0.0, 2.5))
     for (name, before), after in zip(plain.named_parameters(), biased.parameters(), strict=True):
         expected = torch.zeros_like(before)
-        if name.endswith('by_image.bias'):
+        if name.endswith('input_conv.bias'):
             planes = len(before) // 4
             expected[planes : 2 * planes] = 2.5
         torch.testing.assert_close(after - before, expected)
@@ -212,10 +217,10 @@ def test_permuting_the_last_planes_permutes_the_joints():
     rows = torch.cat([gate * 3 + order for gate in range(4)])
     last = permuted.stacks[0].layers[-1]
     with torch.no_grad():
-        last.by_image.weight.copy_(last.by_image.weight[rows])
-        last.by_image.bias.copy_(last.by_image.bias[rows])
+        last.input_conv.weight.copy_(last.input_conv.weight[rows])
+        last.input_conv.bias.copy_(last.input_conv.bias[rows])
         # The layer hears its own planes in their new order.
-        last.by_state.weight.copy_(last.by_state.weight[rows][:, order])
+        last.hidden_conv.weight.copy_(last.hidden_conv.weight[rows][:, order])
     images = make_images(3)
     outputs, _ = run(model, images)
     torch.testing.assert_close(run(permuted, images)[0], outputs[..., order])
@@ -377,9 +382,9 @@ def test_to_gather_there_must_be_a_second_layer():
 def test_what_is_limited_is_the_size_of_the_state(options, monkeypatch):
     model = make_network(options, {'planes': (5,)})
     values = sum(part.numel() for layer in model.initial_state() for part in layer)
-    monkeypatch.setattr('leconvmn_ros.models.le_convmn.MOST_STATE_VALUES', values)
+    monkeypatch.setattr('leconvmn_ros.models.le_convmn.config.MOST_STATE_VALUES', values)
     make_network(options, {'planes': (5,)})
-    monkeypatch.setattr('leconvmn_ros.models.le_convmn.MOST_STATE_VALUES', values - 1)
+    monkeypatch.setattr('leconvmn_ros.models.le_convmn.config.MOST_STATE_VALUES', values - 1)
     with pytest.raises(ValueError, match=f'need a state of {values} values'):
         make_network(options, {'planes': (5,)})
 

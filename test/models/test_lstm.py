@@ -14,8 +14,10 @@
 
 """The LSTM against its equations written out, and against itself step by step."""
 
-from leconvmn_ros.models.base import MOST_WEIGHTS, parameter_count
-from leconvmn_ros.models.lstm import Lstm, LstmConfig
+from leconvmn_ros.models.base import parameter_count
+from leconvmn_ros.models.config import MOST_WEIGHTS
+from leconvmn_ros.models.lstm import LstmConfig
+from leconvmn_ros.models.lstm.network import Lstm
 import numpy as np
 from pydantic import ValidationError
 import pytest
@@ -243,7 +245,7 @@ def test_networks_think_for_themselves_and_their_mean_counts():
     model = make_model(networks=3)
     images = make_images(4, batch=2)
     with torch.no_grad():
-        opinions, state = model.opinions(images, model.initial_state(2))
+        opinions, state = model.member_outputs(images, model.initial_state(2))
         outputs, _ = model(images, model.initial_state(2))
         alone = [network(images, model.initial_state(2)[:2])[0] for network in model.networks]
     assert len(state) == 6

@@ -16,9 +16,9 @@
 
 from builders import one_stack
 from leconvmn_ros.models.base import parameter_count
-from leconvmn_ros.models.build import build_model
-from leconvmn_ros.models.le_convmn import LeConvMn
-from leconvmn_ros.models.lstm import Lstm, LstmConfig
+from leconvmn_ros.models.le_convmn.network import LeConvMn
+from leconvmn_ros.models.lstm import LstmConfig
+from leconvmn_ros.models.lstm.network import Lstm
 import pytest
 import torch
 from torch import nn
@@ -36,7 +36,7 @@ every_model = pytest.mark.parametrize('config', [config for config, _ in MODELS]
 
 def make(config):
     torch.manual_seed(0)
-    return build_model(config, (3, 5), 2).eval()
+    return config.build((3, 5), 2).eval()
 
 
 @pytest.mark.parametrize(('config', 'kind'), MODELS)

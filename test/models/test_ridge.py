@@ -14,8 +14,9 @@
 
 """Ridge regression against that of scikit-learn, and what it takes from an image."""
 
-from leconvmn_ros.models.base import MOST_WEIGHTS
-from leconvmn_ros.models.ridge import Ridge, RidgeConfig
+from leconvmn_ros.models.config import MOST_WEIGHTS
+from leconvmn_ros.models.ridge import RidgeConfig
+from leconvmn_ros.models.ridge.network import Ridge
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.training.ridge_fit import fit_ridge, PENALTIES
 import numpy as np

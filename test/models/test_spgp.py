@@ -17,10 +17,11 @@
 from copy import deepcopy
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.models import spgp
-from leconvmn_ros.models.base import MOST_WEIGHTS
-from leconvmn_ros.models.ridge import Ridge, RidgeConfig
-from leconvmn_ros.models.spgp import Spgp, SpgpConfig
+from leconvmn_ros.models.config import MOST_WEIGHTS
+from leconvmn_ros.models.ridge import RidgeConfig
+from leconvmn_ros.models.ridge.network import Ridge
+from leconvmn_ros.models.spgp import SpgpConfig
+from leconvmn_ros.models.spgp.network import Spgp
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.training import spgp_fit
 from leconvmn_ros.training.ridge_fit import fit_ridge
@@ -67,7 +68,6 @@ def kernel(some, others):
 
 @pytest.fixture(params=[7, 39, 1024])
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(spgp, 'CHUNK', request.param)
     monkeypatch.setattr(spgp_fit, 'CHUNK', request.param)
 
 

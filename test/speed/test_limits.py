@@ -124,7 +124,7 @@ def test_a_disturbance_is_no_limit(monkeypatch):
         output_rate=50.0,
         seconds=4.0,
         device='cpu',
-        engine='direct',
+        engine='onnx',
         threads=1,
         progress=lambda _: None,
     )

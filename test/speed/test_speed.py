@@ -44,10 +44,10 @@ def speed(*arguments):
 
 
 def test_multiplications_of_the_paper_are_as_computed_by_hand():
-    model = random_checkpoint(PRESETS['paper'], 12, 2000.0).build_model()
+    checkpoint = random_checkpoint(PRESETS['paper'], 12, 2000.0)
     # Planes in and out of each layer with kernels of 3 x 3, on 12 x 200 pixels; the head.
     by_hand = 9 * (65 * 256 + 96 * 128 + 42 * 40) * 2400 + 10 * 2400
-    assert multiplications_of(model) == by_hand
+    assert multiplications_of(checkpoint.network()) == by_hand
 
 
 def test_machine_is_described():
@@ -85,9 +85,9 @@ def test_stages_in_turn_are_compared_with_the_first():
 
 
 def test_shares_are_of_the_right_ceiling():
-    best = {'copy': 1e9, 'float32': 1e9, 'int8': 4e9}
+    best = {'copy': 1e9, 'float32': 4e9}
     row = {'least_us': 1000.0}
-    found = fractions_of_peak(row, Stage(lambda: None, 100_000, 2_000_000, 'int8'), best)
+    found = fractions_of_peak(row, Stage(lambda: None, 100_000, 2_000_000), best)
     assert found == pytest.approx({'share_of_copying': 0.1, 'share_of_multiplying': 0.5})
     assert 'share_of_multiplying' not in fractions_of_peak(row, Stage(lambda: None, 100_000), best)
 
@@ -105,10 +105,10 @@ def test_without_ros(tmp_path, capsys, monkeypatch):
     assert speed('--seconds', 0, '--json', path) == 0
     shown = capsys.readouterr().out
     result = json.loads(path.read_text())
-    for name in ('check', 'RMS', 'features', 'image', 'decoder, all of it', 'network, direct'):
+    for name in ('check', 'RMS', 'features', 'image', 'decoder, all of it', 'network, eager'):
         assert name in shown
         assert result['stages'][name]['median_us'] > 0
-    assert result['stages']['network, eager']['of_first'] == 1
+    assert result['stages']['network, onnx']['of_first'] == 1
     assert 'the stages of messages were left out' in shown
     assert 'live' not in result
 
@@ -154,7 +154,7 @@ def test_impossible_geometry_is_refused(capsys):
 def test_the_whole_way(tmp_path, capsys):
     find_executable('load')  # installed with the package
     path = tmp_path / 'result.json'
-    assert speed('--seconds', 2, '--chunk', 0.02, '--engine', 'direct', '--json', path) == 0
+    assert speed('--seconds', 2, '--chunk', 0.02, '--engine', 'onnx', '--json', path) == 0
     shown = capsys.readouterr().out
     live = json.loads(path.read_text())['live']
     assert live['chunks'] == 100

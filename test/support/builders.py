@@ -22,9 +22,10 @@ from leconvmn_ros.dataset.hold_out import HoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.decoding.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord
 from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
 from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.models.build import build_model
+from leconvmn_ros.models.config import MEMBER_WEIGHTS, ModelConfig
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
+from leconvmn_ros.models.network import Network
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 import numpy as np
 import torch
@@ -82,12 +83,32 @@ def make_checkpoint(*, seed: int = 0, gain: float = 20.0, **description) -> Chec
     """Return an untrained decoder whose head is enlarged, so that its angles move."""
     described = make_description(**description)
     torch.manual_seed(seed)
-    model = build_model(described.model, described.signal_path.image_size, len(described.joints))
+    model = described.model.build(described.signal_path.image_size, len(described.joints))
     weights = {
-        name: tensor * (gain if name.endswith('head.weight') else 1)
-        for name, tensor in model.state_dict().items()
+        name: array * np.float32(gain if name.endswith('head.weight') else 1)
+        for name, array in model.trained_weights().items()
     }
     return Checkpoint(described, weights)
+
+
+def random_network(
+    config: ModelConfig,
+    image_size: tuple[int, int] = (4, 6),
+    joints: int = 3,
+    *,
+    spread: float = 0.5,
+    seed: int = 0,
+) -> Network:
+    """Return a network whose gates open and close and whose members do not count alike."""
+    random = np.random.default_rng(seed)
+    weights = {
+        name: (spread * random.standard_normal(shape)).astype(np.float32)
+        for name, shape in config.weight_shapes(image_size, joints).items()
+    }
+    if MEMBER_WEIGHTS in weights:
+        members = np.arange(1.0, len(weights[MEMBER_WEIGHTS]) + 1, dtype=np.float32)
+        weights[MEMBER_WEIGHTS] = members / members.sum()
+    return Network(config, image_size, joints, weights)
 
 
 def make_emg(samples: int, channels: int = CHANNELS, seed: int = 0) -> np.ndarray:
@@ -170,4 +191,4 @@ def changed_where(recording: Recording, role: Role, hold_out: HoldOut) -> Record
 
 
 def weights_of(checkpoint: Checkpoint) -> dict[str, bytes]:
-    return {name: tensor.numpy().tobytes() for name, tensor in checkpoint.weights.items()}
+    return {name: array.tobytes() for name, array in checkpoint.weights.items()}

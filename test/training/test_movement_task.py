@@ -17,7 +17,6 @@
 from dataclasses import replace
 
 from builders import HOLD_OUT, make_recording, one_stack, weights_of
-from leconvmn_ros.models.build import build_model
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.recording import LabelTrack
 from leconvmn_ros.training.data import gather
@@ -56,7 +55,7 @@ def labelled():
 def prepared(model):
     data = gather([labelled()], SETTINGS.exposure, HOLD_OUT)
     torch.manual_seed(0)
-    return build_model(model, data.signal_path.image_size, len(data.joints)), data
+    return model.build(data.signal_path.image_size, len(data.joints)), data
 
 
 @pytest.mark.parametrize('config', MODELS.values(), ids=MODELS)
@@ -69,7 +68,7 @@ def test_the_movement_can_be_learnt_from_what_the_heads_read(config):
     losses = []
     for _ in range(25):
         state = model.initial_state(lanes.images.shape[1])
-        model.opinions(torch.from_numpy(lanes.images), state, torch.from_numpy(lanes.fresh))
+        model.member_outputs(torch.from_numpy(lanes.images), state, torch.from_numpy(lanes.fresh))
         loss = task.loss(lanes, window)
         loss.backward()
         task.step(0.05)

@@ -21,8 +21,9 @@ from math import inf, isnan, nan
 from builders import HOLD_OUT, JOINTS, make_recording, one_stack
 from leconvmn_ros.emg.signal_path import ExposureConfig, SignalPathConfig
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.models.le_convmn import LeConvMn
-from leconvmn_ros.models.lstm import Lstm, LstmConfig
+from leconvmn_ros.models.le_convmn.network import LeConvMn
+from leconvmn_ros.models.lstm import LstmConfig
+from leconvmn_ros.models.lstm.network import Lstm
 from leconvmn_ros.training import recurrent_fit
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.recurrent_fit import (
@@ -116,10 +117,10 @@ def test_the_validation_loss_is_that_of_the_scored_images(data):
 def test_the_validation_data_say_how_much_each_part_counts(data):
     fit = fit_recurrent(make_lstm(data, networks=3), data, TINY, seed=0)
     lanes = validation_sequences(data)
-    shares = fit.model.shares.clone()
+    shares = fit.model.member_weights.clone()
 
     def loss(shares):
-        fit.model.shares.copy_(torch.tensor(shares))
+        fit.model.member_weights.copy_(torch.tensor(shares))
         return recurrent_fit._validate(fit.model, lanes)
 
     assert fit.loss == pytest.approx(loss(shares.tolist()), rel=1e-5)

@@ -1,0 +1,94 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a source says of its signal beside the samples: where the electrodes sit, first of all.
+
+It travels as JSON in a latched `std_msgs/String` on `emg_description`, goes into bags with it, and
+is what adaptation uses to find by how much an armband was turned.
+"""
+
+import json
+from typing import Annotated, Literal
+
+from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.strict_model import first_problem, StrictModel
+from pydantic import Field, model_validator, ValidationError
+
+# A thousand electrodes with long names take less.
+LARGEST_TEXT = 2**16  # characters
+MOST_CHANNELS = 1024
+Text = Annotated[str, Field(max_length=200)]
+Arm = Literal['left', 'right', '']
+
+
+class EmgDescription(StrictModel):
+    """A source and the place of its electrodes.
+
+    Attributes:
+        source: kind of the source, such as 'brainflow'.
+        device: name of the device.
+        sampling_rate: samples per second of each channel, as the device claims (Hz).
+        channels: a name for each channel of the message, in its order.
+        rings: bands of electrodes around the forearm, from the elbow to the wrist: the channels of
+            each, in the order in which they follow one another around the arm. Empty = unknown.
+        offset: by how many electrodes each ring after the first is turned against the first, in
+            the direction of the channels: 0.5 for two staggered bands. Empty = unknown.
+        arm: arm that wears it; '' = unknown.
+    """
+
+    source: Text = ''
+    device: Text = ''
+    sampling_rate: float = Field(gt=0)
+    channels: tuple[Text, ...] = Field(min_length=1, max_length=MOST_CHANNELS)
+    rings: tuple[tuple[int, ...], ...] = Field(default=(), max_length=MOST_CHANNELS)
+    offset: tuple[float, ...] = Field(default=(), max_length=MOST_CHANNELS)
+    arm: Arm = ''
+
+    @model_validator(mode='after')
+    def _rings_name_channels(self) -> 'EmgDescription':
+        used = [channel for ring in self.rings for channel in ring]
+        for channel in used:
+            if not 0 <= channel < len(self.channels):
+                raise ValueError(
+                    f'a ring names channel {channel}; there are channels 0 to '
+                    f'{len(self.channels) - 1}'
+                )
+        if len(set(used)) < len(used):
+            raise ValueError(f'a channel is in the rings twice: {used}')
+        if len(self.offset) not in {0, max(len(self.rings) - 1, 0)}:
+            raise ValueError(
+                f'{len(self.offset)} offsets for {len(self.rings)} rings; '
+                'one for each ring after the first is needed'
+            )
+        return self
+
+    def to_json(self) -> str:
+        """Return it as one line of JSON."""
+        return json.dumps(self.model_dump(mode='json'), ensure_ascii=False)
+
+
+def parse_description(text: str) -> EmgDescription:
+    """Read what `to_json` wrote.
+
+    Raises:
+        MalformedMessageError: it is no such JSON.
+    """
+    if len(text) > LARGEST_TEXT:
+        raise MalformedMessageError(
+            f'an EMG description of {len(text)} characters; at most {LARGEST_TEXT} are read'
+        )
+    try:
+        return EmgDescription.model_validate_json(text)
+    except ValidationError as error:
+        raise MalformedMessageError(f'EMG description: {first_problem(error)}') from error

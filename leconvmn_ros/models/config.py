@@ -1,0 +1,101 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What every configuration of a model can say and make, without PyTorch.
+
+A kind of model is a folder: its configuration, with the shapes of its weights; `network`, the
+PyTorch module that learns; `graph`, the same as ONNX operators, which the decoder runs on a CPU.
+A new kind is such a folder and its line in `models.kinds`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from math import prod
+from typing import TYPE_CHECKING
+
+from leconvmn_ros.strict_model import StrictModel
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from leconvmn_ros.models.base import Model
+    from leconvmn_ros.models.graph import Graph
+
+# A checkpoint from a stranger must not make us allocate without end.
+MOST_STATE_VALUES = 2**26
+MOST_WEIGHTS = 2**26
+
+Weights = Mapping[str, NDArray[np.float32]]
+Shape = tuple[int, ...]
+
+# The weight of each member of an ensemble in its mean: not stored for a single member.
+MEMBER_WEIGHTS = 'member_weights'
+
+
+class ModelConfig(StrictModel, ABC):
+    """Architecture of a model; sizes are those of its images (channels, columns) and joints."""
+
+    @abstractmethod
+    def weight_shapes(self, image_size: tuple[int, int], joints: int) -> dict[str, Shape]:
+        """Return the shape of each weight.
+
+        Raises:
+            ValueError: the configuration does not fit such images, or asks for too much memory.
+        """
+
+    @abstractmethod
+    def state_shapes(self, image_size: tuple[int, int], joints: int) -> list[Shape]:
+        """Return the shapes of the recurrent state of one stream, see `add_to`."""
+
+    @abstractmethod
+    def multiplications(self, image_size: tuple[int, int], joints: int) -> int:
+        """Count the multiplications, with an addition each, for one image."""
+
+    def working_values(self, image_size: tuple[int, int], joints: int) -> int:
+        """Return about how many values are held at a time for one image, beside the weights."""
+        return 4 * sum(map(prod, self.state_shapes(image_size, joints)))
+
+    @abstractmethod
+    def add_to(
+        self, graph: 'Graph', weights: Weights, image_size: tuple[int, int], joints: int
+    ) -> str:
+        """Add the model to an ONNX graph.
+
+        Args:
+            graph: with an input `image` (batch, channels, columns) and `state_shapes` as states.
+            weights: see `weight_shapes`.
+            image_size: channels and columns.
+            joints: number of outputs.
+
+        Returns:
+            Name of the value that holds the outputs in standardised units, (batch, joints).
+        """
+
+    @abstractmethod
+    def build(self, image_size: tuple[int, int], joints: int) -> 'Model':
+        """Make an untrained PyTorch module.
+
+        Raises:
+            ValueError: see `weight_shapes`.
+        """
+
+
+def check_weights(count: int, what: str) -> None:
+    """Refuse a model that is too large before memory is taken for it.
+
+    Raises:
+        ValueError: more than MOST_WEIGHTS.
+    """
+    if count > MOST_WEIGHTS:
+        raise ValueError(f'{what} need {count} weights; allowed are {MOST_WEIGHTS}')

@@ -1,0 +1,31 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The kinds of model: one line each."""
+
+from typing import Annotated
+
+from leconvmn_ros.models.le_convmn import LeConvMnConfig
+from leconvmn_ros.models.lstm import LstmConfig
+from leconvmn_ros.models.ridge import RidgeConfig
+from leconvmn_ros.models.spgp import SpgpConfig
+from pydantic import Field
+
+AnyModelConfig = Annotated[
+    LeConvMnConfig  # the network of the paper and its larger relatives
+    | LstmConfig  # the paper's rival
+    | SpgpConfig  # one more of the paper
+    | RidgeConfig,  # the least that any model must beat
+    Field(discriminator='kind'),
+]

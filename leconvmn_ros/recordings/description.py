@@ -1,0 +1,61 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Where the electrodes sat when a bag was recorded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from leconvmn_ros.emg.description import EmgDescription, LARGEST_TEXT, parse_description
+from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
+from leconvmn_ros.recordings.bag_types import DESCRIPTION_TOPIC, typestore
+
+_TYPE = 'std_msgs/msg/String'
+# In the metadata of a bag that was not recorded but converted.
+INFORMATION_KEY = 'emg_description'
+
+
+def read_description(path: str | Path, topic: str = DESCRIPTION_TOPIC) -> EmgDescription | None:
+    """Return the last description in a bag: a topic of it, or its metadata; None if it has none.
+
+    Raises:
+        RecordingError: the bag is missing or damaged.
+        MalformedMessageError: the description is none.
+    """
+    with open_bag(path) as bag:
+        text = _recorded(bag, topic) or _kept(bag.information)
+    return parse_description(text) if text else None
+
+
+def _recorded(bag: OpenBag, topic: str) -> str:
+    if topic not in bag.topics or bag.topics[topic].type_name != _TYPE:
+        return ''
+    last = None
+    for message in bag.messages(topics=[topic]):
+        last = message.data
+    if last is None:
+        return ''
+    if len(last) > LARGEST_TEXT:
+        raise MalformedMessageError(f'{bag.path}: the description on {topic} is too long')
+    try:
+        said: Any = typestore().deserialize_cdr(last, _TYPE)
+        return str(said.data)
+    except Exception as error:  # a damaged message fails in any way, as in bag_reader
+        raise MalformedMessageError(f'{bag.path}: the message on {topic} is no {_TYPE}') from error
+
+
+def _kept(information: Mapping[str, str]) -> str:
+    return information.get(INFORMATION_KEY, '')

@@ -1,0 +1,159 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Acquisition times from bursty arrivals.
+
+A sample can arrive late (a full buffer, a radio, a scheduler), never early. So the line that lies
+below all pairs (sample number, time of arrival), and as close to them as possible, is the clock of
+the device, later by the shortest delay of the link. Its slope is the true rate, which often is
+not the one that the device claims.
+
+Source: Moon, Skelly and Towsley, Estimation and removal of clock skew from network delay
+measurements, IEEE INFOCOM 1999: the edge of the lower convex hull over the mean sample number.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# How much of the past tells the rate (s): quartz drifts with temperature within minutes.
+WINDOW = 60.0
+# One point is kept for so long (s): the one with the shortest delay.
+BIN = 0.25
+# Before this the claimed rate is more certain than a fitted one (s).
+SHORTEST_FIT = 3.0
+# A larger error of the rate is a wrong claim, not a clock.
+LARGEST_SKEW = 0.02
+# A stamp that follows a new fit may run this much faster or slower than the clock.
+SLEW = 0.1
+
+
+class _Arrival(NamedTuple):
+    number: int
+    time: float
+
+
+class SampleClock:
+    """Tells when each sample of one device was taken.
+
+    Attributes:
+        claimed_rate: rate that the device claims (Hz).
+    """
+
+    def __init__(self, claimed_rate: float) -> None:
+        """Start without any arrival.
+
+        Args:
+            claimed_rate: rate that the device claims (Hz).
+        """
+        self.claimed_rate = claimed_rate
+        self._arrivals: deque[_Arrival] = deque()
+        self._anchor = _Arrival(0, 0.0)
+        self._period = 1 / claimed_rate
+        self._bin_start = 0.0
+        self._last: _Arrival | None = None
+
+    @property
+    def rate(self) -> float:
+        """Rate as fitted so far (Hz)."""
+        return 1 / self._period
+
+    @property
+    def period(self) -> float:
+        """Time between samples as fitted so far (s)."""
+        return self._period
+
+    @property
+    def started(self) -> bool:
+        """Whether an arrival is known."""
+        return bool(self._arrivals)
+
+    def restart(self) -> None:
+        """Forget when samples arrived, such as after an interruption, but not the rate."""
+        self._arrivals.clear()
+        self._last = None
+
+    def add(self, number: int, time: float) -> None:
+        """Take note that the sample `number` had arrived at `time` (s, any epoch)."""
+        arrival = _Arrival(number, time)
+        if self._arrivals and time - self._bin_start < BIN:
+            if self.delay(*arrival) >= self.delay(*self._arrivals[-1]):
+                return
+            self._arrivals[-1] = arrival
+        else:
+            self._arrivals.append(arrival)
+            self._bin_start = time
+        while time - self._arrivals[0].time > WINDOW:
+            self._arrivals.popleft()
+        self._fit()
+
+    def delay(self, number: int, time: float) -> float:
+        """Return by how much a sample arrived later than with the shortest delay so far (s)."""
+        return time - self._line(number)
+
+    def stamp(self, number: int) -> float:
+        """Return when a sample was taken (s), later by the shortest delay of the link.
+
+        Numbers must not decrease from call to call. Stamps never go back: they follow a better fit
+        at most SLEW faster or slower than the samples.
+        """
+        time = self._line(number)
+        if self._last is not None:
+            steady = (number - self._last.number) * self._period
+            lowest, highest = ((1 + sign * SLEW) * steady for sign in (-1, 1))
+            time = min(max(time, self._last.time + lowest), self._last.time + highest)
+        self._last = _Arrival(number, time)
+        return time
+
+    def _line(self, number: int) -> float:
+        return self._anchor.time + (number - self._anchor.number) * self._period
+
+    def _fit(self) -> None:
+        first, last = self._arrivals[0], self._arrivals[-1]
+        if last.time - first.time >= SHORTEST_FIT:
+            before, after = _edge_over_the_mean(_lower_hull(self._arrivals), self._arrivals)
+            period = (after.time - before.time) / (after.number - before.number)
+            if abs(period * self.claimed_rate - 1) <= LARGEST_SKEW:
+                self._period, self._anchor = period, before
+                return
+        # Too short to tell the rate: the line with the known rate below all points.
+        self._anchor = min(
+            self._arrivals, key=lambda point: point.time - point.number * self._period
+        )
+
+
+def _lower_hull(points: Sequence[_Arrival] | deque[_Arrival]) -> list[_Arrival]:
+    """Return the lower convex hull of points in the order of their numbers."""
+    hull: list[_Arrival] = []
+    for point in points:
+        if hull and point.number <= hull[-1].number:
+            continue
+        while len(hull) > 1 and _turns_right(hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _turns_right(first: _Arrival, second: _Arrival, third: _Arrival) -> bool:
+    return (second.number - first.number) * (third.time - first.time) <= (
+        third.number - first.number
+    ) * (second.time - first.time)
+
+
+def _edge_over_the_mean(
+    hull: list[_Arrival], points: Sequence[_Arrival] | deque[_Arrival]
+) -> tuple[_Arrival, _Arrival]:
+    mean = sum(point.number for point in points) / len(points)
+    right = next(place for place in range(1, len(hull)) if hull[place].number >= mean)
+    return hull[right - 1], hull[right]

@@ -1,0 +1,132 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The running number of each sample, from the device's counter and from time.
+
+An 8-bit counter falls back to 0 every 256 samples: 3 and 259 lost samples look alike in it, only
+the time that passed tells them apart. For a device that does not count there is only time.
+"""
+
+from typing import NamedTuple
+
+from leconvmn_ros.sources.contract import DeviceCounter
+import numpy as np
+from numpy.typing import NDArray
+
+# A counter is believed if it grows as described so often in the first samples.
+PROBATION = 100  # samples
+LEAST_SHARE = 0.9
+
+
+class Numbered(NamedTuple):
+    """Samples of a reading, numbered.
+
+    Attributes:
+        keep: which samples of the reading are new, shape (samples,): a repeated one is not.
+        numbers: running number of each sample that is kept.
+    """
+
+    keep: NDArray[np.bool_]
+    numbers: NDArray[np.int64]
+
+
+class SampleNumbers:
+    """Numbers the samples of one device; nothing in here looks at a clock.
+
+    Attributes:
+        next_number: number of the next sample if none is lost.
+        counter_ignored: the device's counter does not grow as described and is not used.
+    """
+
+    def __init__(self, counter: DeviceCounter | None) -> None:
+        """Start with the number 0."""
+        self.next_number = 0
+        self.counter_ignored = False
+        self._counter = counter
+        self._last_raw: int | None = None
+        self._steps = 0
+        self._expected_steps = 0
+
+    @property
+    def turn(self) -> int:
+        """How many samples at a time can be lost unseen: 1 = the device does not count."""
+        if self._counter is None:
+            return 1
+        return 0 if self._counter.turn is None else self._counter.turn // self._counter.step
+
+    def number(self, count: int, raw: NDArray[np.int64] | None) -> Numbered:
+        """Number a reading that follows the one before; small losses are seen in the counter.
+
+        Args:
+            count: samples of the reading, at least 1.
+            raw: what the device counts, if it does.
+        """
+        everything = np.ones(count, dtype=bool)
+        if self._counter is None or raw is None:
+            return self._done(everything, np.ones(count, dtype=np.int64))
+        before = raw[0] - self._counter.step if self._last_raw is None else self._last_raw
+        differences = np.diff(raw, prepend=before)
+        self._last_raw = int(raw[-1])
+        self._judge(differences)
+        if self._counter is None:
+            return self._done(everything, np.ones(count, dtype=np.int64))
+        if self._counter.turn is None:
+            # It falls back only where the device starts again: what was lost then, time tells.
+            steps = np.maximum(differences // self._counter.step, 1)
+            return self._done(everything, steps)
+        steps = differences % self._counter.turn // self._counter.step
+        return self._done(steps > 0, steps)
+
+    def resume(self, count: int, raw: NDArray[np.int64] | None, elapsed: float) -> Numbered:
+        """Number the first reading after an interruption.
+
+        Args:
+            count: samples of the reading, at least 1.
+            raw: what the device counts, if it does and went on counting.
+            elapsed: samples that the time since the last numbered sample is worth, to the last one
+                of this reading.
+        """
+        steps = np.ones(count, dtype=np.int64)
+        first = max(round(elapsed) - count + 1, 1)
+        if raw is not None and self._counter is not None and self._last_raw is not None:
+            if self._counter.turn is None:
+                counted = (int(raw[0]) - self._last_raw) // self._counter.step
+                first = counted if counted > 0 else first
+            else:
+                counted = (int(raw[0]) - self._last_raw) % self._counter.turn // self._counter.step
+                first = max(counted + self.turn * round((first - counted) / self.turn), 1)
+        steps[0] = first
+        self._last_raw = None if raw is None else int(raw[-1])
+        return self._done(np.ones(count, dtype=bool), steps)
+
+    def skip(self, samples: int) -> None:
+        """Take note that so many samples more were lost than the counter tells."""
+        self.next_number += samples
+
+    def _done(self, keep: NDArray[np.bool_], steps: NDArray[np.int64]) -> Numbered:
+        numbers = self.next_number - 1 + np.cumsum(steps)[keep]
+        if len(numbers):
+            self.next_number = int(numbers[-1]) + 1
+        return Numbered(keep, numbers)
+
+    def _judge(self, differences: NDArray[np.int64]) -> None:
+        """Ignore a counter that does not count samples, such as one number for a whole packet."""
+        if self._counter is None or self._steps >= PROBATION:
+            return
+        modulo = differences if self._counter.turn is None else differences % self._counter.turn
+        self._steps += len(differences)
+        self._expected_steps += int(np.sum(modulo == self._counter.step))
+        if self._steps >= PROBATION and self._expected_steps < LEAST_SHARE * self._steps:
+            self._counter = None
+            self.counter_ignored = True
