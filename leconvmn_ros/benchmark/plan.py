@@ -33,7 +33,7 @@ from leconvmn_ros.training.presets import TrainingSettings
 from pydantic import Field, model_validator
 
 # Changes whenever the same job would give another result.
-RUN_VERSION: Final = 1
+RUN_VERSION: Final = 2
 
 
 class Bag(StrictModel):

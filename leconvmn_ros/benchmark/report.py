@@ -33,7 +33,8 @@ from leconvmn_ros.benchmark.summary import ALL_DATABASES, Group, Spread, Summary
 from leconvmn_ros.benchmark.tables import spread_text
 from leconvmn_ros.evaluation.paired_tests import LEVEL, PairedTest
 from leconvmn_ros.evaluation.plots import draw_comparison
-from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES
+from leconvmn_ros.evaluation.recording_scores import WHY_SHUFFLED
+from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES, USE_DIGITS, USE_TITLES
 
 # Texts to show, by place (joint, subject, movement) and metric.
 Cells = Mapping[str, Mapping[str, str]]
@@ -93,6 +94,7 @@ def report_page(plan: Plan, results: Sequence[RunResult], summary: Summary, fold
     return environment.get_template('report.html.jinja').render(
         title='Finger joint angles from surface EMG: comparison of decoders',
         plan=plan,
+        why_shuffled=WHY_SHUFFLED,
         opening=_opening(plan, summary),
         held_out=_held_out(results),
         warnings=[
@@ -156,6 +158,7 @@ def _group(plan: Plan, group: Group) -> dict[str, Any]:
     return {
         'title': group.title[:1].upper() + group.title[1:],
         'nominal_unit': group.joint_unit if 'nominal' in group.joint_unit else '',
+        'in_use': _in_use(group),
         'accuracy': _accuracy(group),
         'tests': tests,
         'remarks': remarks,
@@ -165,12 +168,40 @@ def _group(plan: Plan, group: Group) -> dict[str, Any]:
     }
 
 
+def _in_use(group: Group) -> Table:
+    rows = [
+        [
+            name,
+            str(len(model.subjects)),
+            *(_spread(model.in_use[figure], digits) for figure, digits in USE_DIGITS.items()),
+        ]
+        for name, model in group.models.items()
+    ]
+    seen = [
+        ' '.join(f'{value:.0%}' for value in values)
+        for key in ('same_before', 'same_before_shuffled')
+        if (values := {m.in_use[key].mean for m in group.models.values()} - {None})
+    ]
+    known = ''
+    if len(seen) == 2:
+        known = (
+            f' Before {seen[0]} of the held-out repetitions the same movement is made as before '
+            f'that movement in the training part; in shuffled order before {seen[1]}.'
+        )
+    return Table(
+        f'What to expect in use: the held-out repetitions in random order.{known} Mean '
+        '± standard deviation over n subjects.',
+        ['model', 'n', *USE_TITLES.values()],
+        rows,
+    )
+
+
 def _accuracy(group: Group) -> Table:
     rows = [
         [
             name,
             str(len(model.subjects)),
-            *(_spread(model.mean[metric], metric) for metric in group.metrics),
+            *(_spread(model.mean[metric], METRIC_DIGITS[metric]) for metric in group.metrics),
         ]
         for name, model in group.models.items()
     ]
@@ -189,10 +220,12 @@ def _tests(plan: Plan, group: Group) -> tuple[Table | None, list[str]]:
         return None, []
     rows: list[list[str]] = []
     remarks: dict[str, None] = {}
-    for metric, family in group.tests.items():
+    titles, digits = METRIC_TITLES | USE_TITLES, METRIC_DIGITS | USE_DIGITS
+    for metric, family in ({'shuffled_cc': group.use_tests} | group.tests).items():
         for number, (other, test) in enumerate(family.items()):
-            title = METRIC_TITLES[metric] if number == 0 else ''
-            rows.append([title, other, *_test_cells(test, metric)])
+            title = titles[metric] if number == 0 else ''
+            larger_is_better = metric in {'shuffled_cc', 'cc', 'r2'}
+            rows.append([title, other, *_test_cells(test, digits[metric], larger_is_better)])
             if test.remark:
                 remarks[f'{test.remark[0].upper()}{test.remark[1:]}.'] = None
     caption = (
@@ -206,12 +239,11 @@ def _tests(plan: Plan, group: Group) -> tuple[Table | None, list[str]]:
     return Table(caption, TEST_COLUMNS, rows, text_columns=2), list(remarks)
 
 
-def _test_cells(test: PairedTest, metric: str) -> list[str]:
-    digits = METRIC_DIGITS[metric]
+def _test_cells(test: PairedTest, digits: int, larger_is_better: bool) -> list[str]:
     difference = _signed(test.difference, digits)
     if test.difference_sd is not None:
         difference += f' \N{PLUS-MINUS SIGN} {test.difference_sd:.{digits}f}'
-    better = test.above if metric in {'cc', 'r2'} else test.below
+    better = test.above if larger_is_better else test.below
     return [
         str(test.n),
         difference,
@@ -258,7 +290,7 @@ def _values(subjects: Mapping[str, Mapping[str, float | None]], metric: str) -> 
 
 def _texts(places: Mapping[str, Mapping[str, Spread]]) -> Cells:
     return {
-        place: {metric: _spread(spread, metric) for metric, spread in row.items()}
+        place: {metric: _spread(spread, METRIC_DIGITS[metric]) for metric, spread in row.items()}
         for place, row in places.items()
     }
 
@@ -274,8 +306,8 @@ def _named(movements: Mapping[int, Mapping[str, Spread]]) -> dict[str, Mapping[s
     return {str(number) if number else 'rest': row for number, row in movements.items()}
 
 
-def _spread(spread: Spread, metric: str) -> str:
-    return DASH if spread.mean is None else spread_text(spread, metric).replace('-', MINUS)
+def _spread(spread: Spread, digits: int) -> str:
+    return DASH if spread.mean is None else spread_text(spread, digits).replace('-', MINUS)
 
 
 def _number(value: float | None, digits: int) -> str:

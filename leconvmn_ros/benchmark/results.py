@@ -61,6 +61,45 @@ class Scores(StrictModel):
         return cls(count=values['count'], mean=values['mean'], joints=values['joints'])
 
 
+class UseFigures(StrictModel):
+    """What to expect in use, see `evaluation.recording_scores`; None where it is not known.
+
+    The figures are those in shuffled order, or those in the recording's own order where it has no
+    repetitions that could be shuffled.
+    """
+
+    shuffled_cc: float | None = Field(description='mean CC of the joints in shuffled order')
+    gap: float | None = Field(description="CC in the recording's own order minus that")
+    right_movements: float | None
+    reference_right_movements: float | None
+    delay: float | None = Field(description='s')
+    unrest: float | None = Field(description='degrees')
+    reference_unrest: float | None = Field(description='degrees')
+    false_movements: float | None = Field(description='per minute of rest')
+    same_before: float | None = Field(
+        description="overlap in context with the training part, in the recording's own order"
+    )
+    same_before_shuffled: float | None = Field(description='the same in shuffled order')
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> 'UseFigures':
+        """Take them from an `evaluation_report`."""
+        shuffled = report['shuffled_order'] or {'mean': {'cc': None}} | {
+            'behaviour': report['behaviour']
+        }
+        own_cc, shuffled_cc = report['mean']['cc'], shuffled['mean']['cc']
+        overlap = report['context_overlap'] or {}
+        known = shuffled_cc is not None and own_cc is not None
+        names = cls.model_fields.keys() & shuffled['behaviour'].keys()
+        return cls(
+            shuffled_cc=shuffled_cc,
+            gap=own_cc - shuffled_cc if known else None,
+            same_before=overlap.get('same_before'),
+            same_before_shuffled=overlap.get('same_before_shuffled'),
+            **{name: shuffled['behaviour'][name] for name in names},
+        )
+
+
 class Environment(StrictModel):
     """Where and with what a run was made."""
 
@@ -89,6 +128,8 @@ class Scored(StrictModel):
     information: dict[str, str] = Field(description='what the bag says about itself')
     hold_out: HoldOut
     scores: Scores = Field(description='of the part held out for the test')
+    shuffled: Scores | None = Field(description='of that part in shuffled order, if it has any')
+    in_use: UseFigures
     movements: dict[int, Scores] = Field(description='the same by movement number, 0 = rest')
     epochs: tuple[Epoch, ...] = Field(description='of the pass that picks the best one')
     best_epoch: int
@@ -110,7 +151,7 @@ class RunResult(StrictModel):
     """One preset, trained on one bag with one seed."""
 
     format: Literal['leconvmn_ros benchmark run'] = 'leconvmn_ros benchmark run'
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     key: str = Field(description='hash of all that the result depends on')
     preset: str
     bag: str

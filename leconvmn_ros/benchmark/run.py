@@ -38,13 +38,16 @@ from leconvmn_ros.benchmark.results import (
     RunResult,
     Scored,
     Scores,
+    UseFigures,
 )
 from leconvmn_ros.dataset.hold_out import movement_at
 from leconvmn_ros.decoding.checkpoint import Checkpoint, package_version
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.errors import LeconvmnError, RecordingError
-from leconvmn_ros.evaluation.comparison import compare, Comparison, decode_recording
+from leconvmn_ros.evaluation.comparison import Comparison, decode_recording
+from leconvmn_ros.evaluation.recording_scores import evaluation_report, score_recording
+from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
 from leconvmn_ros.recording import LabelTrack
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.training.reports import EpochReport
@@ -132,13 +135,14 @@ def _score(
         lambda share: on_progress(SHARE_OF_TRAINING + (1 - SHARE_OF_TRAINING) * share),
     )
     record = checkpoint.description.training
-    tested = compare(
-        estimates, recording.reference, recording.labels, recording.span_ns, record.hold_out
-    )
+    scores = score_recording(decoder, recording, estimates, record.hold_out, orders=DEFAULT_ORDERS)
+    tested = scores.recorded
     outcome = Scored(
         information=dict(recording.information),
         hold_out=record.hold_out,
         scores=Scores.of(tested.score()),
+        shuffled=Scores.of(scores.shuffled_scores()) if scores.shuffled else None,
+        in_use=UseFigures.of(evaluation_report([scores])),
         movements=score_movements(tested, recording.labels),
         epochs=tuple(epochs),
         best_epoch=record.best_epoch,

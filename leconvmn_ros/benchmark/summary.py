@@ -25,7 +25,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from leconvmn_ros.benchmark.plan import Plan
-from leconvmn_ros.benchmark.results import Failed, Figures, RunResult, Scored
+from leconvmn_ros.benchmark.results import Failed, Figures, RunResult, Scored, UseFigures
 from leconvmn_ros.evaluation.metrics import METRICS
 from leconvmn_ros.evaluation.paired_tests import compare_methods, PairedTest
 from leconvmn_ros.strict_model import StrictModel
@@ -67,6 +67,10 @@ class ModelSummary(StrictModel):
     mean: dict[str, Spread] = Field(description='by metric, of the mean over joints')
     joints: dict[str, dict[str, Spread]]
     movements: dict[int, dict[str, Spread]]
+    use_subjects: dict[str, dict[str, float | None]] = Field(
+        description='figures of use of each subject, see `results.UseFigures`'
+    )
+    in_use: dict[str, Spread]
     cost: Cost
 
 
@@ -79,6 +83,9 @@ class Group(StrictModel):
     models: dict[str, ModelSummary]
     tests: dict[str, dict[str, PairedTest]] = Field(
         description='by metric and other model; differences are reference minus other'
+    )
+    use_tests: dict[str, PairedTest] = Field(
+        description='of the CC in shuffled order, by other model'
     )
 
 
@@ -162,20 +169,33 @@ def _group(
         for preset, of_it in by_preset.items()
         if of_it
     }
-    tests = {}
+    tests, use_tests = {}, {}
     if plan.against in models and len(models) > 1:
-        tests = {metric: _tests(models, plan.against, metric) for metric in metrics}
-    return Group(title=title, joint_unit=joint_unit, metrics=metrics, models=models, tests=tests)
+        of_subjects = {name: model.subjects for name, model in models.items()}
+        tests = {metric: _tests(of_subjects, plan.against, metric) for metric in metrics}
+        in_use = {name: model.use_subjects for name, model in models.items()}
+        use_tests = _tests(in_use, plan.against, 'shuffled_cc')
+    return Group(
+        title=title,
+        joint_unit=joint_unit,
+        metrics=metrics,
+        models=models,
+        tests=tests,
+        use_tests=use_tests,
+    )
 
 
-def _tests(models: dict[str, ModelSummary], against: str, metric: str) -> dict[str, PairedTest]:
+def _tests(
+    models: dict[str, dict[str, dict[str, float | None]]], against: str, metric: str
+) -> dict[str, PairedTest]:
+    """Test figures, which come by model, subject and metric."""
     figures = {
         preset: {
             subject: value
-            for subject, row in model.subjects.items()
+            for subject, row in subjects.items()
             if (value := row[metric]) is not None
         }
-        for preset, model in models.items()
+        for preset, subjects in models.items()
     }
     reference = figures.pop(against)
     return compare_methods(reference, figures)
@@ -187,6 +207,7 @@ def _model(
     joints = list(dict.fromkeys(name for run in runs for name in run.scored.scores.joints))
     movements = sorted({number for run in runs for number in run.scored.movements})
     means = _by_subject(runs, metrics, lambda run: run.scores.mean)
+    in_use = _by_subject(runs, tuple(UseFigures.model_fields), lambda run: run.in_use)
     of_joints = {name: _by_subject(runs, metrics, partial(_of_joint, name)) for name in joints}
     return ModelSummary(
         subjects=means,
@@ -197,6 +218,8 @@ def _model(
             number: _spreads(_by_subject(runs, metrics, partial(_of_movement, number)), metrics)
             for number in (movements if with_movements else ())
         },
+        use_subjects=in_use,
+        in_use=_spreads(in_use, tuple(UseFigures.model_fields)),
         cost=_cost([run.scored for run in runs]),
     )
 
@@ -211,10 +234,12 @@ def _of_movement(number: int, run: Scored) -> Figures | None:
 
 
 def _by_subject(
-    runs: Sequence[_Run], metrics: tuple[str, ...], figures_of: Callable[[Scored], Figures | None]
+    runs: Sequence[_Run],
+    metrics: tuple[str, ...],
+    figures_of: Callable[[Scored], Figures | UseFigures | None],
 ) -> dict[str, dict[str, float | None]]:
     """Average the runs of each subject; a figure that is not defined in a run is left out."""
-    subjects: dict[str, list[Figures]] = {}
+    subjects: dict[str, list[Figures | UseFigures]] = {}
     for run in runs:
         figures = figures_of(run.scored)
         subjects.setdefault(run.subject, []).extend([] if figures is None else [figures])

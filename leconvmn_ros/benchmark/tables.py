@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.benchmark.plan import Plan
-from leconvmn_ros.benchmark.results import Figures, RunResult, Scored
+from leconvmn_ros.benchmark.results import Figures, RunResult, Scored, UseFigures
 from leconvmn_ros.benchmark.summary import Group, Spread, Summary
-from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES
+from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES, USE_DIGITS, USE_TITLES
 from leconvmn_ros.files import write_json, write_text
 from rich.table import Table
 from rich.text import Text
 
 RUN_COLUMNS = ('preset', 'bag', 'seed')
 FIGURE_COLUMNS = tuple(Figures.model_fields)
+USE_COLUMNS = tuple(UseFigures.model_fields)
 COST_COLUMNS = ('best_epoch', 'parameters', 'training_seconds', 'step_seconds')
 
 
@@ -53,13 +54,16 @@ def write_tables(folder: Path, plan: Plan, results: Sequence[RunResult], summary
         run = [result.preset, result.bag, result.seed]
         scored = result.outcome
         if not isinstance(scored, Scored):
-            empty = len(information) + 1 + len(FIGURE_COLUMNS) + len(COST_COLUMNS) + 2
-            by_run.append([*run, 'failed', scored.error, *[''] * empty, result.key])
+            columns = (*information, *USE_COLUMNS, *FIGURE_COLUMNS, *COST_COLUMNS)
+            # And their count, the processor and the device.
+            empty = [''] * (len(columns) + 3)
+            by_run.append([*run, 'failed', scored.error, *empty, result.key])
             continue
         by_run.append(
             [
                 *(*run, 'scored', ''),
                 *(scored.information.get(name, '') for name in information),
+                *(getattr(scored.in_use, name) for name in USE_COLUMNS),
                 *(scored.scores.count, *_figures(scored.scores.mean)),
                 *(getattr(scored, name) for name in COST_COLUMNS),
                 *(scored.environment.processor, scored.environment.device, result.key),
@@ -69,9 +73,10 @@ def write_tables(folder: Path, plan: Plan, results: Sequence[RunResult], summary
         by_movement += [
             [*run, m, row.count, *_figures(row.mean)] for m, row in scored.movements.items()
         ]
-    outcome = ('outcome', 'error', *information, 'count', *FIGURE_COLUMNS, *COST_COLUMNS)
+    outcome = ('outcome', 'error', *information, *USE_COLUMNS)
+    figures = ('count', *FIGURE_COLUMNS, *COST_COLUMNS)
     ending = ('processor', 'device', 'key')
-    _write_csv(folder / 'results.csv', (*RUN_COLUMNS, *outcome, *ending), by_run)
+    _write_csv(folder / 'results.csv', (*RUN_COLUMNS, *outcome, *figures, *ending), by_run)
     _write_csv(folder / 'results_by_joint.csv', (*RUN_COLUMNS, 'joint', *FIGURE_COLUMNS), by_joint)
     _write_csv(
         folder / 'results_by_movement.csv',
@@ -98,18 +103,22 @@ def group_table(group: Group) -> Table:
     table = Table(title=Text(f'{group.title}{unit}'), title_justify='left')
     table.add_column('model')
     table.add_column('subjects', justify='right')
+    # What to expect in use comes first.
+    table.add_column(USE_TITLES['shuffled_cc'], justify='right')
     for metric in group.metrics:
         table.add_column(METRIC_TITLES[metric], justify='right')
     for name, model in group.models.items():
-        cells = [spread_text(model.mean[metric], metric) for metric in group.metrics]
-        table.add_row(Text(name), str(len(model.subjects)), *cells)
+        cells = [
+            spread_text(model.mean[metric], METRIC_DIGITS[metric]) for metric in group.metrics
+        ]
+        in_use = spread_text(model.in_use['shuffled_cc'], USE_DIGITS['shuffled_cc'])
+        table.add_row(Text(name), str(len(model.subjects)), in_use, *cells)
     return table
 
 
-def spread_text(spread: Spread, metric: str) -> str:
-    """Return mean and standard deviation over subjects, as many digits as the metric has."""
+def spread_text(spread: Spread, digits: int) -> str:
+    """Return mean and standard deviation over subjects with so many decimals."""
     if spread.mean is None:
         return '-'
-    digits = METRIC_DIGITS[metric]
     text = f'{spread.mean:.{digits}f}'
     return text if spread.sd is None else f'{text} \N{PLUS-MINUS SIGN} {spread.sd:.{digits}f}'

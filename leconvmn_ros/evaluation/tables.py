@@ -42,6 +42,16 @@ BEHAVIOUR_TITLES = {
     'reference_unrest': ('the same of the measured hand (deg)', 2),
     'false_movements': ('false movements per minute of rest', 2),
 }
+# The same for a table that has a row for each model.
+USE_TITLES = {
+    'shuffled_cc': 'CC, shuffled order',
+    'gap': 'gap to own order',
+    'right_movements': 'right movements',
+    'delay': 'delay (s)',
+    'unrest': 'unrest at rest (deg)',
+    'false_movements': 'false movements per min',
+}
+USE_DIGITS = {name: 3 if name in {'shuffled_cc', 'gap'} else 2 for name in USE_TITLES}
 METRIC_DIGITS = {'cc': 3, 'rmse': 2, 'nrmse': 3, 'r2': 3, 'mae': 2}
 
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leconvmn_ros.dataset.alignment import reference_joints
-from leconvmn_ros.dataset.hold_out import HoldOut, movement_at, Role
+from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.dataset.repetitions import repetitions_of
 from leconvmn_ros.dataset.segments import cut_segments, Segment
 from leconvmn_ros.decoding.checkpoint import JointOutput
@@ -36,7 +36,7 @@ from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import EmgChunk, Recording
 from leconvmn_ros.strict_model import first_problem
-from leconvmn_ros.training.sequences import FeatureSegment, images_of, UNKNOWN_MOVEMENT
+from leconvmn_ros.training.sequences import FeatureSegment, images_of
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -121,10 +121,8 @@ def gather(
         samples, context = np.concatenate((segment.lead_in, segment.samples)), len(segment.lead_in)
         targets = np.zeros((len(samples), len(names)), dtype=np.float32)
         targets[context:] = (segment.angles - mean) / scale
-        onsets, movement = _movements(segment, recording)
-        return FeatureSegment(
-            SignalPath(path, statistics).push(samples), targets, context, onsets, movement
-        )
+        features = SignalPath(path, statistics).push(samples)
+        return FeatureSegment(features, targets, context, _onsets(segment, recording))
 
     return TrainingData(
         path,
@@ -135,19 +133,14 @@ def gather(
     )
 
 
-def _movements(
-    segment: Segment, recording: Recording
-) -> tuple[tuple[int, ...], NDArray[np.int64] | None]:
-    """Return where movements begin in a segment that is led in, and which there are."""
-    labels, context = recording.labels, len(segment.lead_in)
-    if labels is None or not labels.movement.any():
-        return (), None
-    starts = [each.start_ns for each in repetitions_of(labels, recording.span_ns[1])]
-    places = context + np.searchsorted(segment.stamps_ns, starts)
-    inside = (places >= context) & (places < context + len(segment.samples))
-    unknown = np.full(context, UNKNOWN_MOVEMENT, dtype=np.int64)
-    movement = np.concatenate((unknown, movement_at(labels, segment.stamps_ns)))
-    return tuple(sorted({*places[inside].tolist()})), movement
+def _onsets(segment: Segment, recording: Recording) -> tuple[int, ...]:
+    """Return at which samples movements begin in a segment that is led in."""
+    if recording.labels is None:
+        return ()
+    starts = [each.start_ns for each in repetitions_of(recording.labels, recording.span_ns[1])]
+    places = np.searchsorted(segment.stamps_ns, starts)
+    inside = places[places < len(segment.samples)]
+    return tuple(sorted({len(segment.lead_in) + place for place in inside.tolist()}))
 
 
 def _signal_path(first: EmgChunk, exposure: ExposureConfig) -> SignalPathConfig:

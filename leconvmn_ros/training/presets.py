@@ -106,12 +106,10 @@ _RING_THEN_ALL = StackConfig(
 )
 # and the whole image at once.
 _WHOLE = _RING_THEN_ALL.model_copy(update={'planes': (128, 128), 'electrodes': 'all'})
-# Single repetitions in random order, and naming the movement as a second task: what a decoder
-# needs to follow movements in any order. The schedule ends at a rate of almost nothing and the
+# Single repetitions in random order: what a decoder needs to follow movements in any order. The
+# schedule ends at a rate of almost nothing and the
 # weights are averaged, so the last epoch is as good as any that a validation part would choose.
-_FIT = RecurrentFitSettings(
-    epochs=20, noise=0.3, averaging=0.99, order='repetitions', movement_weight=0.1
-)
+_FIT = RecurrentFitSettings(epochs=20, noise=0.3, averaging=0.99, order='repetitions')
 # As it was in 0.1.0: long stretches in the order of the recording, and a second pass.
 _FIT_1 = RecurrentFitSettings(epochs=30, noise=0.3, averaging=0.99)
 _LE_CONVMN = LeConvMnConfig(stacks=(_RING_THEN_ALL, _RING_THEN_ALL, _RING, _WHOLE))

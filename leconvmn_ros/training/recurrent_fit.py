@@ -27,7 +27,6 @@ from typing import Literal
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.models.base import Model, State
 from leconvmn_ros.training.data import TrainingData
-from leconvmn_ros.training.movement_task import movements_of, MovementTask
 from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings
 from leconvmn_ros.training.sequences import arrange_sequences, Order, SequenceBatch
 from leconvmn_ros.training.stacking import fit_member_weights
@@ -70,13 +69,6 @@ class RecurrentFitSettings(FitSettings):
         description='how the training data follow one another: in the order of the recording, or '
         'as single repetitions (a movement and the rest after it) in random order, with the state '
         'carried from each to the next',
-    )
-    movement_weight: float = Field(
-        default=0,
-        ge=0,
-        le=10,
-        description='weight of naming the movement as a second task while learning, where there '
-        'are labels; 0 = no such task',
     )
     random_phase: bool = Field(
         default=True, description='shift the grid of images anew in each epoch'
@@ -130,7 +122,7 @@ def fit_recurrent(
         RecordingError: the loss was never finite.
     """
     rng = np.random.default_rng(seed)
-    learner = _Learner(model, settings, data)
+    learner = _Learner(model, settings)
     validation = validation_sequences(data, settings.order) if data.validation else None
     best_loss, best_epoch, best_weights = float('inf'), 0, dict[str, Tensor]()
     last = settings.epochs if stop_after is None else stop_after
@@ -162,7 +154,6 @@ def fit_recurrent(
                     second_pass=stop_after is not None and validation is None,
                 )
             )
-    learner.close()
     if not best_weights or not all(w.isfinite().all() for w in best_weights.values()):
         raise RecordingError(
             'training diverged: the loss was never finite '
@@ -188,7 +179,7 @@ def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFitSet
     times = []
     # Nothing may draw from what the training will draw from: same seed, same weights.
     with torch.random.fork_rng([model.device] if model.device.type == 'cuda' else []):
-        learner = _Learner(_copied(model), settings, data)
+        learner = _Learner(_copied(model), settings)
         for _ in range(4):
             started = time.perf_counter()
             learner.learn(lanes, window, model.initial_state(lanes.images.shape[1]))
@@ -235,16 +226,9 @@ class _Learner:
         average: moving average of its weights (Polyak and Juditsky 1992), or the model itself.
     """
 
-    def __init__(self, model: Model, settings: RecurrentFitSettings, data: TrainingData) -> None:
+    def __init__(self, model: Model, settings: RecurrentFitSettings) -> None:
         self.model, self._settings = model, settings
         self.average = _copied(model) if settings.averaging else model
-        self._movement_task = None
-        # With a single movement, or none but rest, there is nothing to tell apart.
-        movements = movements_of(data.training)
-        if settings.movement_weight and len(movements) > 1:
-            self._movement_task = MovementTask(
-                model, len(data.joints), movements, settings.learning_rate
-            )
         self._optimiser = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -272,24 +256,13 @@ class _Learner:
         outputs, state = self.model.member_outputs(*_at(self.model, lanes, window, state))
         # Each part of a model learns by itself, so that their errors differ.
         loss = torch.stack([_loss(part, lanes, window) for part in outputs]).mean()
-        objective = loss
-        if self._movement_task is not None:
-            named = self._movement_task.loss(lanes, window)
-            objective = loss + self._settings.movement_weight * named
         self._optimiser.zero_grad()
-        objective.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_norm)
         self._optimiser.step()
-        if self._movement_task is not None:
-            self._movement_task.step(self._optimiser.param_groups[0]['lr'])
         if self.average is not self.model:
             self._update_average()
         return float(loss.detach()), [(h.detach(), c.detach()) for h, c in state]
-
-    def close(self) -> None:
-        """Leave the model without anything that only serves the training."""
-        if self._movement_task is not None:
-            self._movement_task.detach()
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 # How stretches follow one another in a lane, see `arrange_sequences`.
 Order = Literal['recording', 'repetitions']
-UNKNOWN_MOVEMENT = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +37,24 @@ class FeatureSegment:
         targets: standardised angles, shape (samples, joints); of no meaning in the context.
         context: number of samples at its start that lead into it and are not scored.
         onsets: samples at which a movement begins, after the context: where it may be cut.
-        movement: number of the movement at each sample, 0 = rest, -1 = unknown, shape (samples,);
-            None = unknown throughout.
     """
 
     features: NDArray[np.float32]
     targets: NDArray[np.float32]
     context: int = 0
     onsets: tuple[int, ...] = ()
-    movement: NDArray[np.int64] | None = None
 
     def repetitions(self) -> list['FeatureSegment']:
         """Return what is not context, cut where movements begin."""
-        movement = self.movements()
         edges = [
             self.context,
             *(onset for onset in self.onsets if onset > self.context),
             len(self.features),
         ]
         return [
-            FeatureSegment(
-                self.features[first:last], self.targets[first:last], movement=movement[first:last]
-            )
+            FeatureSegment(self.features[first:last], self.targets[first:last])
             for first, last in pairwise(edges)
         ]
-
-    def movements(self) -> NDArray[np.int64]:
-        """Return the number of the movement at each sample, see `movement`."""
-        if self.movement is not None:
-            return self.movement
-        return np.full(len(self.features), UNKNOWN_MOVEMENT, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +69,12 @@ class SequenceBatch:
             lanes).
         used: where there is an image to score; False in the context of a stretch and where a lane
             is over, shape (steps, lanes).
-        movement: number of the movement at the last sample of each image, 0 = rest, -1 = unknown,
-            shape (steps, lanes).
     """
 
     images: NDArray[np.float32]
     targets: NDArray[np.float32]
     fresh: NDArray[np.bool_]
     used: NDArray[np.bool_]
-    movement: NDArray[np.int64]
 
 
 def images_of(
@@ -129,13 +113,11 @@ class _Row(NamedTuple):
     Attributes:
         images: shape (images, channels, columns).
         targets: shape (images, joints).
-        movement: shape (images,).
         context: number of images at the start that are not scored.
     """
 
     images: NDArray[np.float32]
     targets: NDArray[np.float32]
-    movement: NDArray[np.int64]
     context: int
 
 
@@ -184,10 +166,9 @@ def arrange_sequences(
         if rng is not None and random_phase:
             phase = int(rng.integers(0, min(image_length, spare + 1)))
         images, targets = _images(stretch.features[phase:], stretch.targets[phase:], config)
-        movement = stretch.movements()[phase:][image_length - 1 :: image_length]
         shortest = lengths.index(min(lengths))
         context = max(0, stretch.context - phase) // image_length
-        rows[shortest].append(_Row(images, targets, movement, context))
+        rows[shortest].append(_Row(images, targets, context))
         lengths[shortest] += len(images)
     return _side_by_side(rows, max(lengths), carry=order == 'repetitions')
 
@@ -214,13 +195,11 @@ def _side_by_side(rows: list[list[_Row]], steps: int, *, carry: bool) -> Sequenc
         targets=np.zeros((steps, len(rows), first.targets.shape[1]), dtype=np.float32),
         fresh=np.zeros((steps, len(rows)), dtype=np.bool_),
         used=np.zeros((steps, len(rows)), dtype=np.bool_),
-        movement=np.full((steps, len(rows)), UNKNOWN_MOVEMENT, dtype=np.int64),
     )
     for lane, row in enumerate(rows):
         step = 0
-        for images, targets, movement, context in row:
+        for images, targets, context in row:
             lanes.fresh[step, lane] = step == 0 or not carry
-            lanes.movement[step : step + len(images), lane] = movement
             lanes.images[step : step + len(images), lane] = images
             lanes.targets[step : step + len(images), lane] = targets
             lanes.used[step + context : step + len(images), lane] = True

@@ -35,6 +35,7 @@ from leconvmn_ros.benchmark.summary import summarise
 from leconvmn_ros.benchmark.tables import group_table, spread_text, write_tables
 from leconvmn_ros.dataset.hold_out import BlockHoldOut, HeldOutParts, MovementHoldOut
 from leconvmn_ros.evaluation.metrics import METRICS
+from leconvmn_ros.evaluation.tables import METRIC_DIGITS, USE_DIGITS
 from matplotlib.image import imread
 import pytest
 from rich.console import Console
@@ -153,21 +154,33 @@ def table_under(page, *header):
 def test_every_database_has_its_table_in_the_order_of_the_plan(made, page):
     summary = made[2]
     tables = [t for t in page.tables if t[0][:2] == ['model', 'n']]
-    assert [len(t[0]) - 2 for t in tables] == [5, 5, 3]
-    for group, table in zip(summary.groups, tables, strict=True):
+    # What to expect in use comes before the usual figures.
+    in_use, usual = tables[::2], tables[1::2]
+    assert [t[0][2] for t in in_use] == ['CC, shuffled order'] * 3
+    assert [len(t[0]) - 2 for t in usual] == [5, 5, 3]
+    for group, table in zip(summary.groups, in_use, strict=True):
+        for name, _, *cells in table[1:]:
+            spreads = [group.models[name].in_use[figure] for figure in USE_DIGITS]
+            texts = map(spread_text, spreads, USE_DIGITS.values())
+            assert cells == [text.replace('-', '\N{MINUS SIGN}') for text in texts]
+    assert 'Before 100% of the held-out repetitions' in page.text
+    assert 'in shuffled order before 25%' in page.text
+    for group, table in zip(summary.groups, usual, strict=True):
         assert [row[0] for row in table[1:]] == list(group.models) == ['ours', 'th&irs', 'third']
         for name, count, *cells in table[1:]:
             model = group.models[name]
             assert int(count) == len(model.subjects)
             assert cells == [
-                spread_text(model.mean[m], m).replace('-', '\N{MINUS SIGN}') for m in group.metrics
+                spread_text(model.mean[m], METRIC_DIGITS[m]).replace('-', '\N{MINUS SIGN}')
+                for m in group.metrics
             ]
     assert NOMINAL in page.text
 
 
 def test_tests_that_can_tell_nothing_are_words_and_no_numbers(page):
     table = table_under(page, 'metric', 'compared with')
-    assert len(table) - 1 == 2 * len(METRICS)
+    assert table[1][0] == 'CC, shuffled order'
+    assert len(table) - 1 == 2 * (1 + len(METRICS))
     wilcoxon = [row[5:7] for row in table[1:]]
     assert {cell for row in wilcoxon for cell in row} == {'\N{EN DASH}'}
     assert 'with 2 subjects and 2 comparisons its p cannot come below 0.05' in page.text
@@ -282,12 +295,13 @@ def test_json_and_csv_say_the_same(made, plan):
 
 def test_terminal_table_has_the_numbers_of_the_page(made, capsys):
     group = made[2].groups[0]
-    Console(width=140).print(group_table(group))
+    Console(width=160).print(group_table(group))
     output = capsys.readouterr().out
     assert group.title in output
     for name, model in group.models.items():
         (line,) = [line for line in output.splitlines() if f' {name} ' in line]
-        assert all(spread_text(model.mean[metric], metric) in line for metric in METRICS)
+        assert all(spread_text(model.mean[m], METRIC_DIGITS[m]) in line for m in METRICS)
+        assert spread_text(model.in_use['shuffled_cc'], 3) in line
 
 
 def test_pictures_are_the_same_for_the_same_results():

@@ -33,11 +33,13 @@ from leconvmn_ros.benchmark.results import (
 )
 from leconvmn_ros.benchmark.run import perform, score_movements
 from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
+from leconvmn_ros.dataset.repetitions import held_out_repetitions
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.errors import OutputError, RecordingError
-from leconvmn_ros.evaluation.comparison import compare, decode_recording
+from leconvmn_ros.evaluation.comparison import compare, decode_recording, join
 from leconvmn_ros.evaluation.metrics import as_json
+from leconvmn_ros.evaluation.shuffled_order import decode_shuffled
 from leconvmn_ros.recordings.bags import read_bag
 import numpy as np
 from pydantic import ValidationError
@@ -130,7 +132,14 @@ def test_a_run_scores_the_test_part_as_evaluate_does(bag, output, tmp_path):
     expected = compare(
         estimates, recording.reference, recording.labels, recording.span_ns, hold_out
     )
-    assert outcome.hold_out == hold_out == RepetitionHoldOut(validation=(4,), test=(2, 5))
+    assert outcome.hold_out == hold_out == RepetitionHoldOut(test=(2, 5))
+    streams = decode_shuffled(
+        Decoder(checkpoint), held_out_repetitions(recording, hold_out), recording.reference
+    )
+    shuffled = join([stream.comparison for stream in streams]).score()
+    assert outcome.shuffled.mean.cc == pytest.approx(shuffled.mean.cc, abs=1e-5)
+    assert outcome.in_use.shuffled_cc == outcome.shuffled.mean.cc
+    assert outcome.in_use.gap == outcome.scores.mean.cc - outcome.shuffled.mean.cc
     values = as_json(expected.score())
     assert outcome.scores.mean.model_dump(exclude_defaults=True) == pytest.approx(values['mean'])
     assert outcome.scores.joints.keys() == values['joints'].keys()

@@ -143,6 +143,10 @@ def test_tests_pair_the_subjects_that_both_models_have():
     assert group.tests['nrmse'] == expected
     assert expected['ours'].n == 7
     assert group.tests.keys() == {'cc', 'rmse', 'nrmse', 'r2', 'mae'}
+    # Made up to be worse by the same in shuffled order, so the differences are the same.
+    for other, test in group.use_tests.items():
+        usual = group.tests['cc'][other].difference
+        assert test.difference == pytest.approx(usual)
 
 
 def test_undefined_and_failed_are_told_and_not_counted():

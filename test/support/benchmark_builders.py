@@ -27,6 +27,7 @@ from leconvmn_ros.benchmark.results import (
     RunResult,
     Scored,
     Scores,
+    UseFigures,
 )
 from leconvmn_ros.benchmark.run import perform
 from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
@@ -86,6 +87,22 @@ def make_comparison(*, error: float, seed: int = 0) -> Comparison:
     return Comparison(stamps_ns, JOINTS, truth, truth + noise)
 
 
+def made_up_use(cc: float) -> UseFigures:
+    """Return figures of a decoder that is worse by 0.1 in shuffled order."""
+    return UseFigures(
+        shuffled_cc=cc - 0.1,
+        gap=0.1,
+        right_movements=0.75,
+        reference_right_movements=1.0,
+        delay=0.04,
+        unrest=1.5,
+        reference_unrest=0.5,
+        false_movements=2.0,
+        same_before=1.0,
+        same_before_shuffled=0.25,
+    )
+
+
 def make_output(job, *, error: float = 0.1, **information: str) -> RunOutput:
     """Return what a run might have handed back whose estimates are off by so much (rad)."""
     comparison = make_comparison(error=error, seed=job.settings.seed)
@@ -94,6 +111,8 @@ def make_output(job, *, error: float = 0.1, **information: str) -> RunOutput:
         information=information,
         hold_out=RepetitionHoldOut(validation=(4,), test=(2, 5)),
         scores=scores,
+        shuffled=scores,
+        in_use=made_up_use(scores.mean.cc),
         movements={0: scores, 3: scores},
         epochs=(
             Epoch(training_loss=0.9, validation_loss=1.0),

@@ -218,15 +218,14 @@ def test_all_images_of_a_model_without_memory(stretches, phases):
 
 
 def with_movements():
-    """Return two stretches with movements 1, 2 and 3: 30 samples each, the last 10 of them rest.
+    """Return two stretches with three movements: 30 samples each, with the rest after it.
 
     The first stretch begins with 20 samples of rest, which belong to no movement before them.
     """
-    movement = np.repeat([0, 1, 0, 2, 0], [20, 20, 10, 20, 10])
     first, second = numbered([80, 30])
     return [
-        replace(first, onsets=(20, 50), movement=movement),
-        replace(second, onsets=(0,), movement=np.repeat([3, 0], [20, 10])),
+        replace(first, onsets=(20, 50)),
+        replace(second, onsets=(0,)),
     ]
 
 
@@ -256,34 +255,11 @@ def test_single_repetitions_come_in_random_order_and_the_state_is_carried():
     assert len(orders) > 10
 
 
-def test_each_image_knows_its_movement():
-    arranged = arrange_sequences(with_movements(), PATH, 2, order='repetitions')
-    numbers = {
-        int(arranged.images[step, lane, 0, -1]): int(arranged.movement[step, lane])
-        for step, lane in zip(*np.nonzero(arranged.used), strict=True)
-    }
-    assert numbers == {
-        1009: 0,
-        1019: 0,
-        1029: 1,
-        1039: 1,
-        1049: 0,
-        1059: 2,
-        1069: 2,
-        1079: 0,
-        2009: 3,
-        2019: 3,
-        2029: 0,
-    }
-    assert (arranged.movement[~arranged.used] == -1).all()
-
-
-def test_without_labels_stretches_stay_whole_and_their_movement_is_unknown():
+def test_without_labels_stretches_stay_whole():
     rng = np.random.default_rng(0)
     arranged = arrange_sequences(numbered([40, 20]), PATH, 1, rng, order='repetitions')
     (lane,) = used_images(arranged)
     assert [fresh for *_, fresh in lane].count(True) == 1
-    assert (arranged.movement == -1).all()
 
 
 def test_in_random_order_nothing_leads_in():
