@@ -48,7 +48,6 @@ from leconvmn_ros.errors import LeconvmnError, RecordingError
 from leconvmn_ros.evaluation.comparison import Comparison, decode_recording
 from leconvmn_ros.evaluation.recording_scores import evaluation_report, score_recording
 from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
-from leconvmn_ros.models.base import parameter_count
 from leconvmn_ros.recording import LabelTrack
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.training.reports import EpochReport
