@@ -36,7 +36,8 @@ class Repetition(NamedTuple):
         repetition: number of the repetition.
         start_ns: when the movement begins (ns).
         rest_ns: when the rest after it begins (ns); `end_ns` if there is none.
-        end_ns: when the next movement begins, or the recording ends (ns).
+        end_ns: when the next movement begins, the number of the repetition changes, or the
+            recording ends (ns).
     """
 
     movement: int
@@ -73,19 +74,18 @@ def repetitions_of(labels: LabelTrack, end_ns: int) -> list[Repetition]:
     moving = movement > 0
     changed = np.ones(len(movement), dtype=np.bool_)
     changed[1:] = (movement[1:] != movement[:-1]) | (repetition[1:] != repetition[:-1])
+    # A rest that is counted to the repetition after it belongs to no movement before it.
+    ends = np.flatnonzero(changed & (moving | (np.diff(repetition, prepend=0) != 0)))
     found: list[Repetition] = []
-    starts = np.flatnonzero(moving & changed).tolist()
-    for first, after in pairwise([*starts, len(movement)]):
-        end = int(stamps[after]) if after < len(stamps) else end_ns
+    for first, after in pairwise([*ends.tolist(), len(movement)]):
+        if not moving[first]:
+            continue
+        start, end = int(stamps[first]), int(stamps[after]) if after < len(stamps) else end_ns
         rests = np.flatnonzero(~moving[first:after])
         rest = int(stamps[first + rests[0]]) if len(rests) else end
-        start = int(stamps[first])
         if start < end:
-            found.append(
-                Repetition(
-                    int(movement[first]), int(repetition[first]), start, min(rest, end), end
-                )
-            )
+            number = int(repetition[first])
+            found.append(Repetition(int(movement[first]), number, start, min(rest, end), end))
     return found
 
 

@@ -50,6 +50,14 @@ def test_a_repetition_lasts_until_the_next_movement():
     ]
 
 
+def test_a_rest_that_is_counted_to_the_next_repetition_is_left_out():
+    labels = track((0, 0, 1), (10, 1, 1), (15, 0, 2), (20, 1, 2))
+    assert repetitions_of(labels, 30) == [
+        Repetition(1, 1, 10, 15, 15),
+        Repetition(1, 2, 20, 30, 30),
+    ]
+
+
 def test_labels_that_are_repeated_change_nothing():
     once = track((10, 1, 1), (15, 0, 1), (20, 1, 2))
     often = track((10, 1, 1), (12, 1, 1), (15, 0, 1), (17, 0, 1), (20, 1, 2), (30, 1, 2))
