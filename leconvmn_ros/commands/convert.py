@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Turn Ninapro .mat files into rosbag2 bags (MCAP).
+"""Turn recordings of other formats into rosbag2 bags (MCAP).
 
-Each FILE becomes the bag FOLDER/<database>_<name of the file>, with the topics /emg,
-/joint_states_reference and /movement_label. Angles of DB1 and DB2 come from an uncalibrated glove:
-their unit is taken as degrees.
+Each recording becomes the bag FOLDER/<format>_<name of the file>, with the topics /emg and, if it
+has angles and movements, /joint_states_reference and /movement_label. The format is found by the
+content; what a file does not say itself (unit, rate, which column is what) is said by options.
 """
 
 import argparse
@@ -24,44 +24,143 @@ from pathlib import Path
 from typing import get_args
 
 from leconvmn_ros.commands.progress import progress_bar
-from leconvmn_ros.recordings.bags import write_bag
-from leconvmn_ros.recordings.ninapro import read_ninapro
+from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.importers import find_format, FORMATS, ImportOptions
+from leconvmn_ros.importers.options import (
+    parse_angles,
+    parse_columns,
+    parse_volts,
+    RADIANS,
+    SECONDS,
+)
+from leconvmn_ros.recording import Recording
+from leconvmn_ros.recordings.array_bag import write_recording
 from leconvmn_ros.recordings.ninapro_layouts import Database
+import numpy as np
+
+# Surface EMG at the electrodes is below 10 mV; envelopes of amplifiers may be volts.
+_LOUDEST = 0.02  # V, RMS
+_QUIETEST = 1e-7  # V, RMS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        'files', nargs='+', type=Path, metavar='FILE.mat', help='Ninapro recordings'
+        'files', nargs='+', type=Path, metavar='FILE', help='recordings: files or folders'
     )
     parser.add_argument(
         '--output', required=True, type=Path, metavar='FOLDER', help='where the bags go'
     )
     parser.add_argument(
-        '--database', choices=get_args(Database), help='instead of telling it from the content'
+        '--format',
+        choices=tuple(FORMATS),
+        help='instead of finding it by the content: '
+        + '; '.join(f'{name} = {known.summary}' for name, known in FORMATS.items()),
     )
     parser.add_argument(
         '--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)'
     )
     parser.add_argument('--overwrite', action='store_true', help='replace bags that are there')
+    signals = parser.add_argument_group('what the file does not say')
+    signals.add_argument(
+        '--unit', metavar='UNIT', help='of the EMG: V, mV, uV, nV, or the volts of one unit (1e-5)'
+    )
+    signals.add_argument('--rate', type=float, metavar='HZ', help='samples of EMG per second')
+    signals.add_argument(
+        '--envelope', action='store_true', help='the EMG is rectified and smoothed already'
+    )
+    signals.add_argument(
+        '--emg-columns',
+        default='',
+        metavar='COLUMNS',
+        help='columns, channels or signals of the EMG: names, patterns (emg_*), numbers or ranges '
+        '(2-9) with commas between; counted from 1, for BrainFlow from 0',
+    )
+    signals.add_argument(
+        '--angles',
+        default='',
+        metavar='JOINT=COLUMN,...',
+        help='column of the angle of each joint; else the columns with names of joints',
+    )
+    signals.add_argument('--angle-unit', choices=tuple(RADIANS), help='else that of the file, rad')
+    signals.add_argument('--time-column', metavar='COLUMN', help='column of the times')
+    signals.add_argument('--time-unit', choices=tuple(SECONDS), help='else by its name, s')
+    signals.add_argument('--movement-column', metavar='COLUMN', help='column of the movement')
+    signals.add_argument('--repetition-column', metavar='COLUMN', help='column of the repetition')
+    signals.add_argument(
+        '--stream', metavar='NAME', help='stream, topic or feature of the EMG (XDF, bags, LeRobot)'
+    )
+    signals.add_argument(
+        '--mapping', type=Path, metavar='FILE.yaml', help='topics and fields of a bag'
+    )
+    signals.add_argument(
+        '--database', choices=get_args(Database), help='of Ninapro, instead of telling it apart'
+    )
+    signals.add_argument(
+        '--angles-file', type=Path, metavar='DB9.mat', help='calibrated angles of Ninapro DB9'
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert each file."""
-    for file in arguments.files:
-        with progress_bar(f'convert {file.name}') as progress:
-            subject = read_ninapro(file, database=arguments.database)
-            bag = arguments.output / subject.name
-            write_bag(
-                subject,
-                bag,
-                chunk_duration=arguments.chunk,
-                overwrite=arguments.overwrite,
-                progress=progress,
-            )
-        seconds = len(subject.emg) / subject.sampling_rate
-        print(
-            f'{bag}: {subject.emg.shape[1]} channels at {subject.sampling_rate:g} Hz, '
-            f'{seconds:.0f} s'
-        )
+    options = _options(arguments)
+    for path in arguments.files:
+        with progress_bar(f'convert {path.name}') as progress:
+            read = find_format(path, arguments.format).read
+            written = []
+            for recording in read(path, options):
+                bag = arguments.output / recording.name
+                write_recording(recording, bag, overwrite=arguments.overwrite, progress=progress)
+                written.append((bag, recording))
+        if not written:
+            raise RecordingError(f'{path} holds no recording')
+        for bag, recording in written:
+            print(f'{bag}: {_described(recording)}')
     return 0
+
+
+def _options(arguments: argparse.Namespace) -> ImportOptions:
+    rate = arguments.rate
+    if rate is not None and not 0 < rate < float('inf'):
+        raise ConfigurationError(f'--rate is {rate:g}; it must be above 0')
+    if not 0 < arguments.chunk < float('inf'):
+        raise ConfigurationError(f'--chunk is {arguments.chunk:g}; it must be above 0')
+    return ImportOptions(
+        rate=rate,
+        volts=None if arguments.unit is None else parse_volts(arguments.unit),
+        emg=parse_columns(arguments.emg_columns),
+        angles=parse_angles(arguments.angles),
+        radians=RADIANS.get(arguments.angle_unit or ''),
+        time=arguments.time_column,
+        seconds=SECONDS.get(arguments.time_unit or ''),
+        movement=arguments.movement_column,
+        repetition=arguments.repetition_column,
+        envelope=arguments.envelope,
+        stream=arguments.stream,
+        mapping=arguments.mapping,
+        database=arguments.database,
+        angles_file=arguments.angles_file,
+        chunk=arguments.chunk,
+    )
+
+
+def _described(recording: Recording) -> str:
+    """Say what is in a recording, and whether its level is that of EMG."""
+    first = recording.chunks[0]
+    samples = sum(len(chunk.samples) for chunk in recording.chunks)
+    channels = first.samples.shape[1]
+    squares = sum(float(np.square(c.samples, dtype=np.float64).sum()) for c in recording.chunks)
+    level = (squares / (samples * channels)) ** 0.5
+    parts = [
+        f'{channels} channels at {first.sampling_rate:g} Hz, {samples / first.sampling_rate:.0f} s'
+    ]
+    if recording.reference is None:
+        parts.append('no angles')
+    elif len(recording.reference.names) < 10:
+        parts.append(f'angles of {", ".join(recording.reference.names)}')
+    if recording.labels is None:
+        parts.append('no movements')
+    envelope = recording.information.get('emg_kind') == 'envelope'
+    if not envelope and not _QUIETEST < level < _LOUDEST:
+        parts.append(f'RMS of the EMG is {level:.3g} V, which is no surface EMG: is --unit right?')
+    return '; '.join(parts)

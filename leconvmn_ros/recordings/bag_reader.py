@@ -223,6 +223,13 @@ def _check_is_bag(path: Path) -> None:
                 'recorders, may make it readable)'
             )
         return
+    if path.suffix == '.bag':
+        raise RecordingError(
+            f'{path} is a bag of ROS 1: `leconvmn_ros convert {path} --output FOLDER` makes a bag '
+            'of it with the types that are needed (EmgArray, JointState, MovementLabel); '
+            f'`rosbags-convert --src {path} --dst {path.with_suffix("")}` makes a bag of ROS 2 '
+            'that keeps its messages as they are'
+        )
     if path.suffix not in _FILE_SUFFIXES:
         raise RecordingError(
             f'{path} is no rosbag2 bag: neither a folder nor a file ending in .mcap or .db3'

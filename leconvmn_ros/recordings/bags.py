@@ -214,11 +214,14 @@ def _check_topic(bag: OpenBag, topic: str, type_name: str) -> None:
             ', '.join(f'{name} ({info.type_name})' for name, info in sorted(bag.topics.items()))
             or 'none'
         )
-        raise RecordingError(f'{bag.path} has no topic {topic}; topics that are there: {there}')
+        raise RecordingError(
+            f'{bag.path} has no topic {topic}; topics that are there: {there}{_way_in(type_name)}'
+        )
     info = bag.topics[topic]
     if info.type_name != type_name:
         raise RecordingError(
             f'{bag.path}: topic {topic} carries {info.type_name}; it must carry {type_name}'
+            f'{_way_in(type_name)}'
         )
     try:
         same = is_same_type(type_name, info.definition, info.digest)
@@ -231,6 +234,13 @@ def _check_topic(bag: OpenBag, topic: str, type_name: str) -> None:
             f'{bag.path}: {topic} was recorded with another definition of {type_name}'
             ' than the one installed'
         )
+
+
+def _way_in(type_name: str) -> str:
+    """Return what makes a bag usable whose EMG is in messages of another type."""
+    if type_name != EMG_TYPE:
+        return ''
+    return '; `leconvmn_ros convert BAG --output FOLDER` takes EMG from messages of other types'
 
 
 def _events(subject: SampledSubject, reference_rate: float) -> NDArray[np.int64]:

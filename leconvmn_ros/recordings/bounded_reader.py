@@ -21,6 +21,7 @@ rosbags has no hooks for that. So this module executes the reading modules of ro
 for itself, with other functions under a few names; rosbags stays as it is for everybody else.
 """
 
+from bz2 import BZ2Decompressor
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.util import module_from_spec
@@ -38,6 +39,7 @@ from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.files import check_input, open_input, read_input
 from leconvmn_ros.yaml_file import check_structure
 from lz4.frame import LZ4FrameDecompressor
+from rosbags.rosbag1 import reader as ros1_reader
 from rosbags.rosbag2 import metadata, reader, storage_mcap, storage_sqlite3
 from ruamel.yaml import YAML
 
@@ -181,6 +183,36 @@ class BoundedReader(Reader):
         '.mcap': BoundedMcapReader,
         '.db3': _SqliteReader,
     }
+
+
+def _inflate_bz2(data: bytes) -> bytes:
+    return _bounded(BZ2Decompressor(), data, LARGEST_CHUNK)
+
+
+def _inflate_lz4(data: bytes) -> bytes:
+    return _bounded(LZ4FrameDecompressor(), data, LARGEST_CHUNK)
+
+
+if TYPE_CHECKING:
+    from rosbags.rosbag1 import Reader as _Ros1Reader
+else:
+    _Ros1Reader = _own_copy(
+        ros1_reader,
+        decompressors=ros1_reader.decompressors | {'bz2': _inflate_bz2, 'lz4': _inflate_lz4},
+    ).Reader
+
+
+class _BoundedPath(type(Path())):  # type: ignore[misc] # Path itself has no subclasses before 3.12
+    def open(self, *_: Any, **__: Any) -> Any:
+        return BoundedFile(Path(self))
+
+
+class Ros1Reader(_Ros1Reader):
+    """Reads bags of ROS 1 as `rosbags.rosbag1.Reader` does."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; it is opened on entering the context."""
+        super().__init__(_BoundedPath(path))
 
 
 def check_sizes(folder: Path) -> None:

@@ -25,20 +25,20 @@ import pytest
 # Arguments with {} for the folder of the fixture and {new} for an empty one; what is said.
 FAILURES = {
     'convert a missing file': ('convert {}/no.mat --output {new}/o', 'cannot read .*no.mat'),
-    'convert a foreign file': ('convert {}/file --output {new}/o', 'file is no MATLAB 5 file'),
-    'convert a folder': ('convert {}/other --output {new}/o', 'cannot read'),
+    'convert a foreign file': ('convert {}/file --output {new}/o', 'file is of no known format'),
+    'convert a folder': ('convert {}/other --output {new}/o', 'other is of no known format'),
     'convert of another database': (
-        'convert {}/S1_E1_A1.mat --database DB5 --output {new}/o',
+        'convert {}/S1_A1_E1.mat --database DB5 --output {new}/o',
         'DB5 has 16',
     ),
-    'convert to a file': ('convert {}/S1_E1_A1.mat --output {}/file', 'cannot write .*file'),
+    'convert to a file': ('convert {}/S1_A1_E1.mat --output {}/file', 'cannot write .*file'),
     'convert to where nothing can be': (
-        'convert {}/S1_E1_A1.mat --output /proc/nobody',
+        'convert {}/S1_A1_E1.mat --output /proc/nobody',
         'cannot write',
     ),
     'convert in no time': (
-        'convert {}/S1_E1_A1.mat --chunk 0 --output {new}/o',
-        'chunk_duration is 0.0; it must be',
+        'convert {}/S1_A1_E1.mat --chunk 0 --output {new}/o',
+        '--chunk is 0; it must be',
     ),
     'synthesize over a bag': (f'synthesize --output {{}}/bag {" ".join(SMALL)}', 'exists already'),
     'synthesize over a thesis': (
@@ -215,7 +215,7 @@ def test_failures_are_one_line_and_leave_nothing(capsys, folder, tmp_path, case)
     [
         ('', 'required: COMMAND'),
         ('fly', "invalid choice: 'fly'"),
-        ('convert', 'required: FILE.mat, --output'),
+        ('convert', 'required: FILE, --output'),
         ('convert a.mat --output o --database DB9', 'invalid choice'),
         ('train b --output o --test a', "'a' is not a list of repetitions such as 2,5"),
         ('train b --output o --test 1,,2', 'is not a list of repetitions'),

@@ -62,11 +62,11 @@ def interrupted(arguments, when, tmp_path, number=signal.SIGINT):
     [(signal.SIGINT, EXIT_INTERRUPTED), (signal.SIGTERM, EXIT_TERMINATED)],
 )
 def test_stopped_while_converting_leaves_no_broken_bag(tmp_path, number, expected):
-    write_mat(tmp_path / 'long.mat', samples=300_000)
+    write_mat(tmp_path / 'long_A1_E1.mat', samples=300_000)
     output = tmp_path / 'out'
     code, errors = interrupted(
         # A message for each sample: seconds of writing.
-        ['convert', tmp_path / 'long.mat', '--output', output, '--chunk', '0.01'],
+        ['convert', tmp_path / 'long_A1_E1.mat', '--output', output, '--chunk', '0.01'],
         # In the midst of the messages. Earlier, modules are still imported, and an interrupt is
         # lost if it comes within the callbacks by which CPython frees the lock of a module.
         lambda: any(file.stat().st_size > 100_000 for file in output.rglob('*.mcap')),

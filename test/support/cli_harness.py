@@ -94,7 +94,7 @@ def make_trained_folder(folder):
     (folder / 'file').write_text('mine')
     (folder / 'other').mkdir()
     (folder / 'other' / 'thesis.tex').write_text('mine')
-    write_mat(folder / 'S1_E1_A1.mat')
+    write_mat(folder / 'S1_A1_E1.mat')
     write_bag(STILL, folder / 'three_channels')
 
 

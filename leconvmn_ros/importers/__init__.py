@@ -1,0 +1,20 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Recordings of other makers: one module per format, and a table that names them."""
+
+from leconvmn_ros.importers.formats import find_format, Format, FORMATS
+from leconvmn_ros.importers.options import ImportOptions
+
+__all__ = ['FORMATS', 'Format', 'ImportOptions', 'find_format']
