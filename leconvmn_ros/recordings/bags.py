@@ -29,6 +29,7 @@ from leconvmn_ros.recording import EmgChunk, NANOSECONDS, Recording, SampledSubj
 from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import (
     EMG_TOPIC,
+    EMG_TYPE,
     is_same_type,
     LABEL_TOPIC,
     REFERENCE_TOPIC,
