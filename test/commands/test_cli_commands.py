@@ -34,7 +34,12 @@ import pytest
 def test_convert_makes_one_bag_per_file(capsys, folder, tmp_path):
     write_mat(tmp_path / 'S2_A1_E1.mat', samples=250)
     code, output, _ = run(
-        capsys, 'convert', folder / 'S1_A1_E1.mat', tmp_path / 'S2_A1_E1.mat', '--output', tmp_path / 'o'
+        capsys,
+        'convert',
+        folder / 'S1_A1_E1.mat',
+        tmp_path / 'S2_A1_E1.mat',
+        '--output',
+        tmp_path / 'o',
     )
     assert code == 0
     assert output.splitlines() == [
@@ -44,7 +49,10 @@ def test_convert_makes_one_bag_per_file(capsys, folder, tmp_path):
     recording = read_bag(tmp_path / 'o' / 'DB1_S1_A1_E1')
     assert sum(len(chunk.samples) for chunk in recording.chunks) == 300
     assert len(recording.chunks[0].samples) == 2
-    assert sorted(path.name for path in (tmp_path / 'o').iterdir()) == ['DB1_S1_A1_E1', 'DB1_S2_A1_E1']
+    assert sorted(path.name for path in (tmp_path / 'o').iterdir()) == [
+        'DB1_S1_A1_E1',
+        'DB1_S2_A1_E1',
+    ]
 
 
 def test_synthesize_is_reproducible(capsys, folder, tmp_path):
