@@ -32,6 +32,7 @@ EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 
 COMMANDS = {
     'demo': 'replay, decode and evaluate a subject over ROS 2',
+    'sources': 'list the sources of EMG: what is installed and what is found',
     'record': 'record topics to a bag, or recover one whose recorder was killed',
     'convert': 'turn Ninapro .mat files (DB1, DB2, DB5) into bags',
     'synthesize': 'make the bag of a synthetic subject',

@@ -16,12 +16,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from enum import IntEnum
 from typing import NamedTuple
 
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.emg.intake import NO_FAULTS
 from leconvmn_ros.emg.signal_quality import Finding, SignalQuality
+from leconvmn_ros.status import Level, Status
 import numpy as np
 
 # Stamps that are further from the clock than this are of another clock (s).
@@ -40,30 +40,6 @@ _PARTS = {
     'saturated_channels': 'signal',
     'humming_channels': 'signal',
 }
-
-
-class Level(IntEnum):
-    """How bad it is; the values of diagnostic_msgs/DiagnosticStatus."""
-
-    OK = 0
-    WARN = 1
-    ERROR = 2
-
-
-class Status(NamedTuple):
-    """State of one part.
-
-    Attributes:
-        part: name of the part.
-        level: how bad it is.
-        summary: the same in a few words.
-        values: what there is to know beside it.
-    """
-
-    part: str
-    level: Level
-    summary: str
-    values: Mapping[str, str]
 
 
 class InputState(NamedTuple):

@@ -78,8 +78,8 @@ class BoardOptions(SourceOptions):
     master_board: str = Field(default='', description='board that made the recording')
 
 
-class MindRoveOptions(BoardOptions):
-    """The armband needs no option."""
+class MindRoveOptions(SourceOptions):
+    """Which of the maker's devices."""
 
     board: str = Field(default='MINDROVE_WIFI', description='MINDROVE_WIFI or MINDROVE_SYNCBOX')
 
@@ -87,13 +87,13 @@ class MindRoveOptions(BoardOptions):
 class BrainFlowSource(EmgSource):
     """A board that BrainFlow knows, such as OpenBCI Cyton."""
 
-    Options = BoardOptions
+    Options: ClassVar[type[SourceOptions]] = BoardOptions
     EXTRA: ClassVar[str] = 'brainflow'
     LIBRARY: ClassVar[str] = 'brainflow'
     PARAMETERS: ClassVar[str] = 'BrainFlowInputParams'
     ERROR: ClassVar[str] = 'BrainFlowError'
     RINGS: ClassVar[tuple[tuple[int, ...], ...]] = ()
-    options: BoardOptions
+    options: Any
 
     def open(self) -> SourceDescription:
         """Prepare the session and start the stream; see `EmgSource.open`."""
@@ -150,7 +150,12 @@ class BrainFlowSource(EmgSource):
 
     @classmethod
     def find(cls) -> list[str]:
-        """Return the boards with EMG that the library knows, and serial ports."""
+        """Return the serial ports, since the library looks for no board by itself."""
+        return [f'serial_port={port}' for port in serial_ports()]
+
+    @classmethod
+    def known(cls) -> list[str]:
+        """Return the boards with EMG that the library knows."""
         shim = import_library(cls, f'{cls.LIBRARY}.board_shim')
         known = []
         for board in shim.BoardIds:
@@ -158,35 +163,39 @@ class BrainFlowSource(EmgSource):
                 described = shim.BoardShim.get_board_descr(board.value)
                 if rows := described.get('emg_channels'):
                     known.append(
-                        f'board={_short(board.name)}: {len(rows)} channels, '
-                        f'{described["sampling_rate"]} Hz'
+                        f'{_short(board.name)} ({len(rows)} channels, '
+                        f'{described["sampling_rate"]} Hz)'
                     )
-        return known + [f'serial_port={port}' for port in serial_ports()]
+        return known
 
     def _parameters(self, shim: Any) -> Any:
         parameters = getattr(shim, self.PARAMETERS)()
         values = self.options.model_dump()
-        master, board = values.pop('master_board'), _short(values.pop('board').upper())
+        master, board = values.pop('master_board', ''), _short(values.pop('board').upper())
         for name, value in values.items():
             setattr(parameters, name, value)
         if master:
             parameters.master_board = _board_id(shim, master, 'master_board').value
         if board in _SERIAL_BOARDS:
-            parameters.serial_port = _serial_port(self.options.serial_port)
+            parameters.serial_port = _serial_port(parameters.serial_port)
         return parameters
 
 
 class MindRoveSource(BrainFlowSource):
     """A MindRove armband over its own WiFi; this machine must be in that network."""
 
-    Options = MindRoveOptions
+    Options: ClassVar[type[SourceOptions]] = MindRoveOptions
     EXTRA: ClassVar[str] = 'mindrove'
     LIBRARY: ClassVar[str] = 'mindrove'
     PARAMETERS: ClassVar[str] = 'MindRoveInputParams'
     ERROR: ClassVar[str] = 'MindRoveError'
     # One band of eight electrodes, in order around the arm.
     RINGS: ClassVar[tuple[tuple[int, ...], ...]] = (tuple(range(8)),)
-    options: MindRoveOptions
+
+    @classmethod
+    def find(cls) -> list[str]:
+        """Return nothing: an armband tells only by its samples that it is there."""
+        return []
 
 
 def serial_ports() -> list[str]:

@@ -163,5 +163,14 @@ class EmgSource(ABC):
 
     @classmethod
     def find(cls) -> list[str]:
-        """Return devices that can be connected to now, each in a line."""
+        """Return devices that can be connected to now, each in a line with the option to give.
+
+        Raises:
+            SourceError: this machine cannot look for them.
+        """
+        return []
+
+    @classmethod
+    def known(cls) -> list[str]:
+        """Return kinds of devices that the source can connect to, if it has several."""
         return []

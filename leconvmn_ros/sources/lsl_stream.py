@@ -68,13 +68,14 @@ class LslSource(EmgSource):
     def open(self) -> SourceDescription:
         """Find the stream and read its description; see `EmgSource.open`."""
         self._pylsl = import_library(type(self))
+        self._errors = import_library(type(self), 'pylsl.util')
         info = self._find_stream()
         self._inlet = self._pylsl.StreamInlet(info, max_buflen=BUFFER, recover=True)
         try:
             info = self._inlet.info(ANSWER_TIME)
             self._inlet.open_stream(ANSWER_TIME)
             self._correction = self._inlet.time_correction(ANSWER_TIME)
-        except (self._pylsl.LostError, self._pylsl.TimeoutError) as error:
+        except (self._errors.LostError, self._errors.TimeoutError) as error:
             raise SourceError(
                 f'the LSL stream {info.name()!r} does not answer: {error}'
             ) from error
@@ -87,7 +88,7 @@ class LslSource(EmgSource):
         """Return what has come; see `EmgSource.read`."""
         try:
             _, stamps = self._inlet.pull_chunk(0.0, len(self._buffer), dest_obj=self._buffer)
-        except self._pylsl.LostError as error:
+        except self._errors.LostError as error:
             raise SourceError(f'the LSL stream is lost: {error}') from error
         if not stamps:
             return None
@@ -183,7 +184,7 @@ class LslSource(EmgSource):
         if time.monotonic() - self._corrected_at > CORRECTION_PERIOD:
             self._corrected_at = time.monotonic()
             # Without an answer in time the last one holds.
-            with suppress(self._pylsl.TimeoutError, self._pylsl.LostError):
+            with suppress(self._errors.TimeoutError, self._errors.LostError):
                 self._correction = self._inlet.time_correction(0.1)
         times: NDArray[np.float64] = stamps + self._correction + (now - local)
         if abs(times[-1] - now) <= SAME_CLOCK:

@@ -30,7 +30,7 @@ from typing import NamedTuple
 # How much of the past tells the rate (s): quartz drifts with temperature within minutes.
 WINDOW = 60.0
 # One point is kept for so long (s): the one with the shortest delay.
-BIN = 0.25
+BIN = 0.5
 # Before this the claimed rate is more certain than a fitted one (s).
 SHORTEST_FIT = 3.0
 # A larger error of the rate is a wrong claim, not a clock.
@@ -88,12 +88,14 @@ class SampleClock:
         """Take note that the sample `number` had arrived at `time` (s, any epoch)."""
         arrival = _Arrival(number, time)
         if self._arrivals and time - self._bin_start < BIN:
-            if self.delay(*arrival) >= self.delay(*self._arrivals[-1]):
-                return
-            self._arrivals[-1] = arrival
-        else:
-            self._arrivals.append(arrival)
-            self._bin_start = time
+            if self.delay(*arrival) < self.delay(*self._arrivals[-1]):
+                self._arrivals[-1] = arrival
+                if self.delay(*arrival) < 0:
+                    # Until the next fit: the line as it is, through the point below it.
+                    self._anchor = arrival
+            return
+        self._arrivals.append(arrival)
+        self._bin_start = time
         while time - self._arrivals[0].time > WINDOW:
             self._arrivals.popleft()
         self._fit()

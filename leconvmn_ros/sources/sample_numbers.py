@@ -33,11 +33,12 @@ class Numbered(NamedTuple):
     """Samples of a reading, numbered.
 
     Attributes:
-        keep: which samples of the reading are new, shape (samples,): a repeated one is not.
+        keep: which samples of the reading are new, shape (samples,), as a repeated one is not;
+            None = all.
         numbers: running number of each sample that is kept.
     """
 
-    keep: NDArray[np.bool_]
+    keep: NDArray[np.bool_] | None
     numbers: NDArray[np.int64]
 
 
@@ -72,21 +73,19 @@ class SampleNumbers:
             count: samples of the reading, at least 1.
             raw: what the device counts, if it does.
         """
-        everything = np.ones(count, dtype=bool)
         if self._counter is None or raw is None:
-            return self._done(everything, np.ones(count, dtype=np.int64))
-        before = raw[0] - self._counter.step if self._last_raw is None else self._last_raw
-        differences = np.diff(raw, prepend=before)
+            return self._one_after_another(count)
+        differences = raw.copy()
+        differences[1:] -= raw[:-1]
+        differences[0] -= raw[0] - self._counter.step if self._last_raw is None else self._last_raw
         self._last_raw = int(raw[-1])
         self._judge(differences)
         if self._counter is None:
-            return self._done(everything, np.ones(count, dtype=np.int64))
+            return self._one_after_another(count)
         if self._counter.turn is None:
             # It falls back only where the device starts again: what was lost then, time tells.
-            steps = np.maximum(differences // self._counter.step, 1)
-            return self._done(everything, steps)
-        steps = differences % self._counter.turn // self._counter.step
-        return self._done(steps > 0, steps)
+            return self._done(np.maximum(differences // self._counter.step, 1))
+        return self._done(differences % self._counter.turn // self._counter.step)
 
     def resume(self, count: int, raw: NDArray[np.int64] | None, elapsed: float) -> Numbered:
         """Number the first reading after an interruption.
@@ -108,17 +107,22 @@ class SampleNumbers:
                 first = max(counted + self.turn * round((first - counted) / self.turn), 1)
         steps[0] = first
         self._last_raw = None if raw is None else int(raw[-1])
-        return self._done(np.ones(count, dtype=bool), steps)
+        return self._done(steps)
 
     def skip(self, samples: int) -> None:
         """Take note that so many samples more were lost than the counter tells."""
         self.next_number += samples
 
-    def _done(self, keep: NDArray[np.bool_], steps: NDArray[np.int64]) -> Numbered:
-        numbers = self.next_number - 1 + np.cumsum(steps)[keep]
-        if len(numbers):
-            self.next_number = int(numbers[-1]) + 1
-        return Numbered(keep, numbers)
+    def _one_after_another(self, count: int) -> Numbered:
+        numbers = np.arange(self.next_number, self.next_number + count)
+        self.next_number += count
+        return Numbered(None, numbers)
+
+    def _done(self, steps: NDArray[np.int64]) -> Numbered:
+        numbers = steps.cumsum() + (self.next_number - 1)
+        keep = None if steps.all() else steps > 0
+        self.next_number = int(numbers[-1]) + 1
+        return Numbered(keep, numbers if keep is None else numbers[keep])
 
     def _judge(self, differences: NDArray[np.int64]) -> None:
         """Ignore a counter that does not count samples, such as one number for a whole packet."""

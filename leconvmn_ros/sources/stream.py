@@ -126,14 +126,16 @@ class EmgStream:
         if len(reading.times) == 0:
             return []
         numbered = self._number(reading)
-        self.counts.repeated_samples += int(np.sum(~numbered.keep))
-        kept = Reading(reading.samples[numbered.keep], reading.times[numbered.keep])
-        if len(kept.times) == 0:
+        samples, times = reading.samples, reading.times
+        if numbered.keep is not None:
+            self.counts.repeated_samples += int(np.sum(~numbered.keep))
+            samples, times = samples[numbered.keep], times[numbered.keep]
+        if len(times) == 0:
             return []
-        self.counts.samples += len(kept.times)
-        self._numbered_at = float(kept.times[-1])
-        self._follow(kept.times, numbered.numbers)
-        return self._chunks(kept.samples, numbered.numbers)
+        self.counts.samples += len(times)
+        self._numbered_at = float(times[-1])
+        self._follow(times, numbered.numbers)
+        return self._chunks(samples, numbered.numbers)
 
     def _interrupt(self) -> None:
         if not self._interrupted:
@@ -141,6 +143,8 @@ class EmgStream:
         self._interrupted = True
 
     def _without_the_past(self, reading: Reading, now: float, since_last_poll: float) -> Reading:
+        if not self._interrupted and reading.times[0] >= now - GREATEST_AGE:
+            return reading
         old = reading.times < now - GREATEST_AGE
         if self._interrupted:
             most = self._rate * (since_last_poll + _BURST) + self._packet
@@ -209,7 +213,9 @@ class EmgStream:
 
     def _chunks(self, samples: NDArray[np.floating], numbers: NDArray[np.int64]) -> list[EmgChunk]:
         volts = np.asarray(samples[:, self._columns] * self._volts, dtype=np.float32)
-        ends = [*(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+        ends = [len(numbers)]
+        if numbers[-1] - numbers[0] >= len(numbers):
+            ends = [*(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
         chunks, begin = [], 0
         for end in ends:
             first = int(numbers[begin])

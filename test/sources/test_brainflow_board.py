@@ -207,11 +207,13 @@ def test_a_board_that_does_not_answer_is_named():
     os.close(slave)
 
 
-def test_boards_and_ports_are_listed():
+def test_boards_and_ports_are_listed(monkeypatch):
     from leconvmn_ros.sources.brainflow_board import BrainFlowSource
 
-    found = BrainFlowSource.find()
-    assert 'board=CYTON: 8 channels, 250 Hz' in found
+    assert 'CYTON (8 channels, 250 Hz)' in BrainFlowSource.known()
+    with EmulatedCyton() as board:
+        monkeypatch.setattr('leconvmn_ros.sources.brainflow_board._SERIAL_PORTS', (board.port,))
+        assert BrainFlowSource.find() == [f'serial_port={board.port}']
 
 
 def test_a_library_that_is_missing_is_named_with_the_way_to_install_it():
