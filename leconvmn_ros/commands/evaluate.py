@@ -30,6 +30,7 @@ from typing import Any
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_engine,
+    add_reference,
     add_reference_lag,
     add_threads,
     add_topics,
@@ -54,6 +55,7 @@ from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
 from leconvmn_ros.evaluation.tables import behaviour_table, score_table_text, write_estimates
 from leconvmn_ros.files import write_json
 from leconvmn_ros.recording import JointTrack, Recording
+from leconvmn_ros.recordings.bag_types import REFERENCE_TOPIC
 from rich.console import Console
 
 
@@ -98,6 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seed', type=number(int, 0, 2**31 - 1), default=0, metavar='N', help='of these orders'
     )
+    add_reference(parser, default=None, remark='default: as in the training')
     add_reference_lag(parser, default=None)
     add_topics(parser)
     add_device(parser)
@@ -113,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     scores = []
     joint_units = set()
     for path in arguments.bags:
-        recording = read_recording(path, arguments)
+        recording = read_recording(path, arguments, _reference(checkpoint, arguments))
         lag = arguments.reference_lag
         recording = shifted(recording, _trained_lag(checkpoint, recording) if lag is None else lag)
         joint_units.add(recording.information.get('joint_unit', 'rad'))
@@ -147,6 +150,14 @@ def _show(report: dict[str, Any], scores: Sequence[RecordingScores], title: str)
         print(WHY_SHUFFLED)
     console.print(score_table_text(report, f"{title}, the recording's own order"))
     console.print(behaviour_table(report, 'what a wearer notices'))
+
+
+def _reference(checkpoint: Checkpoint, arguments: argparse.Namespace) -> str:
+    if arguments.reference is not None:
+        return str(arguments.reference)
+    trained_on = [known.get('reference') for known in checkpoint.description.training.information]
+    usual = arguments.reference_topic == REFERENCE_TOPIC
+    return 'cue' if usual and 'cue' in trained_on else 'measured'
 
 
 def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:

@@ -26,6 +26,7 @@ from typing import Any, get_args
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_protocol,
+    add_reference,
     add_reference_lag,
     add_setting,
     add_topics,
@@ -53,6 +54,7 @@ from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.sequences import Order
 from leconvmn_ros.training.train import train
+from leconvmn_ros.training.train_on_all import train_on_all
 
 # Options that stand for a value of the preset: the part of the settings, its class and the name.
 OVERRIDES = (
@@ -98,9 +100,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--test',
-        type=integers('repetitions such as 2,5'),
+        type=_test,
         metavar='N,N',
-        help='repetitions for the test, instead of the usual',
+        help='repetitions for the test, instead of the usual; none = --all',
+    )
+    parser.add_argument(
+        '--all',
+        action='store_true',
+        help='for a decoder to be worn: after a training with the usual hold-out, which gives the '
+        'score and the epoch, train once more on everything',
     )
     parser.add_argument(
         '--validation',
@@ -109,18 +117,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='repetitions that pick the epoch, instead of the last one; --test must be given, too',
     )
     add_protocol(parser)
+    add_reference(parser, default='measured', remark='the cue needs a bag of the guide')
     add_reference_lag(parser, auto=True)
     add_topics(parser)
     add_device(parser)
+
+
+def _test(text: str) -> tuple[int, ...] | str:
+    return text if text == 'none' else integers('repetitions such as 2,5')(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and save."""
     start = None if arguments.start is None else load_checkpoint(arguments.start)
     settings = _settings(arguments, start)
+    everything = arguments.all or arguments.test == 'none'
     named = _hold_out(arguments)
     check_place(arguments.output)
-    recordings = [read_recording(bag, arguments) for bag in arguments.bags]
+    if arguments.reference == 'cue' and arguments.reference_lag != 0:
+        raise ConfigurationError(
+            f'--reference-lag {arguments.reference_lag} with --reference cue: a cue has no lag, '
+            'its repetitions are re-timed one by one'
+        )
+    recordings = [read_recording(bag, arguments, arguments.reference) for bag in arguments.bags]
     hold_out = named or hold_out_named(arguments.protocol, recordings[0])
     recordings = [
         _aligned(recording, arguments.reference_lag, hold_out) for recording in recordings
@@ -134,7 +153,7 @@ def run(arguments: argparse.Namespace) -> int:
         def on_epoch(report: EpochReport) -> None:
             progress(report.share(settings.second_pass), report.text())
 
-        checkpoint = train(
+        checkpoint = (train_on_all if everything else train)(
             recordings,
             settings,
             hold_out=hold_out,
@@ -146,6 +165,13 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint.save(arguments.output)
     record = checkpoint.description.training
     CONSOLE.print(f'held out: {record.hold_out.rule()}', markup=False, soft_wrap=True)
+    if known := record.trained_on_all:
+        CONSOLE.print(
+            f'learnt everything; before that, with {known.hold_out.rule()} held out, the same '
+            f'training had CC {known.test["cc"]:.2f} on the test',
+            markup=False,
+            soft_wrap=True,
+        )
     print(
         f'{arguments.output}: epoch {record.best_epoch} of {record.epochs}, {record.seconds:.0f} s'
     )
@@ -184,7 +210,11 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
 
 
 def _hold_out(arguments: argparse.Namespace) -> RepetitionHoldOut | None:
-    if arguments.test is None and arguments.validation is None:
+    if arguments.all and arguments.test not in {None, 'none'}:
+        raise ConfigurationError('--all learns everything, --test holds something out')
+    if arguments.test == 'none' and arguments.validation is not None:
+        raise ConfigurationError('--validation with --test none: the usual part is validated')
+    if arguments.test in {None, 'none'} and arguments.validation is None:
         return None
     if arguments.test is None:
         raise ConfigurationError('--validation needs --test beside it')

@@ -259,6 +259,40 @@ class MovementHoldOut(_Rule):
         )
 
 
+class NoHoldOut(_Rule):
+    """Nothing is held out: all of the recordings is learnt, as a decoder to be worn needs it.
+
+    What lies outside of these recordings, such as another day, is test data.
+    """
+
+    kind: Literal['none'] = 'none'
+    spans_ns: tuple[Interval, ...] = Field(
+        default=(), description='start and end of each recording trained on; set by the training'
+    )
+
+    def rule(self) -> str:
+        """Say it in words."""
+        return 'nothing'
+
+    def of(self, recordings: Sequence[Recording]) -> 'NoHoldOut':
+        """Return the same for just these recordings; see `HoldOut`."""
+        return self.model_copy(update={'spans_ns': tuple(r.span_ns for r in recordings)})
+
+    def roles(
+        self,
+        stamps_ns: NDArray[np.int64],
+        labels: LabelTrack | None,  # noqa: ARG002 - one signature for every kind
+        span_ns: Interval,  # noqa: ARG002
+    ) -> NDArray[np.int64]:
+        """Return the role at each of the times (ns), shape (times,); see `HoldOut`."""
+        if not self.spans_ns:
+            return np.full(stamps_ns.shape, Role.TRAINING, dtype=np.int64)
+        roles = np.full(stamps_ns.shape, Role.TEST, dtype=np.int64)
+        for first, last in self.spans_ns:
+            roles[(stamps_ns >= first) & (stamps_ns <= last)] = Role.TRAINING
+        return roles
+
+
 # Each kind has
 # roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns), given the
 # labels of the recording and the start and end of its EMG. Raises RecordingError if what it needs
@@ -267,7 +301,7 @@ class MovementHoldOut(_Rule):
 # depend on how much of a recording is heard later. Raises RecordingError if nothing can be held
 # out of them.
 HoldOut = Annotated[
-    RepetitionHoldOut | BlockHoldOut | MovementHoldOut, Field(discriminator='kind')
+    RepetitionHoldOut | BlockHoldOut | MovementHoldOut | NoHoldOut, Field(discriminator='kind')
 ]
 
 

@@ -78,6 +78,16 @@ class JointOutput(StrictModel):
         return self
 
 
+class HeldOutScore(StrictModel):
+    """How the same training did on what it had not learnt, before these weights learnt all."""
+
+    hold_out: HoldOut
+    test: dict[str, float | None] = Field(
+        description='of the part held out for the test, mean over joints; RMSE and MAE in degrees'
+    )
+    epochs: int = Field(ge=1, description='epochs of that training, and of these weights')
+
+
 class TrainingRecord(StrictModel):
     """What the decoder was trained on, how, and how it scored on the validation data."""
 
@@ -89,6 +99,11 @@ class TrainingRecord(StrictModel):
     best_epoch: int
     validation: dict[str, float | None]
     seconds: float
+    trained_on_all: HeldOutScore | None = Field(
+        default=None,
+        description='where these weights learnt everything: a score of other weights, that were '
+        'trained in the same way without the test part; no score of these weights is known',
+    )
 
 
 class Description(StrictModel):

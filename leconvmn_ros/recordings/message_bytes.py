@@ -21,8 +21,8 @@ message, with whatever was in that memory before.
 from collections.abc import Sequence
 from typing import Any
 
-from leconvmn_ros.recording import NANOSECONDS
-from leconvmn_ros.recordings.bag_types import LABEL_TYPE, REFERENCE_TYPE, typestore
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.recordings.bag_types import EMG_TYPE, LABEL_TYPE, REFERENCE_TYPE, typestore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,3 +57,16 @@ def _header(stamp_ns: int) -> Any:
     seconds, nanoseconds = divmod(stamp_ns, NANOSECONDS)
     stamp = types['builtin_interfaces/msg/Time'](sec=seconds, nanosec=nanoseconds)
     return types['std_msgs/msg/Header'](stamp=stamp, frame_id='')
+
+
+def emg_bytes(chunk: EmgChunk) -> bytes:
+    """Return an EmgArray with a chunk of samples (V)."""
+    store = typestore()
+    message = store.types[EMG_TYPE](
+        header=_header(chunk.stamp_ns),
+        sampling_rate=float(chunk.sampling_rate),
+        first_sample=int(chunk.first_sample),
+        channels=chunk.samples.shape[1],
+        samples=np.ascontiguousarray(chunk.samples, dtype=np.float32).reshape(-1),
+    )
+    return bytes(store.serialize_cdr(message, EMG_TYPE))

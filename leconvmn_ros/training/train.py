@@ -58,6 +58,7 @@ def train(
     start: Checkpoint | None = None,
     on_start: Callable[[float], None] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    stop_after: int | None = None,
 ) -> Checkpoint:
     """Train a model on recordings of one set of electrodes.
 
@@ -71,6 +72,8 @@ def train(
             must have its model and exposure.
         on_start: called before a long training with about how long it will take (s).
         on_epoch: called after each epoch.
+        stop_after: what another training chose (an epoch, as a rule): nothing is chosen here, and
+            the validation part is learnt.
 
     Returns:
         The trained decoder, with how it scored on the validation part before it learnt that; no
@@ -116,14 +119,15 @@ def train(
             known_joints=known_joints,
         )
 
-    data = gathered(learn_validation=not settings.choose_epoch)
-    fitted = fit(data)
+    chooses = settings.choose_epoch and stop_after is None
+    data = gathered(learn_validation=not chooses)
+    fitted = fit(data, stop_after)
     best_epoch = fitted.epoch
     validation: dict[str, float | None] = {}
-    if settings.choose_epoch:
+    if chooses:
         scores = _validation_scores(fitted.model, data, settings)
         validation = {'loss': fitted.loss, **scores}
-    if settings.second_pass:
+    if settings.second_pass and stop_after is None:
         data = gathered(learn_validation=True)
         shares = fitted.model.member_weights
         fitted = fit(data, best_epoch)

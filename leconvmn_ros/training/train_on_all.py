@@ -1,0 +1,126 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A decoder to be worn learns everything; a first training with a hold-out tells how good it is.
+
+The first training chooses the epoch and is scored on its test part. The second one learns all of
+the recordings for as many epochs. Its own score cannot be known: the checkpoint keeps that of the
+first one and says so.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+import time
+from typing import Any
+
+from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, NoHoldOut
+from leconvmn_ros.decoding.checkpoint import Checkpoint, HeldOutScore
+from leconvmn_ros.decoding.decoder import Decoder
+from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.evaluation.comparison import compare, decode_recording, join
+from leconvmn_ros.evaluation.metrics import as_json, METRICS
+from leconvmn_ros.recording import Recording
+from leconvmn_ros.training.presets import TrainingSettings
+from leconvmn_ros.training.reports import EpochReport
+from leconvmn_ros.training.train import train
+
+
+def train_on_all(
+    recordings: Sequence[Recording],
+    settings: TrainingSettings,
+    *,
+    hold_out: HoldOut | None = None,
+    device: str = 'cpu',
+    start: Checkpoint | None = None,
+    on_start: Callable[[float], None] | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    on_score: Callable[[HeldOutScore], None] | None = None,
+) -> Checkpoint:
+    """Train as `train` does, score that, and train once more on everything.
+
+    Args:
+        recordings: see `train`.
+        settings: see `train`.
+        hold_out: of the first training; chosen from the first recording if None.
+        device: see `train`.
+        start: see `train`; both trainings go on from it.
+        on_start: see `train`.
+        on_epoch: called after each epoch of both.
+        on_score: called with the score of the first one, before the second begins.
+
+    Returns:
+        The decoder of the second training, with the score of the first one.
+
+    Raises:
+        ConfigurationError: see `train`.
+        RecordingError: see `train`; or nothing of the test part can be scored.
+    """
+    started = time.monotonic()
+    if not recordings:
+        raise RecordingError('no recordings to train on')
+    options: dict[str, Any] = {'device': device, 'start': start, 'on_epoch': on_epoch}
+    hold_out = hold_out or default_hold_out(recordings[0])
+    first = train(recordings, settings, hold_out=hold_out, on_start=on_start, **options)
+    record = first.description.training
+    score = HeldOutScore(
+        hold_out=record.hold_out,
+        test=held_out_scores(first, recordings, device),
+        epochs=record.best_epoch,
+    )
+    if on_score is not None:
+        on_score(score)
+    last = train(
+        recordings, settings, hold_out=NoHoldOut(), stop_after=record.best_epoch, **options
+    )
+    training = last.description.training.model_copy(
+        update={
+            'trained_on_all': score,
+            'validation': record.validation,
+            'seconds': round(time.monotonic() - started, 1),
+        }
+    )
+    # How much each member counts was found on data that these weights have learnt.
+    shares = {name: tensor for name, tensor in first.weights.items() if name == 'shares'}
+    return replace(
+        last,
+        description=last.description.model_copy(update={'training': training}),
+        weights={**last.weights, **shares},
+    )
+
+
+def held_out_scores(
+    checkpoint: Checkpoint, recordings: Sequence[Recording], device: str = 'cpu'
+) -> dict[str, float | None]:
+    """Score what the checkpoint held out for the test; RMSE and MAE in degrees.
+
+    Raises:
+        RecordingError: there is nothing to score.
+    """
+    decoder = Decoder(checkpoint, device=device)
+    comparisons = []
+    for recording in recordings:
+        if recording.reference is None:
+            continue
+        decoder.reset()
+        comparisons.append(
+            compare(
+                decode_recording(decoder, recording),
+                recording.reference,
+                recording.labels,
+                recording.span_ns,
+                checkpoint.description.training.hold_out,
+            )
+        )
+    mean = as_json(join(comparisons).score())['mean']
+    return {metric: mean[metric] for metric in METRICS}
