@@ -106,6 +106,9 @@ class ViewerNode(Node):
         except MalformedMessageError:
             self._signals.refused += 1
 
+    def _on_refused(self, reason: str) -> None:
+        self.get_logger().warning(f'refused: {reason}', throttle_duration_sec=REFUSAL_PERIOD)
+
     def _draw(self) -> None:
         self._view.draw(self._signals)
 
