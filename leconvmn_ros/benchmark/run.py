@@ -48,6 +48,7 @@ from leconvmn_ros.errors import LeconvmnError, RecordingError
 from leconvmn_ros.evaluation.comparison import Comparison, decode_recording
 from leconvmn_ros.evaluation.recording_scores import evaluation_report, score_recording
 from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
+from leconvmn_ros.machine_info import describe_machine
 from leconvmn_ros.recording import LabelTrack
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.training.reports import EpochReport
@@ -185,20 +186,10 @@ def environment(device: str, threads: int) -> Environment:
         numpy=np.__version__,
         scipy=scipy.__version__,
         system=f'{platform.system()} {platform.machine()}',
-        processor=_processor(),
+        processor=describe_machine()['processor'],
         device=torch.cuda.get_device_name(found) if found.startswith('cuda') else found,
         threads=threads,
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    # Some kernels do not tell.
-    return names[0] if names else platform.processor() or 'unknown'
 
 
 def _files_of(checkpoint: Checkpoint) -> dict[str, bytes]:

@@ -17,7 +17,8 @@
 Each stage is timed by itself, after a warm-up, beside what the machine can do at best: products of
 matrices and copies, measured in the same run. The whole way runs between processes: a source of
 noise, the decoder, and back. Without CHECKPOINT an untrained network of a preset is timed.
---limits finds instead the highest sampling rate that a decoder node holds without loss.
+--limits finds instead the highest sampling rate that a decoder node holds without loss, --check
+which presets this machine can run live.
 """
 
 import argparse
@@ -35,9 +36,12 @@ from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.files import write_json
 from leconvmn_ros.machine_info import describe_machine
 from leconvmn_ros.speed.end_to_end import measure_end_to_end
+from leconvmn_ros.speed.floor import measure_floor
 from leconvmn_ros.speed.limits import find_limit
+from leconvmn_ros.speed.machine_check import check_machine, PRESETS_CHECKED
 from leconvmn_ros.speed.peak_rates import measure_peak_rates
 from leconvmn_ros.speed.report import (
+    check_table,
     comparison_table,
     FORMAT,
     limit_table,
@@ -63,6 +67,7 @@ import torch
 # Messages that are decoded while the garbage collector is watched.
 _WATCHED = 2000
 _CHANNELS = (1, 256)
+_LONGEST_FLOOR = 60.0  # s
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +108,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'counts (16,64,256), in runs of --seconds; minutes for each',
     )
     parser.add_argument(
+        '--check',
+        action='store_true',
+        help='only say which presets this machine can run live, and at which output rates',
+    )
+    parser.add_argument(
         '--compare',
         nargs=2,
         type=Path,
@@ -116,6 +126,16 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if arguments.compare:
         console.print(comparison_table(*(read_result(path) for path in arguments.compare)))
+        return 0
+    if arguments.check:
+        with progress_bar('check') as progress:
+            rows = []
+            for row in check_machine(
+                arguments.channels, arguments.sampling_rate, device=arguments.device
+            ):
+                rows.append(row)
+                progress(len(rows) / len(PRESETS_CHECKED), row.preset)
+        console.print(check_table(rows, describe_machine()))
         return 0
     if arguments.limits:
         result = _limits(arguments)
@@ -235,8 +255,15 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
                 device=device,
                 engine=arguments.engine,
                 threads=arguments.threads,
-                progress=lambda share: progress(0.6 + 0.4 * share),
+                progress=lambda share: progress(0.6 + 0.3 * share),
             )
+            if latency := result['live']['latency_ms']:
+                # In the same run, for as long as the whole way took.
+                result['live']['floor'] = measure_floor(
+                    latency['median'] / 1e3,
+                    1 / decoder.output_rate,
+                    min(arguments.seconds, _LONGEST_FLOOR),
+                )
     return result
 
 

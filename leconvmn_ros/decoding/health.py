@@ -21,8 +21,8 @@ from typing import NamedTuple
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.emg.intake import NO_FAULTS
 from leconvmn_ros.emg.signal_quality import Finding, SignalQuality
+from leconvmn_ros.percentiles import percentiles
 from leconvmn_ros.status import Level, Status
-import numpy as np
 
 # Stamps that are further from the clock than this are of another clock (s).
 SAME_CLOCK = 10.0
@@ -210,9 +210,7 @@ def _channel(quality: SignalQuality, channel: int, not_finite: float) -> str:
 
 
 def _spread(name: str, seconds: Sequence[float]) -> dict[str, str]:
-    if not seconds:
+    found = percentiles(seconds)
+    if found is None:
         return {}
-    return {
-        f'{name}, median (ms)': f'{1e3 * float(np.median(seconds)):.2f}',
-        f'{name}, p99 (ms)': f'{1e3 * float(np.percentile(seconds, 99)):.2f}',
-    }
+    return {f'{name}, {key} (ms)': f'{1e3 * found[key]:.2f}' for key in ('median', 'p99')}

@@ -26,6 +26,7 @@ from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import compare, Comparison
 from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.percentiles import percentiles
 from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
@@ -260,11 +261,5 @@ class Session:
 
     def _latency_ms(self) -> dict[str, float] | None:
         """Time from publishing the EMG that completed an estimate to receiving that estimate."""
-        if not self._latencies_ns:
-            return None
-        values: NDArray[np.float64] = np.array(self._latencies_ns) / 1e6
-        return {
-            'median': float(np.median(values)),
-            'p99': float(np.percentile(values, 99)),
-            'count': values.size,
-        }
+        found = percentiles(np.array(self._latencies_ns) / 1e6)
+        return found and {**found, 'count': len(self._latencies_ns)}

@@ -14,13 +14,15 @@
 
 """Results of `leconvmn_ros speed` as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
 from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.files import read_input
+from leconvmn_ros.speed.floor import is_at_floor
+from leconvmn_ros.speed.machine_check import Held
 from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
@@ -103,6 +105,14 @@ def _live(live: Mapping[str, Any]) -> list[str]:
             f'p99 {latency["p99"]:.2f}, most {latency["most"]:.2f} ms '
             f'(the source itself was late by p99 {late["p99"]:.2f} ms)'
         )
+    if latency and (floor := live.get('floor')):
+        bare = floor['latency_ms']
+        verdict = 'at the floor' if is_at_floor(latency['p99'], bare['p99']) else 'above the floor'
+        lines.append(
+            f'floor of this machine ({floor["work_ms"]:.2f} ms of arithmetic after a sleep): '
+            f'median {bare["median"]:.2f}, p99 {bare["p99"]:.2f}, most {bare["most"]:.2f} ms; '
+            f'the p99 of the whole way is {verdict}'
+        )
     if live['faults']:
         lines.append(f'the decoder said: {"; ".join(live["faults"][:3])}')
     return lines
@@ -126,6 +136,22 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Tab
     for name, of in first['ceilings'].items():
         ratio = second['ceilings'][name] / of
         table.add_row(Text(f'at best, {name} (G/s)'), f'{of / 1e9:.1f}', '', f'{ratio:.2f}')
+    return table
+
+
+def check_table(rows: Sequence[Held], machine: Mapping[str, Any]) -> Table:
+    """Lay out what `check_machine` found, a line for each preset."""
+    title = f'{machine["cores"]} cores of {machine["processor"]}'
+    table = Table(title=Text(title), title_justify='left', box=SIMPLE)
+    table.add_column('preset')
+    for name in ('median (ms)', 'p99 (ms)', 'holds (Hz)'):
+        table.add_column(name, justify='right', no_wrap=True)
+    table.add_column('advice')
+    for row in rows:
+        rates = ', '.join(f'{rate:g}' for rate in row.rates) or '-'
+        table.add_row(
+            row.preset, f'{row.median_ms:.2f}', f'{row.p99_ms:.2f}', rates, row.advice or 'fine'
+        )
     return table
 
 

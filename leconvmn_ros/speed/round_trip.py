@@ -17,6 +17,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from leconvmn_ros.percentiles import percentiles
 from leconvmn_ros.recording import NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +83,10 @@ class RoundTrip:
         latency_ms = (times[known] - sent[of_chunk[known]]) / 1e6
         return {
             'chunks': len(sent),
-            'late_ms': _quantiles((sent - due) / 1e6),
+            'late_ms': percentiles((sent - due) / 1e6),
             'estimates': len(stamps),
             'gaps': _gaps(stamps),
-            'latency_ms': _quantiles(latency_ms),
+            'latency_ms': percentiles(latency_ms),
         }
 
 
@@ -94,10 +95,3 @@ def _gaps(stamps_ns: NDArray[np.int64]) -> int:
         return 0
     steps = np.diff(stamps_ns)
     return int((np.rint(steps / np.median(steps)) - 1).clip(0).sum())
-
-
-def _quantiles(values: NDArray[np.float64]) -> dict[str, float] | None:
-    if len(values) == 0:
-        return None
-    median, late = np.percentile(values, [50, 99]).tolist()
-    return {'median': median, 'p99': late, 'most': float(values.max())}

@@ -21,6 +21,8 @@ from builders import make_checkpoint
 from leconvmn_ros.cli import main
 from leconvmn_ros.machine_info import cpu_seconds, describe_machine, resident_bytes
 from leconvmn_ros.node_processes import find_executable
+from leconvmn_ros.speed.floor import is_at_floor, measure_floor
+from leconvmn_ros.speed.machine_check import _held, PRESETS_CHECKED
 from leconvmn_ros.speed.peak_rates import measure_peak_rates
 from leconvmn_ros.speed.stages import (
     collector_pauses,
@@ -163,3 +165,26 @@ def test_the_whole_way(tmp_path, capsys):
     assert 0 < live['latency_ms']['median'] <= live['latency_ms']['most']
     assert live['memory'] > 50 * 2**20
     assert f'{live["estimates"]} estimates' in shown
+
+
+def test_the_floor_is_plain_arithmetic_of_the_length_asked_for():
+    floor = measure_floor(2e-3, 5e-3, 0.1)
+    assert floor['work_ms'] == 2.0
+    # Never faster than an idle machine, which the calibration found.
+    assert floor['latency_ms']['median'] > 1.0
+    assert floor['latency_ms']['most'] >= floor['latency_ms']['p99']
+
+
+@pytest.mark.parametrize(('p99', 'expected'), [(10.0, True), (12.4, True), (20.0, False)])
+def test_a_tail_is_at_the_floor_or_above(p99, expected):
+    assert is_at_floor(p99, 10.0) is expected
+
+
+def test_the_check_gives_a_line_for_each_preset_and_advice_where_it_is_slow(capsys):
+    assert main(['speed', '--check', '--channels', '4', '--sampling-rate', '200']) == 0
+    output = capsys.readouterr().out
+    assert all(preset in output for preset in PRESETS_CHECKED)
+    slow = _held('paper', [15.0] * 100)
+    assert slow.rates == (10.0, 20.0)
+    assert 'output_rate:=20' in slow.advice
+    assert _held('paper', [100.0] * 10).advice == 'too slow for this machine'
