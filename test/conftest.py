@@ -38,7 +38,6 @@ for variable in ('ROS_NAMESPACE', 'FASTRTPS_DEFAULT_PROFILES_FILE', 'ROS_LOCALHO
 
 # More collide with the ephemeral ports of Linux; 0 is what everybody else uses.
 DOMAINS = range(1, 102)
-SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 - where the middleware puts it
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -61,31 +60,14 @@ def ros_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(scope='session', autouse=True)
 def swept_shared_memory() -> Iterator[None]:
-    """Remove and report what killed nodes leave in shared memory: it is never freed otherwise."""
-    before = _shared_files()
+    """Remove and report what killed nodes of this run left in shared memory: nobody frees it."""
     yield
-    in_use = _files_in_use()
-    left = [path for path in _shared_files() - before if str(path) not in in_use and _remove(path)]
+    from node_harness import SHARED_FILES
+
+    # The nodes of this run have all ended, and nobody else opened the files while these ran.
+    left = [path for path in SHARED_FILES if _remove(path)]
     if left:
-        warnings.warn(
-            f'removed {len(left)} files that nodes left in {SHARED_MEMORY}', stacklevel=1
-        )
-
-
-def _shared_files() -> set[Path]:
-    # The first as on Jazzy, the second as on Kilted.
-    return {*SHARED_MEMORY.glob('*fastrtps*'), *SHARED_MEMORY.glob('*fastdds*')}
-
-
-def _files_in_use() -> set[str]:
-    used = set()
-    for process in Path('/proc').glob('[0-9]*'):
-        try:
-            used |= {line.split()[-1] for line in (process / 'maps').read_text().splitlines()}
-            used |= {str(entry.readlink()) for entry in (process / 'fd').iterdir()}
-        except OSError:  # ended meanwhile, or of another user
-            continue
-    return used
+        warnings.warn(f'removed {len(left)} files that nodes left in shared memory', stacklevel=1)
 
 
 def _remove(path: Path) -> bool:

@@ -151,13 +151,18 @@ class Decoder:
             now_ns: time at which they arrived, by the clock of their stamps (ns); without it their
                 age is not judged.
         """
-        estimates = []
+        return list(self.decode_each(chunk, now_ns))
+
+    def decode_each(self, chunk: EmgChunk, now_ns: int | None = None) -> Iterator[Estimate]:
+        """Do the same, but yield each estimate as soon as it is there.
+
+        Whoever stops before the end must `reset` the decoder.
+        """
         for piece in self._intake.accept(chunk, now_ns):
             if piece.restart:
                 self._forget()
             for image in self._completed(piece):
-                estimates += self._estimates([image])
-        return estimates
+                yield from self._estimates([image])
 
     def decode_together(self, chunks: Iterable[EmgChunk]) -> Iterator[list[Estimate]]:
         """Take chunks that are all there already; yield the same estimates, some at a time.

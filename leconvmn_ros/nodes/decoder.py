@@ -137,8 +137,11 @@ class DecoderNode(LifecycleNode):
         if chunk is None:
             decoder.counts.malformed += 1
             return
-        estimates = decoder.decode(chunk, self._now_ns())
-        ages = [self._publish(estimate, self._configured) for estimate in estimates]
+        ages = []
+        for estimate in decoder.decode_each(chunk, self._now_ns()):
+            ages.append(self._publish(estimate, self._configured))
+            if ASKED_TO_END.is_set():  # a message may hold half a minute
+                return
         if decoder.counts.samples > known:
             self._heard(chunk)
         self._configured.health.note(time.monotonic() - started, ages)

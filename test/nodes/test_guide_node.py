@@ -14,7 +14,6 @@
 
 """The guide node with a simulated wearer at many times the speed: what it shows and records."""
 
-import signal
 
 from leconvmn_ros.dataset.cue_timing import attempts, find_timings
 from leconvmn_ros.emg.message import fill_message
@@ -117,7 +116,7 @@ def test_after_a_kill_it_goes_on_where_it_was(ros, start, tmp_path, session):
     page = Page(ros)
     page.until(lambda status: status.done >= 1)
     ros.spin(1.2)  # recorded messages are on disk after a second
-    guide.process.send_signal(signal.SIGKILL)
+    guide.kill()
     guide.process.wait()
     again = start(
         'guide',

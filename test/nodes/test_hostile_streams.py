@@ -19,7 +19,6 @@ import os
 from pathlib import Path
 import resource
 import shutil
-import signal
 import sys
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -57,8 +56,7 @@ def source(tmp_path, monkeypatch):
 
     yield start
     for process in running:
-        process.process.kill()
-        process.process.wait()
+        process.kill()
 
 
 class Decoder:
@@ -90,8 +88,7 @@ def test_a_source_that_is_killed_and_started_again(ros, start, checkpoint, sourc
     decoder = Decoder(ros, start, checkpoint, **lossless('emg'))
     first = source(0, 1_000_000, 0.005)
     decoder.wait_for(lambda totals: totals['samples'] > 200)
-    first.process.send_signal(signal.SIGKILL)
-    first.process.wait()
+    first.kill()
     # Its counter ran on meanwhile, as that of an amplifier does.
     begin, end = 100_000, 100_400
     second = source(begin, end, 0.001)

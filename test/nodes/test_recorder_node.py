@@ -92,7 +92,7 @@ def test_a_killed_recorder_leaves_what_it_recorded(ros, recorder, capsys):
     file = folder / 'bag.mcap'
     size = file.stat().st_size
     assert wait_until(lambda: file.stat().st_size > size)
-    node.process.kill()
+    node.kill()
     node.process.wait()
     assert run(capsys, 'record', '--recover', folder)[0] == 0
     assert messages_of(folder)['/state'] == 20

@@ -23,6 +23,7 @@ import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
+from leconvmn_ros.program import BEYOND_ROSDEP
 import pytest
 
 if sys.version_info >= (3, 11):
@@ -33,7 +34,7 @@ else:
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())
 MANIFEST = ET.parse(ROOT / 'package.xml').getroot()  # noqa: S314
-SCRIPTS = sorted(PYPROJECT['project']['scripts'])
+PROGRAMS = sorted(PYPROJECT['tool']['leconvmn_ros']['programs'])
 MESSAGES = sorted(path.stem for path in (ROOT / 'msg').glob('*.msg'))
 ROS_DISTRIBUTIONS = ('jazzy', 'kilted')
 
@@ -71,18 +72,84 @@ def names(requirements: list[str]) -> set[str]:
     return {re.match(r'[\w.-]+', requirement)[0] for requirement in requirements}
 
 
-@pytest.mark.parametrize('name', SCRIPTS)
-@pytest.mark.parametrize('folder', ['lib/leconvmn_ros', 'bin'])
-def test_every_script_is_installed_for_ros2_run_and_as_a_command(name, folder):
-    script = prefix() / folder / name
-    assert script.is_file()
-    assert os.access(script, os.X_OK)
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_every_program_is_installed_for_ros2_run(name):
+    program = prefix() / 'lib' / 'leconvmn_ros' / name
+    assert program.is_file()
+    assert os.access(program, os.X_OK)
 
 
-@pytest.mark.parametrize('name', SCRIPTS)
-def test_every_script_names_a_function_that_exists(name):
-    module, function = PYPROJECT['project']['scripts'][name].split(':')
-    assert callable(getattr(import_module(module), function))
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_every_program_names_a_function_that_exists(name):
+    module, function = PYPROJECT['tool']['leconvmn_ros']['programs'][name].split(':')
+    assert function == 'main'
+    assert callable(import_module(module).main)
+
+
+def test_there_is_one_command_and_no_node_with_an_everyday_name_beside_it():
+    assert list(PYPROJECT['project']['scripts']) == ['leconvmn_ros']
+    commands = {path.name for path in (prefix() / 'bin').iterdir()}
+    assert 'leconvmn_ros' in commands
+    # Those of an earlier version may lie there until the environment is made again.
+    mine = {
+        name
+        for name in commands & {*PROGRAMS} - {'leconvmn_ros'}
+        if 'leconvmn_ros.program' in (prefix() / 'bin' / name).read_text(errors='replace')
+    }
+    assert mine == set()
+
+
+def test_every_node_module_is_a_program():
+    modules = {
+        f'leconvmn_ros.nodes.{path.stem}:main'
+        for path in (ROOT / 'leconvmn_ros' / 'nodes').glob('*.py')
+        if '\ndef main(' in path.read_text()
+    }
+    assert modules == set(PYPROJECT['tool']['leconvmn_ros']['programs'].values()) - {
+        'leconvmn_ros.cli:main'
+    }
+
+
+def test_the_libraries_to_install_beside_a_ros_package_are_those_of_pyproject():
+    assert names(group('beyond-rosdep')) == {*BEYOND_ROSDEP}
+
+
+HIDING = """
+import sys
+
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(f'hidden: {name}', name=name)
+
+sys.meta_path.insert(0, Hide())
+from leconvmn_ros.program import run
+run('leconvmn_ros.nodes.replay')
+"""
+
+
+@pytest.mark.parametrize(
+    ('module', 'remedy'),
+    [
+        ('rosbags', 'pip install backports.zstd lz4 mcap pydantic rosbags'),
+        ('ruamel', 'ruamel.yaml safetensors torch\n'),
+        ('rclpy', 'source a ROS 2 installation'),
+        ('rosgraph_msgs', 'source a ROS 2 installation'),
+        ('numpy', 'safetensors torch numpy\n'),
+    ],
+)
+def test_a_missing_library_is_named_in_one_line_with_its_remedy(module, remedy, tmp_path):
+    answer = subprocess.run(
+        [sys.executable, '-c', HIDING, module],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert f'leconvmn_ros needs the Python module {module}' in answer.stderr
+    assert remedy in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize('folder', ['lib/leconvmn_ros', 'bin'])

@@ -61,6 +61,23 @@ def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> bool:
     return met
 
 
+# Files in shared memory that nodes of this run made and may have left: only one who killed a node
+# knows that nobody needs its files any more.
+SHARED_FILES: set[Path] = set()
+
+
+def _own_shared_files(pid: int) -> set[Path]:
+    """Return what a process alone has made in shared memory, named after its participant."""
+    try:
+        lines = Path(f'/proc/{pid}/maps').read_text().splitlines()
+    except OSError:  # it has ended
+        return set()
+    paths = {line.split()[-1] for line in lines if '/dev/shm/fast' in line}  # noqa: S108
+    # Ports are shared with the other nodes of the domain; segments are the process's own.
+    own = {path for path in paths if '_port' not in path}
+    return {Path(path + end) for path in own for end in ('', '_el')}  # and their locks
+
+
 class RunningNode:
     """A node of this package in a process of its own."""
 
@@ -91,6 +108,13 @@ class RunningNode:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f'still running after {timeout} s:\n{self.text}') from None
+
+    def kill(self) -> None:
+        """Kill it, if it runs, and remember what it cannot clean up."""
+        if self.process.poll() is None:
+            SHARED_FILES.update(_own_shared_files(self.process.pid))
+            self.process.kill()
+            self.process.wait()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> float:
         """End the node by a signal, which must give exit code 0; return how long it took (s)."""
@@ -127,8 +151,7 @@ class Nodes:
             try:
                 node.process.wait(5)
             except subprocess.TimeoutExpired:
-                node.process.kill()
-                node.process.wait()
+                node.kill()
 
 
 @contextmanager
