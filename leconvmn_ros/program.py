@@ -27,8 +27,8 @@ from typing import NoReturn
 # Libraries without a rosdep key, or with one that is too old: a ROS package cannot bring them.
 # The group beyond-rosdep of pyproject.toml, as pip calls them.
 BEYOND_ROSDEP = (
-    *('backports.zstd', 'lz4', 'mcap', 'pydantic', 'rosbags', 'ruamel.yaml', 'safetensors'),
-    'torch',
+    *('backports.zstd', 'lz4', 'mcap', 'onnx', 'onnxruntime', 'pydantic', 'rosbags'),
+    *('ruamel.yaml', 'safetensors', 'torch'),
 )
 _FROM_ROS = ('ament_index_python', 'launch', 'launch_ros', 'rclpy')
 

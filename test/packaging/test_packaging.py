@@ -131,7 +131,7 @@ run('leconvmn_ros.nodes.replay')
 @pytest.mark.parametrize(
     ('module', 'remedy'),
     [
-        ('rosbags', 'pip install backports.zstd lz4 mcap pydantic rosbags'),
+        ('rosbags', 'pip install backports.zstd lz4 mcap '),
         ('ruamel', 'ruamel.yaml safetensors torch\n'),
         ('rclpy', 'source a ROS 2 installation'),
         ('rosgraph_msgs', 'source a ROS 2 installation'),
