@@ -14,7 +14,6 @@
 
 """The guide node with a simulated wearer at many times the speed: what it shows and records."""
 
-
 from leconvmn_ros.dataset.cue_timing import attempts, find_timings
 from leconvmn_ros.emg.message import fill_message
 from leconvmn_ros.joints import JOINT_NAMES
