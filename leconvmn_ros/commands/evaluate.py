@@ -42,6 +42,7 @@ from leconvmn_ros.commands.progress import progress_bar
 from leconvmn_ros.dataset.reference_lag import MOST_LAG, shifted
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.decoding.history import Overlap, overlap_of
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.comparison import decode_recording, join
 from leconvmn_ros.evaluation.plots import plot_comparison
@@ -113,22 +114,35 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.estimates and len(arguments.bags) > 1:
         raise ConfigurationError(f'--estimates takes one bag, got {len(arguments.bags)}')
     checkpoint = load_checkpoint(arguments.checkpoint)
-    scores = []
+    scores, overlaps = [], []
     joint_units = set()
     for path in arguments.bags:
         recording = read_recording(path, arguments, _reference(checkpoint, arguments))
         lag = arguments.reference_lag
         recording = shifted(recording, _trained_lag(checkpoint, recording) if lag is None else lag)
         joint_units.add(recording.information.get('joint_unit', 'rad'))
+        overlaps.append(_overlap(checkpoint, recording, arguments.part))
         decoder = _decoder(checkpoint, arguments)
         estimates = _decode(decoder, recording)
         scores.append(_score(decoder, checkpoint, recording, estimates, arguments))
         if arguments.estimates:
             write_estimates(arguments.estimates, estimates)
-    report = evaluation_report(scores) | {'joint_units': sorted(joint_units)}
+    report = evaluation_report(scores) | {
+        'joint_units': sorted(joint_units),
+        'learnt_share': max(overlap.share for overlap in overlaps),
+        'history_known': checkpoint.description.training.history_known,
+    }
     names = ', '.join(path.name for path in arguments.bags)
     title = f'{arguments.checkpoint.name} on {names} ({arguments.part})'
     _show(report, scores, title)
+    for path, overlap in zip(arguments.bags, overlaps, strict=True):
+        if overlap:
+            print(f'no score of a test: of {path.name}, {overlap.text()}')
+    if not report['history_known']:
+        print(
+            'the checkpoint does not say all that the decoder ever learnt from (it was trained '
+            'before version 0.2.0): it may know what is scored here'
+        )
     if uncalibrated := [unit for unit in joint_units if 'nominal' in unit]:
         print(f'unit of the reference: {"; ".join(uncalibrated)}')
     if arguments.json:
@@ -158,6 +172,22 @@ def _reference(checkpoint: Checkpoint, arguments: argparse.Namespace) -> str:
     trained_on = [known.get('reference') for known in checkpoint.description.training.information]
     usual = arguments.reference_topic == REFERENCE_TOPIC
     return 'cue' if usual and 'cue' in trained_on else 'measured'
+
+
+def _overlap(checkpoint: Checkpoint, recording: Recording, part: str) -> Overlap:
+    """Return how much of what is to be scored the decoder has learnt.
+
+    Raises:
+        RecordingError: anything of it, and a score of the held-out part was asked for.
+    """
+    record = checkpoint.description.training
+    overlap = overlap_of(recording, record.hold_out if part == 'test' else None, record.learnt)
+    if overlap and part == 'test':
+        raise RecordingError(
+            f'{recording.name}: the decoder knows what is to be scored: {overlap.text()}; '
+            '--part all scores it all the same, and says that it is no test'
+        )
+    return overlap
 
 
 def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:

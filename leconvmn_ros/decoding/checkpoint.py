@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
 from leconvmn_ros.dataset.hold_out import HoldOut
+from leconvmn_ros.decoding.history import LearntRecording
 from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
 from leconvmn_ros.errors import CheckpointError
 from leconvmn_ros.files import (
@@ -93,6 +94,14 @@ class TrainingRecord(StrictModel):
 
     recordings: tuple[str, ...]
     information: tuple[dict[str, str], ...] = ()
+    learnt: tuple[LearntRecording, ...] = Field(
+        default=(),
+        max_length=10_000,
+        description='all that it ever learnt from, and the decoders that it went on from',
+    )
+    history_known: bool = Field(
+        default=False, description='whether `learnt` holds everything; not before version 0.2.0'
+    )
     hold_out: HoldOut
     settings: dict[str, Any]
     epochs: int

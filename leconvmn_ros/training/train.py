@@ -31,6 +31,7 @@ from leconvmn_ros.decoding.checkpoint import (
     package_version,
     TrainingRecord,
 )
+from leconvmn_ros.decoding.history import learnt_recordings, LearntRecording, merged, overlap_of
 from leconvmn_ros.emg.intake import RATE_TOLERANCE
 from leconvmn_ros.emg.signal_path import SignalPathConfig
 from leconvmn_ros.engines.devices import find_device
@@ -98,6 +99,7 @@ def train(
         hold_out = hold_out.model_copy(update={'validation': ()})
     hold_out = hold_out.of(recordings)
 
+    learnt = _learnt(recordings, hold_out, start)
     known_joints = () if start is None else start.description.joints
 
     def fit(data: TrainingData, stop_after: int | None = None) -> FitResult:
@@ -141,6 +143,8 @@ def train(
         training=TrainingRecord(
             recordings=tuple(recording.name for recording in recordings),
             information=tuple(dict(recording.information) for recording in recordings),
+            learnt=learnt,
+            history_known=start is None or start.description.training.history_known,
             hold_out=hold_out,
             settings=settings.model_dump(mode='json'),
             epochs=settings.fit.epochs,
@@ -150,6 +154,27 @@ def train(
         ),
     )
     return Checkpoint(description, fitted.model.trained_weights())
+
+
+def _learnt(
+    recordings: Sequence[Recording], hold_out: HoldOut, start: Checkpoint | None
+) -> tuple[LearntRecording, ...]:
+    """Return all that the decoder will ever have learnt; refuse a test that is part of it."""
+    before = () if start is None else start.description.training.learnt
+    learnt = learnt_recordings(recordings, hold_out)
+    for recording in recordings:
+        if overlap := overlap_of(recording, hold_out, before):
+            raise RecordingError(
+                f'{recording.name}: the decoder to start from knows what is held out for the '
+                f'test: {overlap.text()}; a score of that would be none. Hold out what it has not '
+                'learnt (--test), or train on another recording'
+            )
+        if overlap := overlap_of(recording, hold_out, learnt):
+            raise RecordingError(
+                f'{recording.name}: what is held out for the test is in the training data as '
+                f'well: {overlap.text()}; leave one of the recordings out'
+            )
+    return merged(before, learnt)
 
 
 def _new_model(data: TrainingData, settings: TrainingSettings, start: Checkpoint | None) -> Model:

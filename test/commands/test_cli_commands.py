@@ -305,6 +305,31 @@ def test_evaluate_can_be_asked_for_the_usual_order_alone(capsys, folder):
     assert 'random orders' not in output
 
 
+def test_a_test_that_was_learnt_through_another_decoder_is_refused(capsys, folder, tmp_path):
+    bag, first = folder / 'bag', folder / 'checkpoint'
+    go_on = ['train', bag, '--from', first, '--output', tmp_path / 'c', *QUICK]
+    code, _, error = run(capsys, *go_on, '--test', '1,3')
+    assert code == 1
+    assert 'the decoder to start from knows what is held out for the test' in error
+    assert 'repetitions 1, 3' in error
+    # One that held out other repetitions of the same EMG, under another name.
+    write_recording(read_bag(bag), tmp_path / 'copy')
+    train = ['train', tmp_path / 'copy', '--output', tmp_path / 'c', *QUICK, '--test', '1,3']
+    assert run(capsys, *train)[0] == 0
+    described = json.loads((tmp_path / 'c' / 'checkpoint.json').read_text())
+    described['training']['hold_out']['test'] = [2, 5]
+    (tmp_path / 'c' / 'checkpoint.json').write_text(json.dumps(described))
+    evaluate = ['evaluate', tmp_path / 'c', bag, '--orders', 0, '--threads', 1]
+    code, _, error = run(capsys, *evaluate)
+    assert (code, 'knows what is to be scored' in error) == (1, True)
+    code, output, _ = run(capsys, *evaluate, '--part', 'all', '--json', tmp_path / 'all.json')
+    assert code == 0
+    assert 'no score of a test: of bag, ' in output
+    report = json.loads((tmp_path / 'all.json').read_text())
+    assert 0.4 < report['learnt_share'] < 0.9
+    assert report['history_known']
+
+
 def test_evaluate_scores_several_bags_together(capsys, folder, tmp_path):
     both = ['evaluate', folder / 'checkpoint', folder / 'bag', folder / 'bag', '--orders', 1]
     both += ['--threads', 1]
