@@ -16,15 +16,17 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+import os
 import signal
 import sys
 from threading import current_thread, main_thread
 from types import ModuleType
+from typing import NoReturn
 
-from leconvmn_ros.errors import LeconvmnError
+from leconvmn_ros.errors import LeconvmnError, OutputError, printable
 
 # Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C or SIGTERM
 # (as shells have it).
@@ -34,7 +36,7 @@ COMMANDS = {
     'demo': 'replay, decode and evaluate a subject over ROS 2',
     'sources': 'list the sources of EMG: what is installed and what is found',
     'record': 'record topics to a bag, or recover one whose recorder was killed',
-    'convert': 'turn Ninapro .mat files (DB1, DB2, DB5) into bags',
+    'convert': 'turn recordings of other formats (Ninapro, CSV, XDF, EDF, ...) into bags',
     'synthesize': 'make the bag of a synthetic subject',
     'align': 'find how late the reference angles of a bag are against its EMG',
     'train': 'train a decoder on bags',
@@ -60,13 +62,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser, module = _parser(command)
             # A benchmark tells how it was made.
             parsed = parser.parse_args(words, argparse.Namespace(words=words))
-            return int(module.run(parsed)) if module else EXIT_FAILED
+            code = int(module.run(parsed)) if module else EXIT_FAILED
+        _flush()
     except LeconvmnError as error:
-        print(f'leconvmn_ros {command}: {error}', file=sys.stderr)
+        _complain(command, str(error))
+        return EXIT_FAILED
+    except OSError as error:
+        # Files are opened by code that explains what is wrong with them. What is left is writing
+        # to the terminal, a pipe or a file in their place.
+        _complain(command, _explained(error))
         return EXIT_FAILED
     except KeyboardInterrupt as interrupt:
-        print(f'leconvmn_ros {command}: stopped', file=sys.stderr)
+        _complain(command, 'stopped')
         return EXIT_TERMINATED if isinstance(interrupt, _TerminatedError) else EXIT_INTERRUPTED
+    else:
+        return code
+
+
+def _flush() -> None:
+    """Write out what was printed, now that a failure can still be reported.
+
+    Raises:
+        OutputError: standard output is full or closed.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputError(_explained(error)) from error
+
+
+def _explained(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return printable(f'{error.filename}: {reason}')
+    if isinstance(error, BrokenPipeError):
+        return 'the program that reads the output has closed it'
+    return f'cannot write to standard output: {reason}; redirect it to a place with room'
+
+
+def _complain(command: str, reason: str) -> None:
+    """Write a line to standard error, if that is possible, and leave Python nothing to flush."""
+    with suppress(OSError, ValueError):
+        print(f'{f"leconvmn_ros {command}".strip()}: {reason}', file=sys.stderr, flush=True)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            # Python flushes once more at its end, and would print a traceback.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _TerminatedError(KeyboardInterrupt):
@@ -92,7 +136,7 @@ def _sigterm_unwinds() -> Iterator[None]:
 
 def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
     """Return the parser and the module of the command; no other is imported, torch takes long."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog='leconvmn_ros',
         description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
         epilog='The nodes are programs: decoder, replay, evaluator, viewer, retarget, load.',
@@ -111,6 +155,13 @@ def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
             )
         )
     return parser, chosen
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with an argument, which may be the name of a stranger's file."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 class _Version(argparse.Action):

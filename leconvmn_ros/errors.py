@@ -22,8 +22,17 @@ class LeconvmnError(Exception):
     """
 
     def __str__(self) -> str:
-        text = super().__str__()
-        return ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    """Return a text as one line that a terminal only shows.
+
+    Names of files, topics, joints and movements are chosen by strangers: line breaks, escape
+    sequences, marks that turn the direction of writing, and bytes that are no text are escaped.
+    Whatever prints, logs or lays out such a name takes it through here.
+    """
+    return ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 class ConfigurationError(LeconvmnError):

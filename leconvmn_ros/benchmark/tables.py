@@ -23,6 +23,7 @@ from typing import Any
 from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.results import Figures, RunResult, Scored, UseFigures
 from leconvmn_ros.benchmark.summary import Group, Spread, Summary
+from leconvmn_ros.errors import printable
 from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES, USE_DIGITS, USE_TITLES
 from leconvmn_ros.files import write_json, write_text
 from rich.table import Table
@@ -100,7 +101,7 @@ def group_table(group: Group) -> Table:
     """Lay out how the models did in one group of subjects, for a terminal."""
     unit = f' [{group.joint_unit}]' if 'nominal' in group.joint_unit else ''
     # Text, so that brackets are not taken for markup.
-    table = Table(title=Text(f'{group.title}{unit}'), title_justify='left')
+    table = Table(title=Text(printable(f'{group.title}{unit}')), title_justify='left')
     table.add_column('model')
     table.add_column('subjects', justify='right')
     # What to expect in use comes first.
@@ -112,7 +113,7 @@ def group_table(group: Group) -> Table:
             spread_text(model.mean[metric], METRIC_DIGITS[metric]) for metric in group.metrics
         ]
         in_use = spread_text(model.in_use['shuffled_cc'], USE_DIGITS['shuffled_cc'])
-        table.add_row(Text(name), str(len(model.subjects)), in_use, *cells)
+        table.add_row(Text(printable(name)), str(len(model.subjects)), in_use, *cells)
     return table
 
 

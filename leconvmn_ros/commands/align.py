@@ -22,7 +22,7 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.commands.arguments import add_protocol, add_topics, png, read_recording
-from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.commands.progress import progress_bar, say
 from leconvmn_ros.dataset.hold_out import hold_out_named
 from leconvmn_ros.dataset.reference_lag import find_reference_lag, PLAUSIBLE_DELAY, ReferenceLag
 from leconvmn_ros.evaluation.plots import plot_lag
@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     recording = read_recording(arguments.bag, arguments)
     with progress_bar(f'align {recording.name}'):
         lag = find_reference_lag(recording, hold_out_named(arguments.protocol, recording))
-    print(_told(recording, lag))
+    for line in _told(recording, lag):
+        say(line)
     if arguments.json:
         write_json(arguments.json, lag.as_json())
     if arguments.plot:
@@ -52,14 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _told(recording: Recording, lag: ReferenceLag) -> str:
+def _told(recording: Recording, lag: ReferenceLag) -> list[str]:
     low, high = PLAUSIBLE_DELAY
     text = (
         f'{recording.name}: the reference follows the EMG by {lag.delay:.3f} s '
         f'(standard error {lag.error:.3f}); {low} to {high} s is usual with one clock'
     )
     if lag.doubt:
-        return f'{text}\nnot to be trusted: {lag.doubt}'
+        return [text, f'not to be trusted: {lag.doubt}']
     if lag.correction == 0:
-        return f'{text}\nno lag to correct'
-    return f'{text}\nthe stamps of the reference are late by {lag.correction:.3f} s'
+        return [text, 'no lag to correct']
+    return [text, f'the stamps of the reference are late by {lag.correction:.3f} s']

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, get_args
 
-from leconvmn_ros.commands.progress import CONSOLE, progress_bar
+from leconvmn_ros.commands.progress import progress_bar, remark
 from leconvmn_ros.dataset.cue_timing import find_timings, retimed
 from leconvmn_ros.dataset.hold_out import Protocol
 from leconvmn_ros.dataset.reference_lag import MOST_LAG
@@ -230,12 +230,9 @@ def reference_of(recording: Recording, kind: str | None) -> Recording:
     found = [timing.start_delay for timing in timings if timing.start_found]
     usual = f', {median(found):.2f} s after the cue (median)' if found else ''
     withdrawn = sum(timing.attempt.withdrawn for timing in timings)
-    CONSOLE.print(
+    remark(
         f'{recording.name}: {len(timings)} repetitions of a cue, {len(found)} with an onset of '
         f'EMG{usual}, {withdrawn} withdrawn',
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
     return retimed(recording, timings)
 
@@ -264,8 +261,8 @@ def read_recording(
             reference_topic=reference_topic(arguments, reference),
             label_topic=arguments.label_topic,
         )
-    for remark in recording.remarks:
-        CONSOLE.print(f'{recording.name}: {remark}', markup=False, highlight=False, soft_wrap=True)
+    for line in recording.remarks:
+        remark(f'{recording.name}: {line}')
     return reference_of(recording, reference)
 
 

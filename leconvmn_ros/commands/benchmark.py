@@ -41,14 +41,13 @@ from leconvmn_ros.commands.arguments import (
     integers,
     number,
 )
-from leconvmn_ros.commands.progress import CONSOLE, progress_bar
+from leconvmn_ros.commands.progress import progress_bar, remark, say, show
 from leconvmn_ros.dataset.hold_out import MovementHoldOut
 from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.devices import runs_at_once
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.files import write_text
 from leconvmn_ros.training.presets import CURRENT_PRESETS, PRESETS
-from rich.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,7 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
         execute = _execute(arguments)
         save_plan(plan, folder)
         with progress_bar('benchmark') as progress:
-            run_missing(plan, folder, execute, say=_say, progress=progress)
+            run_missing(plan, folder, execute, say=remark, progress=progress)
     return _report(plan, folder)
 
 
@@ -192,8 +191,8 @@ def _report(plan: Plan, folder: Path) -> int:
     write_tables(folder, plan, results, summary)
     write_text(folder / 'report.html', report_page(plan, results, summary, folder))
     for group in summary.groups:
-        Console().print(group_table(group))
-    print(f'{folder}: {summary.scored} of {summary.planned} runs; see {folder / "report.html"}')
+        show(group_table(group))
+    say(f'{folder}: {summary.scored} of {summary.planned} runs; see {folder / "report.html"}')
     if summary.failed or summary.missing:
         raise RecordingError(
             f'{len(summary.failed)} of {summary.planned} runs failed'
@@ -206,11 +205,6 @@ def _report(plan: Plan, folder: Path) -> int:
 def _first(runs: Iterable[str]) -> str:
     run_name = next(iter(runs), '')
     return f' (the first: {run_name})' if run_name else ''
-
-
-def _say(remark: str) -> None:
-    # No markup: paths may have brackets.
-    CONSOLE.print(remark, markup=False, highlight=False, soft_wrap=True)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.commands.progress import progress_bar, say
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers import find_format, FORMATS, ImportOptions
 from leconvmn_ros.importers.options import (
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not written:
             raise RecordingError(f'{path} holds no recording')
         for bag, recording in written:
-            print(f'{bag}: {_described(recording)}')
+            say(f'{bag}: {_described(recording)}')
     return 0
 
 

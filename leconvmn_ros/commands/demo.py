@@ -29,7 +29,7 @@ import time
 from typing import Any
 
 from leconvmn_ros.commands.arguments import number
-from leconvmn_ros.commands.progress import CONSOLE, progress_bar, say_duration
+from leconvmn_ros.commands.progress import progress_bar, remark, say, say_duration, show
 from leconvmn_ros.decoding.checkpoint import check_place, load_checkpoint
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.tables import score_table_text
@@ -44,7 +44,6 @@ from leconvmn_ros.training.presets import PRESETS, TrainingSettings
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train import train
 from leconvmn_ros.view.page import import_viser
-from rich.console import Console
 
 # Trained on the synthetic subject; resource/demo_checkpoint.md tells how.
 DEMO_CHECKPOINT = Path(__file__).parent.with_name('demo_checkpoint')
@@ -90,14 +89,12 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint = _prepare_checkpoint(folder, bag, arguments.preset)
     results = folder / 'results'
     report = _replay(bag, checkpoint, results, rate, view=arguments.view)
-    Console().print(
-        score_table_text(report, f'{bag.name}: {report["count"]} held-out estimates over ROS 2')
-    )
+    show(score_table_text(report, f'{bag.name}: {report["count"]} held-out estimates over ROS 2'))
     latency = report['latency_ms']
     if latency and rate == 1:
-        print(f'latency {latency["median"]:.1f} ms (p99 {latency["p99"]:.1f} ms)')
-    print(f'plot: {results / "estimates.png"}')
-    print(f'scores: {results / "scores.json"}')
+        say(f'latency {latency["median"]:.1f} ms (p99 {latency["p99"]:.1f} ms)')
+    say(f'plot: {results / "estimates.png"}')
+    say(f'scores: {results / "scores.json"}')
     return 0
 
 
@@ -136,7 +133,7 @@ def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> Path:
     trained = folder / f'{bag.name}_{preset}'
     for place in (trained, DEMO_CHECKPOINT):
         if _trained_on(place, bag, settings):
-            CONSOLE.print(f'using the decoder that was trained before: {place}', markup=False)
+            remark(f'using the decoder that was trained before: {place}')
             return place
     check_place(trained)
     with progress_bar('train') as progress:
@@ -190,7 +187,7 @@ def _replay(
             },
         )
         listen = ' '.join(f'{name}={value}' for name, value in launcher.environment.items())
-        CONSOLE.print(f'to listen meanwhile: {listen} ros2 topic echo /joint_states')
+        remark(f'to listen meanwhile: {listen} ros2 topic echo /joint_states')
         with open_bag(bag) as opened:
             duration = (opened.end_ns - opened.start_ns) / NANOSECONDS / (rate or 10)
         started = time.monotonic()
@@ -212,7 +209,7 @@ def _start_viewer(launcher: Launcher) -> None:
         if time.monotonic() - started > LONGEST_START:
             raise ConfigurationError(f'the viewer does not start, see {viewer.log}')
         time.sleep(POLL_PERIOD)
-    CONSOLE.print(f'live view, until the replay ends: {url[1]}')
+    remark(f'live view, until the replay ends: {url[1]}')
 
 
 def _check(launcher: Launcher) -> None:

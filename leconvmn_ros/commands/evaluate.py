@@ -38,7 +38,7 @@ from leconvmn_ros.commands.arguments import (
     png,
     read_recording,
 )
-from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.commands.progress import progress_bar, say, show
 from leconvmn_ros.dataset.reference_lag import MOST_LAG, shifted
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
@@ -57,7 +57,6 @@ from leconvmn_ros.evaluation.tables import behaviour_table, score_table_text, wr
 from leconvmn_ros.files import write_json
 from leconvmn_ros.recording import JointTrack, Recording
 from leconvmn_ros.recordings.bag_types import REFERENCE_TOPIC
-from rich.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
             'before version 0.2.0): it may know what is scored here'
         )
     if uncalibrated := [unit for unit in joint_units if 'nominal' in unit]:
-        print(f'unit of the reference: {"; ".join(uncalibrated)}')
+        say(f'unit of the reference: {"; ".join(uncalibrated)}')
     if arguments.json:
         write_json(arguments.json, report)
     if arguments.plot:
@@ -153,17 +152,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(report: dict[str, Any], scores: Sequence[RecordingScores], title: str) -> None:
-    console = Console()
     shuffled = report['shuffled_order']
     if shuffled is None:
         reasons = '; '.join(dict.fromkeys(each.reason for each in scores))
-        print(f'no figures in shuffled order, which are those to expect in use: {reasons}')
+        say(f'no figures in shuffled order, which are those to expect in use: {reasons}')
     else:
         orders = f'{shuffled["orders"]} random order{"s" if shuffled["orders"] > 1 else ""}'
-        console.print(score_table_text(shuffled, f'{title}, {orders}'))
-        print(WHY_SHUFFLED)
-    console.print(score_table_text(report, f"{title}, the recording's own order"))
-    console.print(behaviour_table(report, 'what a wearer notices'))
+        show(score_table_text(shuffled, f'{title}, {orders}'))
+        say(WHY_SHUFFLED)
+    show(score_table_text(report, f"{title}, the recording's own order"))
+    show(behaviour_table(report, 'what a wearer notices'))
 
 
 def _reference(checkpoint: Checkpoint, arguments: argparse.Namespace) -> str:

@@ -22,6 +22,7 @@ and the next state come out; the first state is zeros. The metadata say how EMG 
 import argparse
 from pathlib import Path
 
+from leconvmn_ros.commands.progress import say
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.onnx_export import export
 from leconvmn_ros.files import write_bytes
@@ -41,5 +42,5 @@ def run(arguments: argparse.Namespace) -> int:
     """Translate and write."""
     data = export(load_checkpoint(arguments.checkpoint))
     write_bytes(arguments.output, data)
-    print(f'{arguments.output}: {len(data)} bytes')
+    say(f'{arguments.output}: {len(data)} bytes')
     return 0

@@ -20,8 +20,9 @@ Without HAND the profiles that come with the package are listed.
 
 import argparse
 
+from leconvmn_ros.commands.progress import say, show
+from leconvmn_ros.errors import printable
 from leconvmn_ros.hands.profile import HandProfile, load_profile, RobotJoint, shipped_profiles
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -35,23 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List the profiles, or check and show one."""
-    console = Console()
     if arguments.hand is None:
         table = Table('profile', 'hand', 'joints', 'message')
         for name in shipped_profiles():
             profile = load_profile(name)
             table.add_row(
                 name,
-                Text(profile.hand),
+                Text(printable(profile.hand)),
                 str(len(profile.joints)),
-                Text(_short(profile.command.type)),
+                Text(printable(_short(profile.command.type))),
             )
-        console.print(table)
+        show(table)
         return 0
     profile = load_profile(arguments.hand)
-    console.print(_joint_table(profile))
+    show(_joint_table(profile))
     for line in _facts(profile):
-        console.print(line, markup=False, highlight=False)
+        say(line)
     return 0
 
 
@@ -62,7 +62,7 @@ def _short(message_type: str) -> str:
 def _joint_table(profile: HandProfile) -> Table:
     unit = profile.command.unit
     title = f'{profile.hand}, in {unit if isinstance(unit, str) else "its own unit"}'
-    table = Table(title=Text(title), title_justify='left')
+    table = Table(title=Text(printable(title)), title_justify='left')
     table.add_column('joint')
     table.add_column('follows')
     for heading in ('open', 'fist', 'rest', 'limits', 'rad/s'):
@@ -73,8 +73,8 @@ def _joint_table(profile: HandProfile) -> Table:
     for joint, *values in zip(profile.joints, *columns, strict=True):
         opened, fist, rest, low, high = (f'{value:.4g}' for value in values)
         table.add_row(
-            Text(joint.name),
-            Text(_source(joint)),
+            Text(printable(joint.name)),
+            Text(printable(_source(joint))),
             *(opened, fist, rest, f'{low} to {high}'),
             f'{profile.speed_of(joint):g}',
         )

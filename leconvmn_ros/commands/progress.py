@@ -12,17 +12,53 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Progress bars of the command line."""
+"""What the command line shows: lines, tables, progress bars.
 
-from collections.abc import Iterator
+Results go to standard output, progress and remarks to standard error: a pipe gets the results
+alone. Everything is shown as text, whatever it holds.
+"""
+
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
+from leconvmn_ros.errors import printable
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 
-# Progress goes to stderr, results to stdout: a pipe gets the results alone.
-CONSOLE = Console(stderr=True)
+
+class Terminal(Console):
+    """A console on which no text can do more than be shown."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render as rich does, with everything escaped that is no visible text."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                lines = segment.text.split('\n')
+                yield segment._replace(text='\n'.join(map(printable, lines)))
+
+
+CONSOLE = Terminal(stderr=True)
+
+
+def say(line: str) -> None:
+    """Write one line of a result."""
+    print(printable(line))
+
+
+def show(table: RenderableType) -> None:
+    """Write a table of a result."""
+    Terminal().print(table)
+
+
+def remark(line: str) -> None:
+    """Write one line to standard error."""
+    CONSOLE.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class ShowProgress(Protocol):
@@ -51,12 +87,12 @@ def progress_bar(title: str) -> Iterator['ShowProgress']:
     )
     # The time left is told by the pace of the last hour: steps may be minutes apart.
     with Progress(*columns, console=CONSOLE, speed_estimate_period=3600) as bar:
-        task = bar.add_task(title, total=1.0, remark='')
+        task = bar.add_task(printable(title), total=1.0, remark='')
 
-        def show(share: float, remark: str = '') -> None:
-            bar.update(task, completed=share, remark=remark)
+        def move(share: float, remark: str = '') -> None:
+            bar.update(task, completed=share, remark=printable(remark))
 
-        yield show
+        yield move
         bar.update(task, completed=1.0)
 
 
@@ -64,4 +100,4 @@ def say_duration(seconds: float) -> None:
     """Say before something long starts about how long it will take."""
     minutes = round(seconds / 60)
     text = f'{minutes} min' if minutes >= 2 else f'{max(1, round(seconds))} s'
-    CONSOLE.print(f'this will take about {text}')
+    remark(f'this will take about {text}')

@@ -24,6 +24,7 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.commands.arguments import number
+from leconvmn_ros.commands.progress import say
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recordings.bag_recovery import recover_bag
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.topics or arguments.all:
             raise ConfigurationError('--recover takes no topics')
         count = recover_bag(arguments.recover)
-        print(f'{arguments.recover}: {count} messages recovered')
+        say(f'{arguments.recover}: {count} messages recovered')
         return 0
     # rclpy is imported here: the command's --help and --recover work without ROS.
     from leconvmn_ros.nodes.recorder import record  # noqa: PLC0415

@@ -21,11 +21,10 @@ seconds. A source is used by the node emg_source: ros2 run leconvmn_ros emg_sour
 
 import argparse
 
+from leconvmn_ros.commands.progress import say
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
 from leconvmn_ros.sources.contract import EmgSource
 from leconvmn_ros.sources.registry import import_library, load_source, source_names
-from rich.console import Console
-from rich.text import Text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List all sources, or one."""
-    console = Console()
     names = source_names()
     if arguments.source is not None:
         if arguments.source not in names:
@@ -45,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         names = [arguments.source]
     for name in names:
         for line in _describe(name):
-            console.print(Text(line), soft_wrap=True)
+            say(line)
     return 0
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.commands.arguments import add_device, add_engine, integers, number
-from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.commands.progress import progress_bar, say, show
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.devices import CPU, find_device
@@ -61,7 +61,6 @@ from leconvmn_ros.speed.stages import (
     Stage,
 )
 from leconvmn_ros.training.presets import PRESETS
-from rich.console import Console
 import torch
 
 # Messages that are decoded while the garbage collector is watched.
@@ -123,9 +122,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and show, or compare."""
-    console = Console()
     if arguments.compare:
-        console.print(comparison_table(*(read_result(path) for path in arguments.compare)))
+        show(comparison_table(*(read_result(path) for path in arguments.compare)))
         return 0
     if arguments.check:
         with progress_bar('check') as progress:
@@ -135,22 +133,22 @@ def run(arguments: argparse.Namespace) -> int:
             ):
                 rows.append(row)
                 progress(len(rows) / len(PRESETS_CHECKED), row.preset)
-        console.print(check_table(rows, describe_machine()))
+        show(check_table(rows, describe_machine()))
         return 0
     if arguments.limits:
         result = _limits(arguments)
         if arguments.json:
             write_json(arguments.json, result)
-        console.print(limit_table(result))
+        show(limit_table(result))
         return 0
     torch.set_num_threads(arguments.threads)
     checkpoint, name = _network(arguments)
     result = _measured(checkpoint, name, arguments)
     if arguments.json:
         write_json(arguments.json, result)
-    console.print(stage_table(result))
+    show(stage_table(result))
     for line in remarks(result):
-        console.print(line, markup=False, highlight=False)
+        say(line)
     return 0
 
 

@@ -22,7 +22,7 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.commands.arguments import add_setting, checked
-from leconvmn_ros.commands.progress import progress_bar
+from leconvmn_ros.commands.progress import progress_bar, say
 from leconvmn_ros.recordings.bags import write_bag
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             progress=progress,
         )
-    print(
+    say(
         f'{arguments.output}: {config.channels} channels at {config.sampling_rate:g} Hz, '
         f'{config.duration:.0f} s'
     )

@@ -35,7 +35,7 @@ from leconvmn_ros.commands.arguments import (
     option,
     read_recording,
 )
-from leconvmn_ros.commands.progress import CONSOLE, progress_bar, say_duration
+from leconvmn_ros.commands.progress import progress_bar, remark, say, say_duration
 from leconvmn_ros.dataset.hold_out import hold_out_named, HoldOut, RepetitionHoldOut
 from leconvmn_ros.dataset.reference_lag import align_reference
 from leconvmn_ros.dataset.summary import training_summary
@@ -147,7 +147,7 @@ def run(arguments: argparse.Namespace) -> int:
     for recording in recordings:
         lines = training_summary(recording, hold_out, learn_validation=not settings.choose_epoch)
         for line in lines:
-            CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+            remark(line)
     with progress_bar('train') as progress:
 
         def on_epoch(report: EpochReport) -> None:
@@ -164,15 +164,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     checkpoint.save(arguments.output)
     record = checkpoint.description.training
-    CONSOLE.print(f'held out: {record.hold_out.rule()}', markup=False, soft_wrap=True)
+    remark(f'held out: {record.hold_out.rule()}')
     if known := record.trained_on_all:
-        CONSOLE.print(
+        remark(
             f'learnt everything; before that, with {known.hold_out.rule()} held out, the same '
-            f'training had CC {known.test["cc"]:.2f} on the test',
-            markup=False,
-            soft_wrap=True,
+            f'training had CC {known.test["cc"]:.2f} on the test'
         )
-    print(
+    say(
         f'{arguments.output}: epoch {record.best_epoch} of {record.epochs}, {record.seconds:.0f} s'
     )
     return 0
@@ -181,9 +179,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _aligned(recording: Recording, lag: Any, hold_out: HoldOut) -> Recording:
     recording, taken = align_reference(recording, lag, hold_out)
     if lag == 'auto':
-        CONSOLE.print(
-            f'{recording.name}: the reference is taken to be late by {taken:.3f} s', markup=False
-        )
+        remark(f'{recording.name}: the reference is taken to be late by {taken:.3f} s')
     return recording
 
 

@@ -19,6 +19,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from leconvmn_ros.errors import printable
 from leconvmn_ros.evaluation.metrics import METRICS
 from leconvmn_ros.files import open_input, write_text
 from leconvmn_ros.recording import JointTrack
@@ -87,12 +88,12 @@ def read_estimates(path: Path) -> JointTrack:
 def score_table_text(report: dict[str, Any], title: str) -> Table:
     """Lay out the `joints` and `mean` of a report (see `evaluation.as_json`) as a table."""
     # Text, so that brackets in a name are not taken for markup.
-    table = Table(title=Text(title), title_justify='left')
+    table = Table(title=Text(printable(title)), title_justify='left')
     table.add_column('joint')
     for metric in METRICS:
         table.add_column(METRIC_TITLES[metric], justify='right')
     for name, score in report['joints'].items():
-        table.add_row(Text(name), *_cells(score))
+        table.add_row(Text(printable(name)), *_cells(score))
     table.add_section()
     table.add_row('mean', *_cells(report['mean']))
     return table
@@ -108,7 +109,7 @@ def behaviour_table(report: dict[str, Any], title: str) -> Table:
     shuffled = report['shuffled_order']
     columns = [] if shuffled is None else [('shuffled order', shuffled['behaviour'])]
     columns.append(("recording's order", report['behaviour']))
-    table = Table(title=Text(title), title_justify='left')
+    table = Table(title=Text(printable(title)), title_justify='left')
     table.add_column('figure')
     for name, _ in columns:
         table.add_column(name, justify='right')

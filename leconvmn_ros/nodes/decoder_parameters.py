@@ -21,7 +21,7 @@ from typing import NamedTuple
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.registry import ENGINE_NAMES
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.errors import ConfigurationError, printable
 from leconvmn_ros.nodes.parameters import LOSSLESS, Parameter, Value
 from rclpy.node import Node
 
@@ -149,7 +149,8 @@ def load_decoder(node: Node) -> tuple[Decoder, str]:
     )
     step = decoder.warm_up()
     node.get_logger().info(
-        f'{folder}: {decoder.channels} channels at {decoder.sampling_rate:g} Hz in, '
+        f'{printable(str(folder))}: '
+        f'{decoder.channels} channels at {decoder.sampling_rate:g} Hz in, '
         f'{len(decoder.joint_names)} joints at {decoder.output_rate:g} Hz out; '
         f'a step takes {1e3 * step:.1f} ms of {1e3 / decoder.output_rate:.1f} ms '
         f'(engine {decoder.engine})'

@@ -30,6 +30,7 @@ from leconvmn_ros.errors import (
     ConfigurationError,
     MalformedMessageError,
     OutputError,
+    printable,
     RecordingError,
 )
 from leconvmn_ros.evaluation.live import Session
@@ -247,7 +248,7 @@ class EvaluatorNode(Node):
         except (OutputError, RecordingError) as error:
             self.get_logger().error(str(error))
             return 1
-        self.get_logger().info(f'{_summary(report)}; results in {folder}')
+        self.get_logger().info(printable(f'{_summary(report)}; results in {folder}'))
         if not (lost := _lost(report)):
             return 0
         self.get_logger().error(

@@ -32,7 +32,7 @@ import time
 
 from leconvmn_ros.dataset.cue_timing import activity, Attempt, Cue, find_timing, rest_spread
 from leconvmn_ros.emg.message import chunk_from_message
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError, MalformedMessageError
+from leconvmn_ros.errors import ConfigurationError, LeconvmnError, MalformedMessageError, printable
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
@@ -136,10 +136,11 @@ class GuideNode(Node):
                 f'the last recording was cut short: {self._folder.recovered} messages recovered'
             )
         for problem in self._folder.unusable:
-            self.get_logger().warning(f'not counted: {problem}')
+            self.get_logger().warning(printable(f'not counted: {problem}'))
         self.get_logger().info(
-            f'session {course.session.name}: {course.done} of {course.total} repetitions done, '
-            f'about {course.remaining / 60:.0f} min to go, in {self._folder.path}'
+            f'session {printable(course.session.name)}: '
+            f'{course.done} of {course.total} repetitions done, '
+            f'about {course.remaining / 60:.0f} min to go, in {printable(str(self._folder.path))}'
         )
 
     def _offer_services(self) -> None:
@@ -313,7 +314,9 @@ class GuideNode(Node):
         self.get_logger().info(f'{course.done} of {course.total} repetitions done')
         for trial in course.without_emg:
             name = course.movement(trial).name
-            self.get_logger().warning(f'{name}, repetition {trial.repetition}: no EMG was seen')
+            self.get_logger().warning(
+                f'{printable(name)}, repetition {trial.repetition}: no EMG was seen'
+            )
 
 
 def _answer(

@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 import time
 
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError
+from leconvmn_ros.errors import ConfigurationError, LeconvmnError, printable
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.nodes.topic_recorder import TopicRecorder
@@ -90,7 +90,7 @@ class RecorderNode(Node):
         self._recorder = TopicRecorder(
             self, self._bag, topics, everything=self.get_parameter('all_topics').value
         )
-        self.get_logger().info(f'recording to {self._bag.path}')
+        self.get_logger().info(printable(f'recording to {self._bag.path}'))
         every(LOOK_PERIOD, self, self._look)
         every(FLUSH_PERIOD, self, self._flush)
 

@@ -24,7 +24,7 @@ import time
 from typing import Any
 
 from leconvmn_ros.emg.message import stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
+from leconvmn_ros.errors import ConfigurationError, LeconvmnError, printable, RecordingError
 from leconvmn_ros.nodes.message_types import find_message_class
 from leconvmn_ros.nodes.parameters import (
     declare_parameters,
@@ -153,12 +153,12 @@ class ReplayNode(Node):
         for topic, info in bag.topics.items():
             name, type_name = topic.lstrip('/'), info.type_name
             if name in NEVER_PLAYED | left_out:
-                self.get_logger().info(f'{topic} is left out')
+                self.get_logger().info(printable(f'{topic} is left out'))
                 continue
             message_class = find_message_class(type_name)
             if message_class is None:
                 self.get_logger().warning(
-                    f'{topic} is left out: its type {type_name} is not installed'
+                    printable(f'{topic} is left out: its type {type_name} is not installed')
                 )
                 continue
             self._players[topic] = self.create_publisher(

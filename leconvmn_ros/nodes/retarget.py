@@ -29,7 +29,7 @@ from pathlib import Path
 import time
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, OutputError
+from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, OutputError, printable
 from leconvmn_ros.hands.anchors import Anchors, load_anchors
 from leconvmn_ros.hands.calibration import (
     calibrate,
@@ -135,14 +135,15 @@ class RetargetNode(Node):
 
     def _introduce(self) -> None:
         self.get_logger().info(
-            f'{self._profile.hand}: {len(self._profile.joints)} joints at '
+            f'{printable(self._profile.hand)}: {len(self._profile.joints)} joints at '
             f'{self._profile.command.rate:g} Hz on {self._publisher.topic_name}, once '
             f'{self._input.topic_name} has {", ".join(self._profile.human_joints)}'
         )
         if self._state is None:
             self.get_logger().warning(
-                f'{self._profile.hand} is driven blind, its pose is not known: the first command '
-                'takes it to its rest pose from wherever it is, as fast as it moves'
+                f'{printable(self._profile.hand)} is driven blind, its pose is not known: '
+                'the first command takes it to its rest pose from wherever it is, as fast as it '
+                'moves'
             )
         if self._profile.command.type == JOINT_TRAJECTORY:
             self.get_logger().info(
@@ -161,7 +162,9 @@ class RetargetNode(Node):
         if not path:
             return None
         if not Path(path).exists():
-            self.get_logger().info(f'{path} is not there yet: the wearer is not calibrated')
+            self.get_logger().info(
+                f'{printable(path)} is not there yet: the wearer is not calibrated'
+            )
             return None
         return load_calibration(Path(path))
 
@@ -319,7 +322,9 @@ class RetargetNode(Node):
     def _report(self) -> None:
         clipped = self._retargeter.clipped
         news = {joint: count - self._told['clipped'][joint] for joint, count in clipped.items()}
-        if text := ', '.join(f'{joint} {count} times' for joint, count in news.items() if count):
+        if text := ', '.join(
+            f'{printable(joint)} {count} times' for joint, count in news.items() if count
+        ):
             self.get_logger().warning(f'clipped to the limits since the last report: {text}')
         self._told |= {'clipped': dict(clipped)}
         shared = self._state and self._state.topic_name == self._input.topic_name
@@ -382,7 +387,7 @@ class _PoseRecording:
 def _angles(pose: Mapping[str, float]) -> str:
     """Return the angles, the largest first (rad)."""
     order = sorted(pose, key=lambda name: -abs(pose[name]))
-    return _some([f'{name} {pose[name]:+.2f}' for name in order], 6) + ' rad'
+    return _some([f'{printable(name)} {pose[name]:+.2f}' for name in order], 6) + ' rad'
 
 
 def _some(names: Sequence[str], most: int = 4) -> str:

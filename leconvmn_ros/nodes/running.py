@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
 from leconvmn_ros.nodes.ending import ASKED_TO_END, EndRequested, handle_signals, interruptible
+from leconvmn_ros.nodes.log_folder import check_log_folder
 from leconvmn_ros.nodes.throttled_log import ThrottledLog
 import rclpy
 from rclpy.clock import Clock, ClockType
@@ -128,6 +129,7 @@ def _describe(error: Exception) -> str:
 
 
 def _start_ros() -> None:
+    check_log_folder()
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # what rcl says of arguments that it cannot read

@@ -17,6 +17,8 @@
 import time
 from typing import Any
 
+from leconvmn_ros.errors import printable
+
 PERIOD = 1.0  # s
 
 
@@ -72,7 +74,9 @@ class ThrottledLog:
     def _put(self, cause: str, line: '_Line') -> None:
         self._written[cause] = time.monotonic()
         # One call site for each severity: rclpy refuses a site that changes it.
-        text = line.text if line.count == 1 else f'{line.text} ({line.count} times)'
+        text = printable(line.text)
+        if line.count > 1:
+            text += f' ({line.count} times)'
         if line.severity == 'error':
             self._logger.error(text)
         elif line.severity == 'warning':

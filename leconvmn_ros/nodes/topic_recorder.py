@@ -25,7 +25,7 @@ from typing import Any
 
 from leconvmn_ros.emg.message import chunk_from_message
 from leconvmn_ros.emg.sample_count import SampleCount
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.errors import MalformedMessageError, printable
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.message_types import find_message_class
 from leconvmn_ros.recordings.bag_recorder import BagRecorder
@@ -137,7 +137,7 @@ class TopicRecorder:
         if kind is None or not self._bag.add_topic(topic, type_name, latched=latched):
             self._impossible.add(topic)
             self._node.get_logger().warning(
-                f'{topic} is not recorded: its type {type_name} is not installed here'
+                printable(f'{topic} is not recorded: its type {type_name} is not installed here')
             )
             return
         if known is None:

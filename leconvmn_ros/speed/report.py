@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.errors import ConfigurationError, printable
 from leconvmn_ros.files import read_input
 from leconvmn_ros.speed.floor import is_at_floor
 from leconvmn_ros.speed.machine_check import Held
@@ -53,7 +53,7 @@ def read_result(path: Path) -> dict[str, Any]:
 def stage_table(result: Mapping[str, Any]) -> Table:
     """Lay out the stages: times in us, memory, and the share of the machine's best."""
     table = Table(
-        title=Text(_title(result)),
+        title=Text(printable(_title(result))),
         title_justify='left',
         box=SIMPLE,
         pad_edge=False,
@@ -65,7 +65,7 @@ def stage_table(result: Mapping[str, Any]) -> Table:
     for name, row in result['stages'].items():
         best = max(row['share_of_copying'], row.get('share_of_multiplying', 0))
         table.add_row(
-            Text(name),
+            Text(printable(name)),
             *(_us(row[f'{key}_us']) for key in ('median', 'p99', 'most', 'jitter', 'cpu')),
             f'{row["bytes_for_a_time"] / 1024:.0f}',
             _percent(best),
@@ -121,7 +121,7 @@ def _live(live: Mapping[str, Any]) -> list[str]:
 def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Table:
     """Lay out two results side by side: medians and processor times, and their ratios."""
     title = f'A: {_title(first)}\nB: {_title(second)}'
-    table = Table(title=Text(title), title_justify='left', box=SIMPLE)
+    table = Table(title=Text(printable(title)), title_justify='left', box=SIMPLE)
     table.add_column('stage (us a call)', no_wrap=True)
     for title in ('median A', 'median B', 'B/A', 'CPU A', 'CPU B', 'B/A'):
         table.add_column(title, justify='right')
@@ -131,11 +131,13 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Tab
         cells = []
         for key in ('median_us', 'cpu_us'):
             cells += [_us(row[key]), _us(other[key]), f'{other[key] / row[key]:.2f}']
-        table.add_row(Text(name), *cells)
+        table.add_row(Text(printable(name)), *cells)
     table.add_section()
     for name, of in first['ceilings'].items():
         ratio = second['ceilings'][name] / of
-        table.add_row(Text(f'at best, {name} (G/s)'), f'{of / 1e9:.1f}', '', f'{ratio:.2f}')
+        table.add_row(
+            Text(printable(f'at best, {name} (G/s)')), f'{of / 1e9:.1f}', '', f'{ratio:.2f}'
+        )
     return table
 
 
@@ -163,7 +165,7 @@ def limit_table(result: Mapping[str, Any]) -> Table:
         f'{1e3 * settings["chunk_seconds"]:g} ms, {settings["seconds"]:g} s each; '
         f'{machine["cores"]} cores of {machine["processor"]}'
     )
-    table = Table(title=Text(title), title_justify='left', box=SIMPLE)
+    table = Table(title=Text(printable(title)), title_justify='left', box=SIMPLE)
     for name in ('channels', 'held (Hz)', 'values/s', 'broke at (Hz)'):
         table.add_column(name, justify='right', no_wrap=True)
     table.add_column('what broke first')
@@ -174,7 +176,7 @@ def limit_table(result: Mapping[str, Any]) -> Table:
             f'{limit["held"]:.0f}',
             f'{limit["values"]:.0f}',
             '-' if broke is None else f'{broke:.0f}',
-            Text(limit['reason'] or 'nothing, up to the highest rate there is'),
+            Text(printable(limit['reason'] or 'nothing, up to the highest rate there is')),
         )
     return table
 
