@@ -12,3 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""From a checkpoint to angles: EMG in, angles of the finger joints out.
+
+Nothing here imports PyTorch, unless a network is to run on a GPU or in the engine 'eager'.
+"""
+
+from leconvmn_ros.decoding.arrays import decode_array
+from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
+from leconvmn_ros.decoding.decoder import Decoder, Estimate
+
+__all__ = ['Checkpoint', 'Decoder', 'Estimate', 'decode_array', 'load_checkpoint']
