@@ -233,9 +233,10 @@ def _grids(
             ((margin, margin), (0, 0)),
             constant_values=np.nan,
         )
-        # A grid time is in the middle of its samples.
-        seconds = (np.arange(len(rms)) - margin + 0.5 - 0.5 / step) * period
-        stamps_ns = run.stamps_ns[0] + np.round(seconds * NANOSECONDS).astype(np.int64)
+        # A grid time is in the middle of its samples, as they are stamped: a rate that is not
+        # quite what the source says would add up to a lag.
+        middles = (np.arange(len(rms), dtype=np.float64) - margin) * step + (step - 1) / 2
+        stamps_ns = _stamps_at(run.stamps_ns, middles, period / step)
         angles, known = angles_at(track, names, stamps_ns)
         angles[~known] = np.nan
         barred = np.cumsum(hold_out.roles(stamps_ns, labels, span_ns) != Role.TRAINING)
@@ -243,6 +244,17 @@ def _grids(
         usable[margin:-margin] = barred[2 * margin :] == barred[: -2 * margin]
         grids.append(_Grid(rms, angles, usable))
     return grids
+
+
+def _stamps_at(
+    stamps_ns: NDArray[np.int64], places: NDArray[np.floating], period: float
+) -> NDArray[np.int64]:
+    """Return the times (ns) at places between the samples of a run, and before and after it."""
+    inside = places.clip(0, len(stamps_ns) - 1)
+    since_ns = np.interp(inside, np.arange(len(stamps_ns)), stamps_ns - stamps_ns[0])
+    since_ns += (places - inside) * period * NANOSECONDS
+    times_ns: NDArray[np.int64] = stamps_ns[0] + np.round(since_ns).astype(np.int64)
+    return times_ns
 
 
 def _rms(samples: NDArray[np.float32], step: int, reach: int) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ class Estimate(NamedTuple):
 
 
 class _Completed(NamedTuple):
-    """An image, the time of its last sample (ns), and whether enough channels are intact."""
+    """An image, the time of its last sample (ns), and whether the input can be believed."""
 
     stamp_ns: int
     image: Image
@@ -141,6 +141,17 @@ class Decoder:
         """Values that were NaN or infinite so far, shape (channels,)."""
         return self._intake.not_finite_values
 
+    @property
+    def contradiction(self) -> str:
+        """Why the source cannot be believed at all, in words; empty if it can."""
+        measured = self._intake.measured_rate
+        if measured is None or not self._intake.rate_contradicts:
+            return ''
+        return (
+            f'the source says {self.sampling_rate:g} Hz, but by stamps and counter it takes '
+            f'{measured:.4g} samples a second: no estimates'
+        )
+
     def decode(self, chunk: EmgChunk, now_ns: int | None = None) -> list[Estimate]:
         """Take the next chunk and return the estimates it completes, in time order.
 
@@ -189,7 +200,8 @@ class Decoder:
         enough_channels = self.quality.mask(piece.samples, features)
         for image in self._images.push(features):
             stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
-            yield _Completed(stamp_ns, image, bool(enough_channels[image.last]))
+            believed = bool(enough_channels[image.last]) and not self._intake.rate_contradicts
+            yield _Completed(stamp_ns, image, believed)
 
     def _estimates(self, completed: Sequence[_Completed]) -> list[Estimate]:
         """Advance the streams of these images, which differ; return what may be said."""

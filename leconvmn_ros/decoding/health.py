@@ -103,6 +103,8 @@ class DecoderHealth:
         """Return what to tell of them, each in a sentence."""
         news = self.news()
         remarks = [FAULTS + in_words(news)] if news else []
+        if contradiction := self._decoder.contradiction:
+            remarks.append(contradiction)
         if not news.keys().isdisjoint({'wrong_channels', 'wrong_rate'}):
             remarks.append(
                 f'this decoder takes {self._decoder.channels} channels at '
@@ -128,6 +130,8 @@ class DecoderHealth:
             level, summary = Level.ERROR, f'{state.publishers} publishers: their samples are mixed'
         elif state.silent_for is None:
             level, summary = Level.WARN, 'no EMG yet'
+        elif contradiction := self._decoder.contradiction:
+            level, summary = Level.ERROR, contradiction
         elif state.stale:
             level, summary = Level.ERROR, f'no EMG for {state.silent_for:.1f} s'
         else:

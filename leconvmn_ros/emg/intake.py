@@ -19,7 +19,8 @@ The rules, one per fault:
 =================================  ==============================================================
 fault                              response
 =================================  ==============================================================
-other channel count or rate        the chunk is refused
+other channel count or rate        the chunk is refused; where the rate is measured for each
+                                   message, the median of the last ones counts
 NaN or infinite sample             the chunk is refused
 older than `greatest_age`          the chunk is refused; off by default, as stamps and arrival
                                    must be of one clock for that
@@ -63,15 +64,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from leconvmn_ros.emg.source_clock import contradicts, RATE_TOLERANCE, SourceClock, Step
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 
-# Sources that measure their own rate report 1999.7 Hz for 2 kHz.
-RATE_TOLERANCE = 0.01
-# A chunk whose end lies further back than this, by counter or by clock, is of a new start; by less
-# it is late.
-RESTART_AFTER_NS = NANOSECONDS
+# A rate that is measured for each message is judged by as many.
+_RATES = 50
+_FEWEST_RATES = 5
+_VARYING_RATE = 0.05
 # Counters that tell of no fault.
 NO_FAULTS = frozenset({'messages', 'samples', 'limited_estimates'})
 
@@ -129,6 +130,8 @@ class Intake:
     Attributes:
         counts: what came in and what was wrong with it.
         not_finite_values: NaN and infinite values so far, shape (channels,).
+        measured_rate: rate of the source by its stamps and its counter (Hz), renewed every second,
+            None while it is not known.
     """
 
     def __init__(
@@ -153,14 +156,22 @@ class Intake:
         self._bridge_length = round(longest_bridge * sampling_rate)
         self._greatest_age_ns = greatest_age * NANOSECONDS
         self._recent: deque[NDArray[np.float32]] = deque()
+        self._clock = SourceClock(sampling_rate)
+        self._rates: deque[float] = deque(maxlen=_RATES)
         self.reset()
 
     def reset(self) -> None:
         """Expect a new source: the next chunk follows nothing. The counts go on."""
         self._recent.clear()
         self._recent_length = 0
-        self._next_sample: int | None = None
-        self._end_ns = 0
+        self._clock.reset()
+        self.measured_rate: float | None = None
+        self._until_measured = 0
+
+    @property
+    def rate_contradicts(self) -> bool:
+        """Whether the source does something else than it says: its samples are of other times."""
+        return contradicts(self._rate, self.measured_rate)
 
     def accept(self, chunk: EmgChunk, now_ns: int | None = None) -> Iterator[Piece]:
         """Check one chunk; yield nothing, the chunk, or a bridge and the chunk.
@@ -172,34 +183,26 @@ class Intake:
         self.counts.messages += 1
         if self._refused(chunk, now_ns):
             return
-        if self._next_sample is None:
-            yield self._take(chunk, restart=True)
-            return
-        missing = chunk.first_sample - self._next_sample
-        jumped = self._clock_jumped(chunk, missing)
-        self.counts.clock_jumps += jumped
-        if self._fell_back(chunk, missing):
-            self.counts.restarts += 1
-            yield self._take(chunk, restart=True)
-            return
-        if missing < 0:
+        chunk, step, missing = self._clock.read(chunk)
+        self._measure(len(chunk.samples))
+        if step is Step.LATE:
             chunk = self._drop_known(chunk, -missing)
-            if len(chunk.samples) == 0:
-                return
-        self.counts.lost_samples += max(missing, 0)
-        restart = jumped
-        if missing > 0:
-            bridge = None if jumped else self._bridge(chunk, missing)
-            if bridge is not None:
-                yield bridge
-            restart = bridge is None
-        self.counts.restarts += restart
+            if len(chunk.samples):
+                yield self._take(chunk, restart=False)
+            return
+        self.counts.lost_samples += missing
+        bridge = self._bridge(chunk, missing) if step is Step.NEXT and missing else None
+        restart = step is not Step.NEXT or (missing > 0 and bridge is None)
+        self.counts.clock_jumps += step is Step.CLOCK_SET and missing <= self._bridge_length
+        self.counts.restarts += restart and step is not Step.FIRST
+        if bridge is not None:
+            yield bridge
         yield self._take(chunk, restart=restart)
 
     def _refused(self, chunk: EmgChunk, now_ns: int | None) -> bool:
         if chunk.samples.shape[1] != self._channels:
             self.counts.wrong_channels += 1
-        elif not abs(chunk.sampling_rate - self._rate) <= RATE_TOLERANCE * self._rate:
+        elif not self._rate_fits(chunk.sampling_rate):
             self.counts.wrong_rate += 1
         elif not np.isfinite(chunk.samples).all():
             self.counts.not_finite += 1
@@ -210,21 +213,21 @@ class Intake:
             return False
         return True
 
-    def _clock_jumped(self, chunk: EmgChunk, missing: int) -> bool:
-        """Tell stamps that leave the counter: it goes on (with a short gap at most), they jump."""
-        due_ns = self._end_ns + self._duration_ns(missing + 1)
-        return (
-            0 <= missing <= self._bridge_length and abs(chunk.stamp_ns - due_ns) > RESTART_AFTER_NS
-        )
+    def _measure(self, samples: int) -> None:
+        """Measure the rate once a second."""
+        self._until_measured -= samples
+        if self._until_measured <= 0:
+            self.measured_rate = self._clock.rate.measured()
+            self._until_measured = round(self._rate)
 
-    def _fell_back(self, chunk: EmgChunk, missing: int) -> bool:
-        """Tell a new start (of the counter) or a looping bag (its time) from a late message."""
-        # Half a sample: stamps are rounded, so those of an overlap may differ by a nanosecond.
-        counter_only = missing < 0 and chunk.stamp_ns > self._end_ns + self._duration_ns(1) // 2
-        # Ends are compared: a long chunk that comes twice starts far back.
-        end_ns = chunk.stamp_ns + self._duration_ns(len(chunk.samples) - 1)
-        counter_behind_ns = self._duration_ns(-missing - len(chunk.samples))
-        return counter_only or max(counter_behind_ns, self._end_ns - end_ns) > RESTART_AFTER_NS
+    def _rate_fits(self, rate: float) -> bool:
+        """Whether the rate in a message fits, or the mean of rates that differ each time."""
+        self._rates.append(rate)
+        if abs(rate - self._rate) <= RATE_TOLERANCE * self._rate:
+            return True
+        if len(self._rates) < _FEWEST_RATES or len(set(self._rates)) <= len(self._rates) // 2:
+            return False
+        return abs(float(np.median(self._rates)) - self._rate) <= _VARYING_RATE * self._rate
 
     def _drop_known(self, chunk: EmgChunk, known: int) -> EmgChunk:
         known = min(known, len(chunk.samples))
@@ -244,8 +247,6 @@ class Intake:
 
     def _take(self, chunk: EmgChunk, *, restart: bool) -> Piece:
         self.counts.samples += len(chunk.samples)
-        self._next_sample = chunk.first_sample + len(chunk.samples)
-        self._end_ns = chunk.stamp_ns + self._duration_ns(len(chunk.samples) - 1)
         if restart:
             self._recent.clear()
             self._recent_length = 0

@@ -17,7 +17,7 @@
 from collections import deque
 from typing import NamedTuple
 
-from leconvmn_ros.emg.intake import RESTART_AFTER_NS
+from leconvmn_ros.emg.source_clock import SourceClock, Step
 from leconvmn_ros.recording import EmgChunk
 
 # EMG messages kept to find the one that completed an estimate; estimates come at most this many
@@ -53,14 +53,17 @@ class Latency:
     """
 
     def __init__(self) -> None:
+        self._clock = SourceClock()
         self._emg: deque[_EmgMessage] = deque(maxlen=EMG_MEMORY)
         self._waiting: deque[_Arrival] = deque(maxlen=ESTIMATE_MEMORY)
 
     def add_emg(self, chunk: EmgChunk, published_ns: int) -> list[int]:
         """Note EMG, and return the latencies (ns) of estimates that came before it."""
+        chunk, step, _ = self._clock.read(chunk)
         message = _EmgMessage(chunk.stamp_ns, chunk.end_ns, published_ns)
-        if self._emg and self._emg[-1].end_ns - message.end_ns > RESTART_AFTER_NS:
-            self._emg.clear()  # a bag that loops: its stamps come again
+        again = step in (Step.STARTED_AGAIN, Step.CLOCK_SET)
+        if again and self._emg and message.end_ns < self._emg[-1].end_ns:
+            self._emg.clear()  # in a bag that loops the stamps come again
         self._emg.append(message)
         matched = [arrival for arrival in self._waiting if message.completed(arrival)]
         for arrival in matched:

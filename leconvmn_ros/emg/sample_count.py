@@ -16,8 +16,8 @@
 
 from collections import deque
 
-from leconvmn_ros.emg.intake import RESTART_AFTER_NS
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.emg.source_clock import SourceClock, Step
+from leconvmn_ros.recording import EmgChunk
 
 # Holes that a late message may still fill.
 MOST_HOLES = 100
@@ -32,34 +32,21 @@ class SampleCount:
 
     def __init__(self) -> None:
         self.lost = 0
-        self._next: int | None = None
-        self._end_ns = 0
+        self._clock = SourceClock()
         # First sample, last + 1.
         self._holes: deque[tuple[int, int]] = deque(maxlen=MOST_HOLES)
 
     def add(self, chunk: EmgChunk) -> None:
         """Take note of the next message."""
-        first, end = chunk.first_sample, chunk.first_sample + len(chunk.samples)
-        if self._next is None or self._restarts(chunk, self._next - end):
+        chunk, step, missing = self._clock.read(chunk)
+        first = chunk.first_sample
+        if step is Step.STARTED_AGAIN:
             self._holes.clear()
-        elif first > self._next:
-            self.lost += first - self._next
-            self._holes.append((self._next, first))
-        else:
-            self._fill(first, end)
-            if end <= self._next:
-                return
-        self._next, self._end_ns = end, chunk.end_ns
-
-    def _restarts(self, chunk: EmgChunk, behind: int) -> bool:
-        """Tell a source that starts again, or a bag that loops, from a late message."""
-        sample_ns = NANOSECONDS / chunk.sampling_rate
-        fell_back_ns = max(self._end_ns - chunk.end_ns, behind * sample_ns)
-        # Half a sample: stamps are rounded.
-        counter_alone = behind > -len(chunk.samples) and (
-            chunk.stamp_ns > self._end_ns - sample_ns / 2
-        )
-        return counter_alone or fell_back_ns > RESTART_AFTER_NS
+        elif step is Step.LATE:
+            self._fill(first, first + len(chunk.samples))
+        elif missing > 0:
+            self.lost += missing
+            self._holes.append((first - missing, first))
 
     def _fill(self, first: int, end: int) -> None:
         for _ in range(len(self._holes)):

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 
+from leconvmn_ros.emg.source_check import checked_source
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS, Recording, SampledSubject
@@ -170,7 +171,14 @@ def read_bag(
     for topic, collector in wanted.items():
         _check_kept(Path(path), topic, collector)
     remarks = [remark for topic, item in wanted.items() for remark in item.left_out.remarks(topic)]
-    return Recording(bag_name(Path(path)), chunks, track, label_track, information, tuple(remarks))
+    try:
+        source = checked_source(chunks)
+    except RecordingError as error:
+        raise RecordingError(f'{path}: {emg_topic}: {error}') from error
+    remarks += [f'{emg_topic}: {remark}' for remark in source.remarks]
+    return Recording(
+        bag_name(Path(path)), source.chunks, track, label_track, information, tuple(remarks)
+    )
 
 
 def _wanted(

@@ -25,13 +25,13 @@ from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.dataset.repetitions import repetitions_of
 from leconvmn_ros.dataset.segments import cut_segments, Segment
 from leconvmn_ros.decoding.checkpoint import JointOutput
-from leconvmn_ros.emg.intake import RATE_TOLERANCE
 from leconvmn_ros.emg.signal_path import (
     ExposureConfig,
     FeatureStatistics,
     SignalPath,
     SignalPathConfig,
 )
+from leconvmn_ros.emg.source_clock import RATE_TOLERANCE
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import EmgChunk, Recording

@@ -32,8 +32,8 @@ from leconvmn_ros.decoding.checkpoint import (
     TrainingRecord,
 )
 from leconvmn_ros.decoding.history import learnt_recordings, LearntRecording, merged, overlap_of
-from leconvmn_ros.emg.intake import RATE_TOLERANCE
 from leconvmn_ros.emg.signal_path import SignalPathConfig
+from leconvmn_ros.emg.source_clock import RATE_TOLERANCE
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.metrics import as_json, METRICS, score_table

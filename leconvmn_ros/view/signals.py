@@ -21,9 +21,9 @@ from statistics import median
 import time
 from typing import NamedTuple
 
-from leconvmn_ros.emg.intake import RESTART_AFTER_NS
 from leconvmn_ros.emg.latency import Latency
 from leconvmn_ros.emg.sample_count import SampleCount
+from leconvmn_ros.emg.source_clock import RESTART_AFTER_NS, SourceClock, Step
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
@@ -52,6 +52,7 @@ class EmgEnvelope:
 
     def __init__(self) -> None:
         self.end_ns: int | None = None
+        self._clock = SourceClock()
         self._newest = 0
         self._low = self._high = np.empty((BINS, 0), dtype=np.float32)
 
@@ -62,11 +63,13 @@ class EmgEnvelope:
 
     def add(self, chunk: EmgChunk) -> None:
         """Take in a message of finite or other values; those that are not finite are left out."""
+        chunk, step, _ = self._clock.read(chunk)
         samples = np.where(np.isfinite(chunk.samples), chunk.samples, np.nan)
         times = chunk.stamp_ns + (np.arange(len(samples)) * (NANOSECONDS / chunk.sampling_rate))
         bins = times.astype(np.int64) // BIN_NS
         first, last = int(bins[0]), int(bins[-1])
-        if self.end_ns is None or samples.shape[1] != self.channels or self._starts_afresh(chunk):
+        new = step not in (Step.NEXT, Step.LATE)
+        if new or samples.shape[1] != self.channels:
             self._low = np.full((BINS, samples.shape[1]), np.nan, dtype=np.float32)
             self._high = self._low.copy()
             self._newest = first - 1
@@ -82,9 +85,6 @@ class EmgEnvelope:
         rows = bins[starts] % BINS
         self._low[rows] = np.fmin(self._low[rows], np.fmin.reduceat(samples, starts))
         self._high[rows] = np.fmax(self._high[rows], np.fmax.reduceat(samples, starts))
-
-    def _starts_afresh(self, chunk: EmgChunk) -> bool:
-        return self.end_ns is not None and self.end_ns - chunk.end_ns > RESTART_AFTER_NS
 
     def trace(self) -> NDArray[np.float32]:
         """Return low and high of each bin in turn (V), oldest first, shape (2 BINS, channels).

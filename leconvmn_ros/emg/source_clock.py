@@ -1,0 +1,286 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""One reading of counter and stamps of a source of EMG: what follows what, and when it was taken.
+
+Everything that asks "did the source start again?", "is something missing?" or "when was this
+sample taken?" asks here: the decoder and its training, the evaluation, the live view, latencies.
+
+**Started again.** A chunk is of a new start if its counter falls back although its stamp goes on,
+or if its end lies more than a second behind by counter or by clock (a bag that loops). By less it
+is late, or came twice. A counter that goes on while the stamp is more than a second off is a clock
+that was set.
+
+**Counters that wrap.** Many devices count in one or two bytes. A counter that falls back by a
+power of two while its stamps go on as they should has wrapped; so has one that falls back twice by
+the same amount. It is then followed as if it counted on.
+
+**Stamps.** A stamp is believed as long as it agrees with the counter to half a sample, or to 15 %
+of the duration of a message: so a rate that wanders, or is not quite what the source says, is
+followed. A stamp that does not agree (one for a whole batch, or jitter of the transport) is
+replaced by what the counter says, until the stamps stay early or late for half a second; then they
+are followed again, or are off by more than a batch can be. A stamp that is equal to the one before
+says nothing new.
+"""
+
+from collections import deque
+from enum import Enum
+from math import log2
+from typing import NamedTuple
+
+from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+import numpy as np
+from numpy.typing import NDArray
+
+# A chunk whose end lies further back than this, by counter or by clock, is of a new start.
+RESTART_AFTER_NS = NANOSECONDS
+JITTER = 0.15  # of the duration of a message
+PERSISTENT_NS = NANOSECONDS // 2
+LONGEST_BATCH_NS = NANOSECONDS // 4
+_FEWEST_PERSISTENT = 5
+_LEAST_MODULUS = 2**7
+_GREATEST_MODULUS = 2**32
+
+# Deviation of the measured rate from the one that a source says.
+RATE_TOLERANCE = 0.01
+CONTRADICTION = 0.2
+_POINT_EVERY_NS = NANOSECONDS // 5
+_MOST_POINTS = 150
+_SHORTEST_NS = 5 * NANOSECONDS
+
+
+class Step(Enum):
+    """How a chunk follows the one before."""
+
+    FIRST = 'first'
+    NEXT = 'next'
+    LATE = 'late'
+    STARTED_AGAIN = 'started again'
+    CLOCK_SET = 'clock set'
+
+
+class Reading(NamedTuple):
+    """How a chunk is to be taken.
+
+    Attributes:
+        chunk: the chunk with a counter that never wraps and the time at which it was taken.
+        step: how it follows the one before.
+        missing: samples that are missing before it; below 0 = so many are known already.
+    """
+
+    chunk: EmgChunk
+    step: Step
+    missing: int
+
+
+class SourceClock:
+    """Follows the chunks of one source.
+
+    Attributes:
+        modulus: what the counter wraps at, None while it was not seen to wrap.
+        wraps: how often it wrapped.
+        counted_on: chunks whose stamp was not believed.
+    """
+
+    def __init__(self, sampling_rate: float | None = None) -> None:
+        """Expect a source of this rate (Hz), or of the rate that its chunks say."""
+        self._known_rate = sampling_rate
+        self.modulus: int | None = None
+        self.wraps = 0
+        self.counted_on = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Expect a new source."""
+        self.modulus = None
+        self._fell_by: int | None = None
+        self._next: int | None = None
+        self._offset = 0
+        self._end_ns = 0
+        self._last_stamp_ns = 0
+        self._off: deque[tuple[int, int]] = deque()
+        self.rate = RateMeter()
+
+    def read(self, chunk: EmgChunk) -> Reading:
+        """Take the next chunk as it came."""
+        self._period_ns = NANOSECONDS / (self._known_rate or chunk.sampling_rate)
+        if self._next is None:
+            return self._start(chunk, Step.FIRST)
+        first = self._unwrapped(chunk, self._next)
+        chunk = chunk._replace(first_sample=first)
+        missing = first - self._next
+        late = missing < 0
+        if late and self._started_again(chunk, missing):
+            return self._start(chunk, Step.STARTED_AGAIN)
+        if self._end_ns - self._own_end_ns(chunk) > RESTART_AFTER_NS:
+            return self._start(chunk, Step.CLOCK_SET if not late else Step.STARTED_AGAIN)
+        due_ns = self._end_ns + round(missing * self._period_ns)
+        if not late and abs(chunk.stamp_ns - due_ns) > RESTART_AFTER_NS:
+            return self._start(chunk, Step.CLOCK_SET, missing)
+        if late:
+            taken = chunk._replace(stamp_ns=self._late_stamp_ns(chunk, due_ns))
+            if first + len(chunk.samples) > self._next:
+                self._advance(taken)
+            return Reading(taken, Step.LATE, missing)
+        taken = chunk._replace(stamp_ns=self._believed_ns(chunk, due_ns))
+        self.rate.add(first, chunk.stamp_ns)
+        self._last_stamp_ns = chunk.stamp_ns
+        self._advance(taken)
+        return Reading(taken, Step.NEXT, missing)
+
+    def _start(self, chunk: EmgChunk, step: Step, missing: int = 0) -> Reading:
+        if step is Step.STARTED_AGAIN:
+            chunk = chunk._replace(first_sample=chunk.first_sample - self._offset)
+            self._offset = 0
+        self._off.clear()
+        self.rate = RateMeter()
+        self.rate.add(chunk.first_sample, chunk.stamp_ns)
+        self._last_stamp_ns = chunk.stamp_ns
+        self._advance(chunk)
+        return Reading(chunk, step, missing)
+
+    def _advance(self, chunk: EmgChunk) -> None:
+        self._next = chunk.first_sample + len(chunk.samples)
+        self._end_ns = self._own_end_ns(chunk)
+
+    def _own_end_ns(self, chunk: EmgChunk) -> int:
+        return chunk.stamp_ns + round(len(chunk.samples) * self._period_ns)
+
+    def _goes_on(self, chunk: EmgChunk) -> bool:
+        """Whether the stamp is later than all samples so far; stamps are rounded."""
+        return chunk.stamp_ns > self._end_ns - self._period_ns / 2
+
+    def _started_again(self, chunk: EmgChunk, missing: int) -> bool:
+        """Tell a new start from a late message, for a counter that fell back."""
+        # Ends are compared: a long chunk that comes twice starts far back.
+        behind_ns = (-missing - len(chunk.samples)) * self._period_ns
+        return self._goes_on(chunk) or behind_ns > RESTART_AFTER_NS
+
+    def _unwrapped(self, chunk: EmgChunk, following: int) -> int:
+        """Return the counter as it would be if it did not wrap."""
+        counter = chunk.first_sample + self._offset
+        fell_by = following - counter
+        since_ns = chunk.stamp_ns - self._end_ns
+        if fell_by <= 0 or not self._goes_on(chunk) or since_ns > LONGEST_BATCH_NS:
+            return counter
+        by_stamps = fell_by + since_ns / self._period_ns
+        if self.modulus is None:
+            self.modulus = self._found_modulus(chunk, following - self._offset, fell_by, by_stamps)
+        if self.modulus is None:
+            return counter
+        turns = round(by_stamps / self.modulus)
+        self._offset += turns * self.modulus
+        self.wraps += turns
+        return counter + turns * self.modulus
+
+    def _found_modulus(
+        self, chunk: EmgChunk, following: int, fell_by: int, by_stamps: float
+    ) -> int | None:
+        power = 1 << max(0, round(log2(max(by_stamps, 1.0))))
+        tolerance = 2 + 0.02 * NANOSECONDS / self._period_ns
+        lost = power - fell_by
+        if (
+            _LEAST_MODULUS <= power <= _GREATEST_MODULUS
+            and following <= power
+            and lost >= 0
+            and (lost == 0 or abs(power - by_stamps) <= min(tolerance, power / 8))
+        ):
+            return power
+        repeated = fell_by == self._fell_by and fell_by > 2 * len(chunk.samples)
+        self._fell_by = fell_by
+        return fell_by if repeated else None
+
+    def _believed_ns(self, chunk: EmgChunk, due_ns: int) -> int:
+        """Return the time of the first sample, by the stamp or by the counter."""
+        off_ns = chunk.stamp_ns - due_ns
+        if chunk.stamp_ns == self._last_stamp_ns:
+            self.counted_on += 1
+            return due_ns
+        if abs(off_ns) <= self._tolerance_ns(chunk) or abs(off_ns) > LONGEST_BATCH_NS:
+            self._off.clear()
+            return chunk.stamp_ns
+        self._off.append((due_ns, off_ns))
+        while self._off[0][0] < due_ns - PERSISTENT_NS:
+            self._off.popleft()
+        offs = [off for _, off in self._off]
+        long = due_ns - self._off[0][0] > 0.9 * PERSISTENT_NS - self._period_ns
+        if len(offs) >= _FEWEST_PERSISTENT and long and min(offs) * max(offs) > 0:
+            self._off.clear()
+            return due_ns + min(offs, key=abs)
+        self.counted_on += 1
+        return due_ns
+
+    def _late_stamp_ns(self, chunk: EmgChunk, due_ns: int) -> int:
+        near = abs(chunk.stamp_ns - due_ns) <= self._tolerance_ns(chunk)
+        return chunk.stamp_ns if near else due_ns
+
+    def _tolerance_ns(self, chunk: EmgChunk) -> float:
+        return max(0.5, JITTER * len(chunk.samples)) * self._period_ns
+
+
+class RateMeter:
+    """Measures the rate of a source from its counter and its stamps over the last half minute."""
+
+    def __init__(self) -> None:
+        # Counter and stamp (ns) since the first message, in a ring.
+        self._points = np.empty((_MOST_POINTS, 2), dtype=np.int64)
+        self._count = 0
+        self._start, self._newest_ns = (0, 0), 0
+
+    def add(self, first_sample: int, stamp_ns: int) -> None:
+        """Take counter and stamp of a message."""
+        if not self._count:
+            self._start = (first_sample, stamp_ns)
+        elif stamp_ns - self._start[1] - self._newest_ns < _POINT_EVERY_NS:
+            return
+        point = (first_sample - self._start[0], stamp_ns - self._start[1])
+        if max(map(abs, point)) >= 2**62:
+            return
+        self._points[self._count % _MOST_POINTS] = point
+        self._count += 1
+        self._newest_ns = point[1]
+
+    def measured(self) -> float | None:
+        """Return the rate (Hz), None while too little is known."""
+        known = min(self._count, _MOST_POINTS)
+        points = np.roll(self._points[:known], -(self._count % known) if known else 0, axis=0)
+        if not known or points[-1, 1] - points[0, 1] < _SHORTEST_NS:
+            return None
+        return fitted_rate(points[:, 0], points[:, 1])
+
+
+def fitted_rate(counters: NDArray[np.int64], stamps_ns: NDArray[np.int64]) -> float | None:
+    """Return the rate of a source (Hz): the median slope over half of the time.
+
+    Jitter and single wrong stamps do not matter (Theil and Sen; Sen, J. Am. Stat. Assoc. 63 (1968)
+    1379, for pairs half of the points apart).
+
+    Args:
+        counters: samples before each message, shape (messages,).
+        stamps_ns: times of their first samples (ns), shape (messages,).
+    """
+    half = len(counters) // 2
+    if half < 1:
+        return None
+    samples = counters[half:] - counters[: len(counters) - half]
+    durations = stamps_ns[half:] - stamps_ns[: len(stamps_ns) - half]
+    usable = durations > 0
+    if not usable.any():
+        return None
+    return float(np.median(samples[usable] / durations[usable])) * NANOSECONDS
+
+
+def contradicts(said: float, measured: float | None) -> bool:
+    """Whether a measured rate is too far from the one that a source says to be followed (Hz)."""
+    return measured is not None and not abs(measured - said) <= CONTRADICTION * said
