@@ -130,6 +130,24 @@ def test_whatever_the_electrodes_the_joints_and_the_rates(changed):
     assert 'elbow' not in lag.joints
 
 
+@pytest.mark.parametrize('deviation', [-0.005, 0.002, 0.005])
+def test_a_rate_that_is_off_adds_up_to_no_lag(deviation):
+    recording = moving_hand()
+
+    def stretched(stamps_ns):
+        return START_NS + ((stamps_ns - START_NS) * (1 + deviation)).astype(np.int64)
+
+    track = recording.reference
+    chunks = [
+        chunk._replace(stamp_ns=int(stretched(np.array(chunk.stamp_ns))))
+        for chunk in recording.chunks
+    ]
+    reference = replace(track, stamps_ns=stretched(track.stamps_ns))
+    lag = find_reference_lag(replace(recording, chunks=chunks, reference=reference), BLOCKS)
+    assert lag.correction == 0
+    assert lag.delay == pytest.approx(USUAL_DELAY, abs=0.01)
+
+
 def test_gaps_a_late_start_and_an_early_end_of_the_reference_do_not_matter():
     recording = moving_hand(delay=0.45, duration=150, reference_rate=30)
     seconds = seconds_of(recording)
