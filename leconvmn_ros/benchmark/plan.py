@@ -125,6 +125,9 @@ class Plan(StrictModel):
     against: str = Field(description='the preset that the others are tested against')
     seeds: tuple[int, ...] = Field(min_length=1)
     bags: tuple[Bag, ...] = Field(min_length=1)
+    development: tuple[str, ...] = Field(
+        default=(), description='names of the bags that choose something and are not reported'
+    )
     hold_out: HoldOut | None = None
     output_rate: float = Field(default=DEFAULT_OUTPUT_RATE, ge=0, le=1000)
     topics: Topics = Topics()
@@ -135,6 +138,9 @@ class Plan(StrictModel):
             raise ValueError(
                 f'against {self.against!r}; it must be one of {", ".join(self.presets)}'
             )
+        unknown = sorted({*self.development} - {bag.name for bag in self.bags})
+        if unknown:
+            raise ValueError(f'development bags {", ".join(unknown)} are no bags of the plan')
         for what, values in (
             ('seeds', self.seeds),
             ('names of bags', tuple(bag.name for bag in self.bags)),

@@ -29,7 +29,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.plots import draw_boxes, draw_learning_curves
 from leconvmn_ros.benchmark.results import read_comparison, RunResult, Scored
-from leconvmn_ros.benchmark.summary import ALL_DATABASES, Group, Spread, Summary
+from leconvmn_ros.benchmark.summary import Group, Spread, Summary
 from leconvmn_ros.benchmark.tables import spread_text
 from leconvmn_ros.evaluation.paired_tests import LEVEL, PairedTest
 from leconvmn_ros.evaluation.plots import draw_comparison
@@ -115,7 +115,7 @@ def report_page(plan: Plan, results: Sequence[RunResult], summary: Summary, fold
 
 
 def _opening(plan: Plan, summary: Summary) -> str:
-    databases = [group.title for group in summary.groups if group.title != ALL_DATABASES]
+    databases = [group.title for group in summary.groups if not group.pooled]
     return (
         f'{_count(len(plan.presets), "model")} ({", ".join(plan.presets)}) on '
         f'{_count(len(plan.bags), "recording")} of {", ".join(databases) or "no database"}, '
@@ -147,7 +147,7 @@ def _picture(image: bytes, kind: str, alt: str, caption: str) -> Figure:
 
 def _group(plan: Plan, group: Group) -> dict[str, Any]:
     margins = [_margins(group, 'joint', {n: _texts(m.joints) for n, m in group.models.items()})]
-    if group.title != ALL_DATABASES:
+    if not group.pooled:
         subjects = {name: _numbers(model.subjects) for name, model in group.models.items()}
         movements = {name: _texts(_named(m.movements)) for name, m in group.models.items()}
         margins += [
@@ -164,7 +164,7 @@ def _group(plan: Plan, group: Group) -> dict[str, Any]:
         'remarks': remarks,
         'boxes': _boxes(group),
         'margins': [margin for margin in margins if margin],
-        'cost': None if group.title == ALL_DATABASES else _cost(group),
+        'cost': None if group.pooled else _cost(group),
     }
 
 

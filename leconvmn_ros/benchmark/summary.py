@@ -35,6 +35,8 @@ from pydantic import Field
 # What may be averaged over databases whose degrees differ.
 WITHOUT_UNIT: Final = tuple(metric for metric in METRICS if metric not in {'rmse', 'mae'})
 ALL_DATABASES: Final = 'all databases'
+REPORTING: Final = ', people who chose nothing'
+DEVELOPMENT: Final = ', development people (something was chosen on them: no claim)'
 
 
 class Spread(StrictModel):
@@ -79,6 +81,7 @@ class Group(StrictModel):
 
     title: str
     joint_unit: str = Field(description='as the bags say; empty for all databases together')
+    pooled: bool = Field(description='whether these are all databases together')
     metrics: tuple[str, ...]
     models: dict[str, ModelSummary]
     tests: dict[str, dict[str, PairedTest]] = Field(
@@ -106,20 +109,19 @@ class _Run(NamedTuple):
     database: str
     joint_unit: str
     scored: Scored
+    development: bool
 
 
 def summarise(plan: Plan, results: Sequence[RunResult]) -> Summary:
     """Sum up the results that are there, in the order of the plan."""
     found = {result.folder: result.outcome for result in results}
     outcomes = {str(job): found.get(job.folder) for job in plan.jobs()}
-    runs = _runs(results)
-    databases = list(dict.fromkeys((run.database, run.joint_unit) for run in runs))
-    groups = [
-        _group(plan, database, unit, METRICS, [r for r in runs if r[2:4] == (database, unit)])
-        for database, unit in databases
-    ]
-    if len(groups) > 1:
-        groups.append(_group(plan, ALL_DATABASES, '', WITHOUT_UNIT, runs))
+    runs = _runs(results, plan.development)
+    groups = []
+    reported = [run for run in runs if not run.development]
+    chosen_on = [run for run in runs if run.development]
+    for part, remark in ((reported, REPORTING), (chosen_on, DEVELOPMENT)):
+        groups += _groups(plan, part, remark if plan.development else '')
     return Summary(
         planned=len(outcomes),
         scored=len(runs),
@@ -136,7 +138,25 @@ def summarise(plan: Plan, results: Sequence[RunResult]) -> Summary:
     )
 
 
-def _runs(results: Sequence[RunResult]) -> list[_Run]:
+def _groups(plan: Plan, runs: Sequence[_Run], remark: str) -> list[Group]:
+    """Return a group for each database, and one for all together."""
+    databases = list(dict.fromkeys((run.database, run.joint_unit) for run in runs))
+    groups = [
+        _group(
+            plan,
+            database + remark,
+            METRICS,
+            [r for r in runs if (r.database, r.joint_unit) == (database, unit)],
+            joint_unit=unit,
+        )
+        for database, unit in databases
+    ]
+    if len(groups) > 1:
+        groups.append(_group(plan, ALL_DATABASES + remark, WITHOUT_UNIT, runs))
+    return groups
+
+
+def _runs(results: Sequence[RunResult], development: Sequence[str]) -> list[_Run]:
     """Give each scored run its subject: that of the database, or the bag where it tells none."""
     scored = [(result, result.outcome) for result in results if isinstance(result.outcome, Scored)]
     identity: dict[str, tuple[str, ...]] = {}
@@ -154,18 +174,25 @@ def _runs(results: Sequence[RunResult]) -> list[_Run]:
             outcome.information.get('database', 'unknown database'),
             outcome.information.get('joint_unit', 'rad'),
             outcome,
+            result.bag in development,
         )
         for result, outcome in scored
     ]
 
 
 def _group(
-    plan: Plan, title: str, joint_unit: str, metrics: tuple[str, ...], runs: Sequence[_Run]
+    plan: Plan,
+    title: str,
+    metrics: tuple[str, ...],
+    runs: Sequence[_Run],
+    *,
+    joint_unit: str | None = None,
 ) -> Group:
+    """Sum up some runs; without a unit they are of several databases."""
     by_preset = {preset: [run for run in runs if run.preset == preset] for preset in plan.presets}
     models = {
         # Movements have other meanings in other databases.
-        preset: _model(of_it, metrics, with_movements=title != ALL_DATABASES)
+        preset: _model(of_it, metrics, with_movements=joint_unit is not None)
         for preset, of_it in by_preset.items()
         if of_it
     }
@@ -177,7 +204,8 @@ def _group(
         use_tests = _tests(in_use, plan.against, 'shuffled_cc')
     return Group(
         title=title,
-        joint_unit=joint_unit,
+        joint_unit=joint_unit or '',
+        pooled=joint_unit is None,
         metrics=metrics,
         models=models,
         tests=tests,

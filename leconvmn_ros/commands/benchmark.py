@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 import shlex
 
+from leconvmn_ros.benchmark.people import check_apart
 from leconvmn_ros.benchmark.plan import Bag, Plan, Topics
 from leconvmn_ros.benchmark.processes import run_in_processes
 from leconvmn_ros.benchmark.ray_cluster import run_on_ray
@@ -47,6 +48,7 @@ from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.devices import runs_at_once
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.files import write_text
+from leconvmn_ros.recordings.bags import bag_name
 from leconvmn_ros.training.presets import CURRENT_PRESETS, PRESETS
 
 
@@ -58,6 +60,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar='BAG',
         help='recordings with reference angles, one per subject',
+    )
+    parser.add_argument(
+        '--development',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='BAG',
+        help='recordings of people on whom something is chosen (presets, hyperparameters); their '
+        'scores flatter and stand apart',
+    )
+    parser.add_argument(
+        '--report',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='BAG',
+        help='instead of BAG, beside --development: recordings of people who chose nothing; the '
+        'same person or EMG in both is refused',
     )
     parser.add_argument(
         '--output', required=True, type=Path, metavar='FOLDER', help='folder of the results'
@@ -128,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run what is missing and report everything."""
     folder = arguments.output
     if arguments.report_only:
-        if arguments.bags:
+        if arguments.bags or arguments.report or arguments.development:
             raise ConfigurationError('--report-only takes no BAG: the folder names them')
         plan = load_plan(folder)
         if arguments.against:
@@ -143,8 +163,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    if not arguments.bags:
-        raise ConfigurationError('no BAG given')
+    topics = Topics(
+        emg=arguments.emg_topic,
+        reference=arguments.reference_topic,
+        label=arguments.label_topic,
+    )
+    bags = _bags(arguments, topics)
     plan: Plan = checked(
         Plan,
         {
@@ -153,18 +177,34 @@ def _plan(arguments: argparse.Namespace) -> Plan:
             'presets': {name: PRESETS[name] for name in arguments.presets},
             'against': arguments.against or arguments.presets[0],
             'seeds': arguments.seeds,
-            'bags': tuple(Bag.at(path) for path in arguments.bags),
+            'bags': bags,
+            'development': tuple(bag_name(path) for path in arguments.development),
             # None: what train() takes for each recording.
             'hold_out': MovementHoldOut() if arguments.protocol == 'paper' else None,
             'output_rate': arguments.output_rate,
-            'topics': Topics(
-                emg=arguments.emg_topic,
-                reference=arguments.reference_topic,
-                label=arguments.label_topic,
-            ),
+            'topics': topics,
         },
     )
     return plan
+
+
+def _bags(arguments: argparse.Namespace, topics: Topics) -> tuple[Bag, ...]:
+    """Return the bags to report, then those for development.
+
+    Raises:
+        ConfigurationError: there are none, or one person is in both.
+    """
+    if arguments.bags and (arguments.report or arguments.development):
+        raise ConfigurationError('a BAG must be one of --development or of --report')
+    if arguments.development and not arguments.report:
+        raise ConfigurationError('--development needs --report beside it')
+    reported = arguments.bags or arguments.report
+    if not reported:
+        raise ConfigurationError('no BAG given')
+    bags = tuple(Bag.at(path) for path in (*reported, *arguments.development))
+    if arguments.development:
+        check_apart(arguments.development, arguments.report, topics)
+    return bags
 
 
 def _execute(arguments: argparse.Namespace) -> Execute:

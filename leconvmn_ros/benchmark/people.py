@@ -1,0 +1,79 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Keeps apart the people whose recordings chose something from those whose scores are reported.
+
+A preset that was chosen by its scores on some people looks better on them than on others. So what
+chooses (presets, hyperparameters) is scored on development bags, and what is claimed on other
+people, who chose nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from leconvmn_ros.benchmark.plan import Topics
+from leconvmn_ros.dataset.hold_out import NoHoldOut
+from leconvmn_ros.decoding.history import learnt_recordings, overlap_of
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.recording import Recording
+from leconvmn_ros.recordings.bags import read_bag
+
+
+def check_apart(development: Sequence[Path], report: Sequence[Path], topics: Topics) -> None:
+    """Refuse bags that are, or are of, the same people in both groups.
+
+    Compared are the database and the subject that the bags name, and the EMG itself: a copy or an
+    excerpt is found whatever it is called.
+
+    Args:
+        development: bags that choose.
+        report: bags that are reported.
+        topics: where the signals are in them.
+
+    Raises:
+        ConfigurationError: a person or EMG is in both.
+        RecordingError: a bag cannot be read.
+    """
+    # One at a time: a recording may be large, what is kept of it is not.
+    known = []
+    for path in development:
+        recording = _read(path, topics)
+        known.append((path, _person(recording), learnt_recordings([recording], NoHoldOut())))
+    for path in report:
+        recording = _read(path, topics)
+        for other, person, blocks in known:
+            if person is not None and person == _person(recording):
+                raise ConfigurationError(
+                    f'{path} is of the same person as {other} ({" subject ".join(person)}): '
+                    'one of them chooses, the other is reported; a person can do only one of both'
+                )
+            if overlap_of(recording, None, blocks):
+                raise ConfigurationError(
+                    f'{path} holds the same EMG as {other}: one of them chooses, the other is '
+                    'reported; a recording can do only one of both'
+                )
+
+
+def _read(path: Path, topics: Topics) -> Recording:
+    return read_bag(
+        path,
+        emg_topic=topics.emg,
+        reference_topic=topics.reference,
+        label_topic=topics.label,
+    )
+
+
+def _person(recording: Recording) -> tuple[str, str] | None:
+    database, subject = (recording.information.get(key, '') for key in ('database', 'subject'))
+    return (database, subject) if database and subject not in {'', 'unknown'} else None
