@@ -36,7 +36,7 @@ from leconvmn_ros.errors import ConfigurationError, LeconvmnError, MalformedMess
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
-from leconvmn_ros.nodes.quality_of_service import EMG_INPUT, LATCHED, overridable, RELIABLE
+from leconvmn_ros.nodes.quality_of_service import EMG_INPUT, LATCHED, NEWEST, overridable, RELIABLE
 from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.nodes.topic_recorder import TopicRecorder
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS, Recording
@@ -121,7 +121,7 @@ class GuideNode(Node):
         self._labels = self.create_publisher(
             MovementLabel, 'movement_label', **overridable(LATCHED)
         )
-        self._status = self.create_publisher(String, 'guide_status', LATCHED)
+        self._status = self.create_publisher(String, 'guide_status', NEWEST)
         self.create_subscription(EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT))
         self._offer_services()
         every(STEP_PERIOD, self, self._step)
@@ -158,7 +158,7 @@ class GuideNode(Node):
         problem = self._electrodes.problem()
         accepted = anyway or self.get_parameter('accept_bad_signal').value
         if problem and not (accepted and self._electrodes.heard):
-            self._hint = f'Not started: {problem}'
+            self._hint = 'Not started.'
             return problem
         if self._course.stage not in {Stage.READY, Stage.PAUSED}:
             return f'the session is {self._course.stage.value}'

@@ -88,6 +88,14 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
+# Of these only the newest message counts, also for readers that join late.
+NEWEST = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
 # With reliable and keep-all on both sides nothing is lost however fast the writer is: a full
 # reader makes it wait.
 LOSSLESS = QoSProfile(

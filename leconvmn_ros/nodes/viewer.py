@@ -14,27 +14,44 @@
 
 """The viewer node: a page in the browser that shows hand, EMG, angles and how the decoder does.
 
-Subscribes `emg`, `joint_states` (estimate) and `joint_states_reference`, and never holds their
-writers back. It draws at a rate of its own whatever came in, and nothing while no page is open.
+Subscribes `emg`, `joint_states` (estimate), `joint_states_reference`, `movement_label` and, where
+a guide runs, `cue_joint_states`, `guide_status` and `emg_description`, and never holds their
+writers back. The buttons of the page call the services of the guide. It draws at a rate of its own
+whatever came in, and nothing while no page is open.
 """
 
+from queue import SimpleQueue
+
+from leconvmn_ros.emg.description import parse_description
 from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
 from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.joint_state import angles_by_name
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
-from leconvmn_ros.nodes.quality_of_service import ONLOOKER, overridable
+from leconvmn_ros.nodes.quality_of_service import NEWEST, ONLOOKER, overridable
 from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.view.page import LiveView
 from leconvmn_ros.view.same_origin import split_origins
 from leconvmn_ros.view.signals import LiveSignals
+from leconvmn_ros.wearing.status import Action, parse_status
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 # A page that is refused tries again every second; one line tells it (s).
 REFUSAL_PERIOD = 10.0
 
+# Who offers what a button asks for.
+SERVICES: dict[Action, str] = {
+    'start': 'guide/start',
+    'start_anyway': 'guide/start_anyway',
+    'pause': 'guide/pause',
+    'redo': 'guide/redo',
+    'use': 'wear/use',
+    'train': 'wear/train',
+}
 PARAMETERS = (
     Parameter(
         'host',
@@ -65,12 +82,17 @@ class ViewerNode(Node):
         self.done = Future()
         declare_parameters(self, PARAMETERS)
         self._signals = LiveSignals()
+        self._pressed: SimpleQueue[Action] = SimpleQueue()
+        self._buttons = {
+            action: self.create_client(Trigger, service) for action, service in SERVICES.items()
+        }
         self._view = LiveView(
             self.get_parameter('host').value,
             self.get_parameter('port').value,
             self.get_parameter('side').value,
             allowed_origins=split_origins(self.get_parameter('allowed_origins').value),
             on_refused=self._on_refused,
+            on_action=self._pressed.put,
         )
         self.get_logger().info(f'live view: {self._view.url}')
         self._subscribe()
@@ -81,8 +103,15 @@ class ViewerNode(Node):
             (EmgArray, 'emg', self._on_emg),
             (JointState, 'joint_states', self._on_estimate),
             (JointState, 'joint_states_reference', self._on_reference),
+            (JointState, 'cue_joint_states', self._on_cue),
         ):
             self.create_subscription(kind, topic, callback, **overridable(ONLOOKER))
+        for kind, topic, callback in (
+            (MovementLabel, 'movement_label', self._on_label),
+            (String, 'guide_status', self._on_guide),
+            (String, 'emg_description', self._on_description),
+        ):
+            self.create_subscription(kind, topic, callback, NEWEST)
 
     def _on_emg(self, message: EmgArray, info: dict[str, int]) -> None:
         try:
@@ -106,11 +135,42 @@ class ViewerNode(Node):
         except MalformedMessageError:
             self._signals.refused += 1
 
+    def _on_cue(self, message: JointState) -> None:
+        try:
+            self._signals.add_cue(stamp_to_ns(message.header.stamp), angles_by_name(message))
+        except MalformedMessageError:
+            self._signals.refused += 1
+
+    def _on_label(self, message: MovementLabel) -> None:
+        self._signals.movement = int(message.movement), int(message.repetition)
+
+    def _on_guide(self, message: String) -> None:
+        try:
+            self._signals.add_guide(parse_status(message.data))
+        except MalformedMessageError:
+            self._signals.refused += 1
+
+    def _on_description(self, message: String) -> None:
+        try:
+            self._signals.rings = parse_description(message.data).rings
+        except MalformedMessageError:
+            self._signals.refused += 1
+
     def _on_refused(self, reason: str) -> None:
         self.get_logger().warning(f'refused: {reason}', throttle_duration_sec=REFUSAL_PERIOD)
 
     def _draw(self) -> None:
+        while not self._pressed.empty():
+            self._press(self._pressed.get())
         self._view.draw(self._signals)
+
+    def _press(self, action: Action) -> None:
+        client = self._buttons[action]
+        if client.service_is_ready():
+            # What it answers is in the next status of the guide.
+            client.call_async(Trigger.Request())
+        else:
+            self.get_logger().warning(f'the button {action} was pressed, but nobody offers it')
 
     def close(self) -> None:
         """Stop serving."""

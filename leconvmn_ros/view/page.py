@@ -18,10 +18,13 @@ By viser: an installation of 50 MB (rerun: 650 MB), a page of 0.8 MB that loads 
 elsewhere, frames that turn in the browser, plots, and no state that grows while nobody looks.
 The page has no password: who reaches its address sees the signals. Foreign pages in the same
 browser do not, see `same_origin`.
+
+Where a guide runs, the page leads the wearer: the hand to follow, what to do and the buttons.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from html import escape
 from importlib import import_module
 import io
 from math import pi
@@ -31,42 +34,32 @@ from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.hands.urdf import hand_urdf, Side
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.palette import ESTIMATE_COLOUR
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.view.colour_scheme import prefers_dark, with_script
+from leconvmn_ros.view.guide_panel import GuidePanel, short_text
+from leconvmn_ros.view.hand_drawing import DrawnHand
+from leconvmn_ros.view.plots import AnglePlots, EmgPlot, PANEL_WIDTH, TEXT
 from leconvmn_ros.view.same_origin import guarded_server, SameOrigin
-from leconvmn_ros.view.signals import ANGLE_PERIOD_NS, BINS, LATE, LiveSignals, LiveStatus, WINDOW
-from leconvmn_ros.view.urdf_frames import Frame, read_frames, Shape, wxyz
-import numpy as np
-from numpy.typing import NDArray
+from leconvmn_ros.view.signals import LATE, LiveSignals, LiveStatus
+from leconvmn_ros.view.urdf_frames import read_frames, wxyz
+from leconvmn_ros.wearing.status import Action, GuideStatus
 from scipy.spatial.transform import Rotation
 
 # Plots change more slowly than the hand: one of so many frames draws them.
 FRAMES_PER_PLOT = 3
-# A joint that turned by less is not drawn again (rad): nobody would see it.
-LEAST_TURN = 2e-3
-CHANNEL_STEPS = (1, 2, 5, 10, 20, 50)  # from one number at the EMG to the next
 BESIDE, OVER, HIDDEN = 'beside the estimate', 'over the estimate', 'hidden'
-ESTIMATE_SKIN, REFERENCE_SKIN = (214, 88, 66), (128, 132, 138)
+ESTIMATE_SKIN, REFERENCE_SKIN, CUE_SKIN = (214, 88, 66), (128, 132, 138), (66, 140, 214)
 OVER_OPACITY = 0.4
-ANGLE_POINTS = round(WINDOW * NANOSECONDS / ANGLE_PERIOD_NS)
-# The first joint of a finger, and the next.
-JOINT_COLOURS = (ESTIMATE_COLOUR, '#2a78b8')
-EMG_COLOUR = '#4a5a6a'
-MEASURED_COLOUR = '#b4b4b4'
-ANGLE_RANGE = (-30.0, 130.0)  # degrees
-EMG_HEIGHT = 500  # pixels
-PANEL_WIDTH = 310  # pixels
-TEXT = 'font-size:.8125em;line-height:1.5;margin:.3em 1em'
 
 # A hand stands with its fingers up and its palm to the viewer, but turned so far that bending is
 # seen from the side (rad).
 ASIDE = {'right': 0.75, 'left': -0.75}
 # Distance between the middles of two hands that are side by side (m).
 APART = 0.15
-FLOOR = 0.035  # the wrist stands above it (m)
-GRID = (225, 225, 225)
+GRID = (160, 160, 160)  # seen on light and dark
 CAMERA, CAMERA_TARGET = (0.36, 0.0, 0.17), (0.0, 0.01, 0.09)
+# On a phone the panels cover the lower half: the hands are in the upper one.
+NARROW = 0.8  # width over height
+NARROW_CAMERA, NARROW_TARGET = (0.5, 0.0, 0.09), (0.0, 0.01, -0.01)
 
 
 class LiveView:
@@ -80,6 +73,7 @@ class LiveView:
         *,
         allowed_origins: Sequence[str] = (),
         on_refused: Callable[[str], None] | None = None,
+        on_action: Callable[[Action], None] = lambda _: None,
     ) -> None:
         """Start to serve.
 
@@ -89,6 +83,7 @@ class LiveView:
             side: which hand to show.
             allowed_origins: pages that may connect besides our own, such as `http://lab-pc:8080`.
             on_refused: called, from another thread, with what was refused.
+            on_action: called, from another thread, when a button of the guide is pressed.
 
         Raises:
             ConfigurationError: viser is not installed, there is no such address, or an origin is
@@ -98,7 +93,8 @@ class LiveView:
         self._server = _serve(viser, host, port, SameOrigin(host, allowed_origins, on_refused))
         self.url = f'http://{host}:{self._server.get_port()}'
         self._frame = self._plotted = 0
-        self._lay_out(side)
+        self._server.on_client_connect(self._welcome)
+        self._lay_out(side, on_action)
 
     def close(self) -> None:
         """Stop serving."""
@@ -108,21 +104,49 @@ class LiveView:
         """Show what there is; costs nothing while no page is open."""
         if not self._server.get_clients():
             return
+        guide = signals.guide
         with self._server.atomic():
-            self._place_hands(measured=bool(signals.reference.latest))
+            self._place_hands(signals, guide)
             self._estimate.show(signals.estimate.latest)
             self._reference.show(signals.reference.latest)
+            self._cue.show(signals.cue.latest)
         if self._frame % FRAMES_PER_PLOT == 0:
+            self._show_texts(signals, guide)
             if signals.messages != self._plotted:  # else a silent page would be drawn again
                 self._plotted = signals.messages
-                self._angles.show(signals)
+                if _leads(guide) is None:
+                    self._angles.show(signals)
                 self._emg.show(signals)
-            self._status.content = _status_table(signals.status())
         self._frame += 1
 
-    def _lay_out(self, side: Side) -> None:
+    def _show_texts(self, signals: LiveSignals, guide: GuideStatus | None) -> None:
+        self._guide.show(guide, signals.rings)
+        leads = _leads(guide) is not None
+        if guide is not None and self._cue.label.text != (text := short_text(guide)):
+            self._cue.label.text = text
+        self._angles.visible = not leads and bool(signals.estimate.latest)
+        waiting = '' if leads else signals.waiting_for()
+        if self._waiting.visible != bool(waiting):
+            self._waiting.visible = bool(waiting)
+        if waiting and self._waiting.content != (text := _banner(waiting)):
+            self._waiting.content = text
+        self._status.content = _status_table(signals.status(), signals.movement)
+        if self._choice.visible != bool(signals.reference.latest):
+            self._choice.visible = bool(signals.reference.latest)
+
+    def _welcome(self, client: Any) -> None:
+        """Give a page that was opened the theme that its browser prefers, and a fitting view."""
+        connections = self._server._websock_server._live_connections  # noqa: SLF001 - no other way
+        client.gui.configure_theme(
+            dark_mode=prefers_dark(connections.get(client.client_id)),
+            show_logo=False,
+            show_share_button=False,
+        )
+        if client.camera.aspect < NARROW:
+            client.camera.position, client.camera.look_at = NARROW_CAMERA, NARROW_TARGET
+
+    def _lay_out(self, side: Side, on_action: Callable[[Action], None]) -> None:
         gui, scene = self._server.gui, self._server.scene
-        gui.configure_theme(show_logo=False, show_share_button=False)
         gui.set_panel_label('leconvmn_ros')
         # Neither shadows nor a picture of the surroundings: they cost more than all the rest.
         scene.configure_environment_map(None)
@@ -135,202 +159,49 @@ class LiveView:
         self._server.initial_camera.look_at = CAMERA_TARGET
         frames = read_frames(hand_urdf(side))
         pose = wxyz(Rotation.from_euler('z', ASIDE[side]) * Rotation.from_euler('y', -pi / 2))
-        self._estimate = _Hand(scene, 'estimated', frames, pose, ESTIMATE_SKIN)
-        self._reference = _Hand(scene, 'measured', frames, pose, REFERENCE_SKIN)
-        self._angles = _AnglePlots(gui)
+        self._estimate = DrawnHand(scene, 'estimated', frames, pose, ESTIMATE_SKIN)
+        self._reference = DrawnHand(scene, 'measured', frames, pose, REFERENCE_SKIN)
+        self._cue = DrawnHand(scene, 'follow this hand', frames, pose, CUE_SKIN, label_above=True)
+        self._angles = AnglePlots(gui)
+        self._waiting = gui.add_html('', visible=False)
+        self._guide = GuidePanel(gui, on_action)
         self._status = gui.add_html('')
-        self._choice = gui.add_dropdown('Measured hand', (BESIDE, OVER, HIDDEN))
-        self._emg = _EmgPlot(gui)
+        self._choice = gui.add_dropdown('Measured hand', (BESIDE, OVER, HIDDEN), visible=False)
+        self._emg = EmgPlot(gui)
         gui.main_panel.dock_right()
         gui.main_panel.set_width(PANEL_WIDTH)
 
-    def _place_hands(self, *, measured: bool) -> None:
-        """Put the hands where the user wants them; the measured one only if there is one."""
-        choice = self._choice.value if measured else HIDDEN
-        aside = APART / 2 if choice == BESIDE else 0.0
-        self._estimate.place(-aside)
-        self._reference.place(aside, opacity=OVER_OPACITY if choice == OVER else None)
-        self._reference.root.visible = choice != HIDDEN
+    def _place_hands(self, signals: LiveSignals, guide: GuideStatus | None) -> None:
+        """Put the hands beside one another; what nobody sends is not there."""
+        leads = _leads(guide) is not None
+        choice = self._choice.value if signals.reference.latest and not leads else HIDDEN
+        beside = []
+        if leads and signals.cue.latest:
+            beside.append(self._cue)
+        if not beside or signals.estimating:
+            beside.append(self._estimate)
+        if choice == BESIDE:
+            beside.append(self._reference)
+        for place, hand in enumerate(beside):
+            hand.place((place - (len(beside) - 1) / 2) * APART)
+        if choice == OVER:
+            self._reference.place(0.0, opacity=OVER_OPACITY)
+        for hand in (self._cue, self._estimate, self._reference):
+            hand.visible = hand in beside or (hand is self._reference and choice == OVER)
         # One name says what stands there; two on top of each other say nothing.
         self._reference.label.visible = choice == BESIDE
 
 
-class _Hand:
-    """A hand in the scene; the browser does the kinematics, since its frames are nested."""
-
-    def __init__(
-        self,
-        scene: Any,
-        name: str,
-        frames: list[Frame],
-        pose: NDArray[np.float64],
-        colour: tuple[int, int, int],
-    ) -> None:
-        self.root = scene.add_frame(f'/{name}', show_axes=False, wxyz=pose)
-        self._links: list[Any] = []
-        self._moving: list[tuple[Frame, Any]] = []
-        self._shown: dict[str, float] = {}
-        self._placed: tuple[float, float | None] | None = None
-        for frame in frames:
-            path = f'/{name}/{frame.path}'
-            handle = scene.add_frame(
-                path, show_axes=False, position=frame.position, wxyz=wxyz(frame.rotation)
-            )
-            if frame.shapes:
-                mesh = _mesh(frame.shapes)
-                self._links.append(
-                    scene.add_mesh_simple(f'{path}/mesh', mesh.vertices, mesh.faces, color=colour)
-                )
-            if frame.joint:
-                self._moving.append((frame, handle))
-        self.label = scene.add_label(
-            f'/{name}/label', name, position=(-0.035, 0.0, 0.0), anchor='top-center'
-        )
-
-    def place(self, aside: float, opacity: float | None = None) -> None:
-        """Move the hand (m to the right) and make it translucent or not."""
-        if (aside, opacity) == self._placed:
-            return
-        self._placed = aside, opacity
-        self.root.position = (0.0, aside, FLOOR)
-        for link in self._links:
-            link.opacity = opacity
-
-    def show(self, angles: Mapping[str, float]) -> None:
-        """Turn the joints that are given (rad)."""
-        moved = {
-            name: angle
-            for name, angle in angles.items()
-            if abs(angle - self._shown.get(name, 0.0)) > LEAST_TURN
-        }
-        for frame, handle in self._moving:
-            if frame.joint in moved:
-                handle.wxyz = frame.turned(moved)
-        self._shown |= moved
+def _leads(guide: GuideStatus | None) -> GuideStatus | None:
+    """Return the status where a guide leads; with a decoder at work the signals come first."""
+    return None if guide is None or guide.state == 'live' else guide
 
 
-def _mesh(shapes: Sequence[Shape]) -> Any:
-    """Join the shapes of a link: a browser draws one mesh sooner than many."""
-    trimesh = import_module('trimesh')  # comes with viser
-    make = {
-        'box': trimesh.creation.box,
-        'cylinder': lambda size: trimesh.creation.cylinder(*size, sections=24),
-        'sphere': lambda size: trimesh.creation.icosphere(2, *size),
-    }
-    parts = []
-    for shape in shapes:
-        pose = np.eye(4)
-        pose[:3, :3], pose[:3, 3] = shape.rotation.as_matrix(), shape.position
-        parts.append(make[shape.kind](shape.size).apply_transform(pose))
-    return trimesh.util.concatenate(parts)
+def _banner(text: str) -> str:
+    return f'<div style="{TEXT};font-weight:600" role="status">{escape(text)}</div>'
 
 
-class _AnglePlots:
-    """A plot for each finger: its two joints, estimate over reference, in degrees."""
-
-    def __init__(self, gui: Any) -> None:
-        panel = gui.add_panel()
-        self._seconds = np.arange(-ANGLE_POINTS + 1, 1) * ANGLE_PERIOD_NS / NANOSECONDS
-        self._plots: list[tuple[list[int], Any]] = []
-        with panel.add_tab('Joint angles (degrees)'):
-            gui.add_html(_legend())
-            for finger in dict.fromkeys(name.partition('_')[0] for name in JOINT_NAMES):
-                joints = [
-                    number
-                    for number, name in enumerate(JOINT_NAMES)
-                    if name.partition('_')[0] == finger
-                ]
-                self._plots.append((joints, self._add_plot(gui, finger, joints)))
-        panel.dock_left()
-        panel.set_width(PANEL_WIDTH)
-
-    def _add_plot(self, gui: Any, finger: str, joints: list[int]) -> Any:
-        names = [JOINT_NAMES[joint] for joint in joints]
-        lines = [
-            *(_line(f'{name} measured', MEASURED_COLOUR, 2) for name in names),
-            *map(_line, names, JOINT_COLOURS, (1.5,) * len(names)),
-        ]
-        nothing = np.full(ANGLE_POINTS, np.nan)
-        return gui.add_uplot(
-            (self._seconds, *(nothing for _ in lines)),
-            ({'label': 's'}, *lines),
-            title=finger,
-            height=98,
-            legend={'show': False},
-            scales={
-                'x': {'time': False},
-                'y': {'range': ANGLE_RANGE},
-            },
-            axes=({'show': False}, {'size': 38, 'space': 22, 'ticks': {'show': False}}),
-            padding=(2, 8, 6, 0),
-        )
-
-    def show(self, signals: LiveSignals) -> None:
-        """Draw the last seconds."""
-        times = signals.angle_times()
-        estimate = np.degrees(signals.estimate.trace(times))
-        reference = np.degrees(signals.reference.trace(times))
-        for joints, plot in self._plots:
-            plot.data = (self._seconds, *reference[:, joints].T, *estimate[:, joints].T)
-
-
-class _EmgPlot:
-    """All channels below each other in one plot, made anew when their number changes."""
-
-    def __init__(self, gui: Any) -> None:
-        self._gui = gui
-        self._title = gui.add_html('')
-        self._seconds = np.arange(-2 * BINS + 1, 1) * (WINDOW / (2 * BINS))
-        self._plot: Any = None
-        self._channels = 0
-
-    def show(self, signals: LiveSignals) -> None:
-        """Draw the last seconds."""
-        trace = signals.emg.trace()
-        if not trace.shape[1]:
-            return
-        peak = float(np.nanmax(np.abs(trace))) if np.isfinite(trace).any() else 0.0
-        data = (self._seconds, *_lanes(trace, peak))
-        self._title.content = _heading(f'EMG by channel, peak {1e6 * peak:.0f} \u00b5V')
-        if trace.shape[1] == self._channels:
-            self._plot.data = data
-            return
-        if self._plot is not None:
-            self._plot.remove()
-        self._channels = trace.shape[1]
-        self._plot = self._add_plot(data)
-
-    def _add_plot(self, data: tuple[Any, ...]) -> Any:
-        lines = (_line(f'channel {number}', EMG_COLOUR, 1) for number in range(1, len(data)))
-        return self._gui.add_uplot(
-            data,
-            ({'label': 's'}, *lines),
-            height=EMG_HEIGHT,
-            legend={'show': False},
-            scales={
-                'x': {'time': False},
-                'y': {'range': (0.2, len(data) - 0.2), 'dir': -1},
-            },
-            # There is no channel between two channels.
-            axes=(
-                {'size': 30},
-                {'size': 34, 'space': 20, 'incrs': CHANNEL_STEPS, 'ticks': {'show': False}},
-            ),
-            padding=(2, 8, 0, 0),
-        )
-
-
-def _lanes(trace: NDArray[np.float32], peak: float) -> list[NDArray[np.float64]]:
-    """Move each channel to its own number on the axis, which counts downwards."""
-    lanes = np.arange(1, trace.shape[1] + 1) - 0.8 * trace / (peak or 1.0)
-    return list(lanes.T.astype(np.float64))
-
-
-def _line(label: str, colour: str, width: float) -> dict[str, Any]:
-    return {'label': label, 'stroke': colour, 'width': width, 'points': {'show': False}}
-
-
-def _status_table(status: LiveStatus) -> str:
+def _status_table(status: LiveStatus, movement: tuple[int, int] | None) -> str:
     latency = '-' if status.latency is None else f'{1e3 * status.latency:.1f} ms'
     emg = (
         f'{status.channels} channels, {status.emg_rate:.0f} Hz' if status.channels else 'none yet'
@@ -343,24 +214,14 @@ def _status_table(status: LiveStatus) -> str:
         'samples lost': f'{status.lost}',
         'messages refused': f'{status.refused}',
     }
+    if movement is not None:
+        number, repetition = movement
+        rows['movement'] = f'{number}, repetition {repetition}' if number else 'rest'
     cells = ''.join(
         f'<tr><td style="opacity:.65;padding-right:1.2em">{name}</td><td>{value}</td></tr>'
         for name, value in rows.items()
     )
     return f'<table style="{TEXT}">{cells}</table>'
-
-
-def _heading(text: str) -> str:
-    return f'<div style="{TEXT};opacity:.65">{text}</div>'
-
-
-def _legend() -> str:
-    names = ('measured', 'first joint (MCP)', 'next (PIP, IP)')
-    marks = (
-        f'<span style="color:{colour};white-space:nowrap">\u25ac {name}</span> '
-        for name, colour in zip(names, (MEASURED_COLOUR, *JOINT_COLOURS), strict=True)
-    )
-    return f'<div style="{TEXT}">{"".join(marks)}</div>'
 
 
 def import_viser() -> ModuleType:
@@ -385,7 +246,7 @@ def _serve(viser: ModuleType, host: str, port: int, policy: SameOrigin) -> Any:
         raise ConfigurationError(f'cannot serve at host {host!r}: {error.strerror}') from error
     infrastructure = import_module('viser.infra._infra')
     # viser prints a box; a node has a log of its own.
-    with redirect_stdout(io.StringIO()), guarded_server(infrastructure, policy):
+    with redirect_stdout(io.StringIO()), guarded_server(infrastructure, policy, with_script):
         server = viser.ViserServer(host=host, port=port, verbose=False)
     # A page may ask for a public address in the network: nobody's EMG leaves by that way.
     server.request_share_url = lambda: None

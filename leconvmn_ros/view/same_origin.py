@@ -168,7 +168,11 @@ def _host_headers(origin: Origin) -> set[str]:
 
 
 @contextmanager
-def guarded_server(infrastructure: ModuleType, policy: SameOrigin) -> Iterator[None]:
+def guarded_server(
+    infrastructure: ModuleType,
+    policy: SameOrigin,
+    rewrite: Callable[[Any], None] = lambda _: None,
+) -> Iterator[None]:
     """Let a viser server that is started within this context ask the policy first.
 
     viser has no setting for it: it passes its own `process_request` to
@@ -178,6 +182,7 @@ def guarded_server(infrastructure: ModuleType, policy: SameOrigin) -> Iterator[N
     Args:
         infrastructure: `viser.infra._infra`.
         policy: decides.
+        rewrite: may change a response that the server gives, in place.
 
     Raises:
         ConfigurationError: this version of viser does not start its server that way; nothing may
@@ -192,7 +197,9 @@ def guarded_server(infrastructure: ModuleType, policy: SameOrigin) -> Iterator[N
     def serve(handler: Any, *arguments: Any, **options: Any) -> Any:
         inner = options.pop('process_request', None)
         guarded.append(True)
-        return server.serve(handler, *arguments, process_request=_guard(policy, inner), **options)
+        return server.serve(
+            handler, *arguments, process_request=_guard(policy, inner, rewrite), **options
+        )
 
     stand_in = SimpleNamespace(**vars(websockets))
     stand_in.asyncio = SimpleNamespace(server=SimpleNamespace(**{**vars(server), 'serve': serve}))
@@ -212,7 +219,9 @@ def _unguarded() -> ConfigurationError:
     )
 
 
-def _guard(policy: SameOrigin, inner: Any) -> Callable[[Any, Any], Any]:
+def _guard(
+    policy: SameOrigin, inner: Any, rewrite: Callable[[Any], None]
+) -> Callable[[Any, Any], Any]:
     """Return a `process_request` for websockets that asks the policy, then `inner`."""
 
     def process(connection: Any, request: Any) -> Any:
@@ -226,6 +235,8 @@ def _guard(policy: SameOrigin, inner: Any) -> Callable[[Any, Any], Any]:
             response = connection.respond(HTTPStatus.FORBIDDEN, 'Not a page of this server.\n')
         else:
             response = inner(connection, request) if inner is not None else None
+            if response is not None:
+                rewrite(response)
         if response is not None:
             response.headers['X-Frame-Options'] = 'DENY'
             response.headers['Content-Security-Policy'] = "frame-ancestors 'none'"

@@ -26,6 +26,7 @@ from leconvmn_ros.emg.sample_count import SampleCount
 from leconvmn_ros.emg.source_clock import RESTART_AFTER_NS, SourceClock, Step
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.wearing.status import GuideStatus
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +43,12 @@ RECENT = 2.0
 # Users notice a prosthesis that answers later than this (s): Farrell & Weir, IEEE Trans. Neural
 # Syst. Rehabil. Eng. 15, 2007.
 LATE = 0.1
+
+
+# A guide says what it does ten times a second; so long after the last word it is gone (s).
+GUIDE_MEMORY = 3.0
+# More are no armband: they would take the memory of the page.
+MOST_CHANNELS = 1024
 
 
 class EmgEnvelope:
@@ -184,6 +191,9 @@ class LiveSignals:
         emg: the EMG of the last seconds.
         estimate: the estimated angles.
         reference: the measured angles.
+        cue: the hand that a guide shows.
+        rings: channels of each ring of electrodes, empty if unknown.
+        movement: number of the movement and of the repetition that a label names, None before one.
         messages: how many came so far: where it is the same, the signals are the same.
         refused: messages that contradict themselves; the node counts them.
     """
@@ -191,7 +201,11 @@ class LiveSignals:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start with nothing; `clock` (s) tells what is recent."""
         self.emg, self.estimate, self.reference = EmgEnvelope(), AngleTrace(), AngleTrace()
+        self.cue = AngleTrace()
+        self.rings: tuple[tuple[int, ...], ...] = ()
+        self.movement: tuple[int, int] | None = None
         self.messages = self.refused = 0
+        self._guide: tuple[float, GuideStatus] | None = None
         self._clock = clock
         self._samples = SampleCount()
         self._latency = Latency()
@@ -203,6 +217,9 @@ class LiveSignals:
 
     def add_emg(self, chunk: EmgChunk, published_ns: int) -> None:
         """Take in EMG, published at this time of the system clock."""
+        if chunk.samples.shape[1] > MOST_CHANNELS:
+            self.refused += 1
+            return
         self.messages += 1
         self.emg.add(chunk)
         self._samples.add(chunk)
@@ -220,6 +237,41 @@ class LiveSignals:
     def add_reference(self, stamp_ns: int, angles: Mapping[str, float]) -> None:
         """Take in a measured state (rad, by name)."""
         self.messages += self.reference.add(stamp_ns, angles)
+
+    def add_cue(self, stamp_ns: int, angles: Mapping[str, float]) -> None:
+        """Take in a pose of the hand to follow (rad, by name)."""
+        self.cue.add(stamp_ns, angles)
+
+    def add_guide(self, status: GuideStatus) -> None:
+        """Take in what a guide says."""
+        self._guide = self._clock(), status
+
+    @property
+    def guide(self) -> GuideStatus | None:
+        """What a guide said in the last seconds, None where there is none."""
+        if self._guide is None or self._clock() - self._guide[0] > GUIDE_MEMORY:
+            return None
+        return self._guide[1]
+
+    @property
+    def estimating(self) -> bool:
+        """Whether estimates come."""
+        self._forget(self._estimate_arrivals)
+        return bool(self._estimate_arrivals)
+
+    def waiting_for(self) -> str:
+        """Say what is missing, empty if EMG and estimates come."""
+        for arrivals in (self._emg_arrivals, self._estimate_arrivals):
+            self._forget(arrivals)
+        if not self._emg_arrivals:
+            if self.emg.channels:
+                return 'No EMG comes any more: is the device on and in reach?'
+            return 'Waiting for EMG on the topic emg: start a source or a replay.'
+        if not self._estimate_arrivals:
+            if self.estimate.latest:
+                return 'No estimates come any more: see the log of the decoder.'
+            return 'Waiting for estimates on the topic joint_states: start a decoder.'
+        return ''
 
     def _note_latencies(self, latencies_ns: Sequence[int]) -> None:
         self._late += sum(value > LATE * NANOSECONDS for value in latencies_ns)

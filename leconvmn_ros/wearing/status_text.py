@@ -17,7 +17,7 @@
 from collections.abc import Sequence
 
 from leconvmn_ros.wearing.course import SessionCourse, Stage
-from leconvmn_ros.wearing.electrodes import Contact
+from leconvmn_ros.wearing.electrodes import BAD, Contact
 from leconvmn_ros.wearing.session import Trial
 from leconvmn_ros.wearing.status import Action, GuideStatus, MOST_ELECTRODES
 from leconvmn_ros.wearing.timeline import Phase
@@ -79,11 +79,14 @@ def course_status(
 
 def _before(status: GuideStatus, problem: str, hint: str) -> GuideStatus:
     actions: tuple[Action, ...] = ('start', 'start_anyway') if problem and hint else ('start',)
+    if problem and set(status.contacts) & {contact.value for contact in BAD}:
+        problem = 'Some electrodes are not good enough, see below.'
     return status.model_copy(
         update={
             'state': 'check' if problem else 'ready',
             'title': 'Check the electrodes' if problem else 'Ready',
-            'message': hint or problem or 'The signal is good. Press start when you are ready.',
+            'message': f'{hint} {problem}'.strip()
+            or 'The signal is good. Press start when you are ready.',
             'actions': actions,
         }
     )

@@ -182,7 +182,7 @@ def test_bad_messages_do_not_end_it_and_a_signal_does(ros, start, number):
 def test_wrong_parameters_end_it_with_a_reason(start):
     reasons = {
         'allowed: int from 1024 to 65535': {'port': 80},
-        'allowed: float from 1.0 to 60.0': {'frame_rate': 0.0},
+        'allowed: float from 1 to 60': {'frame_rate': 0.0},
         "side is 'both'; allowed are": {'side': 'both'},
         "'lab-pc' is not an origin": {'allowed_origins': 'lab-pc'},
         "cannot serve at host '203.0.113.1'": {'host': '203.0.113.1'},
