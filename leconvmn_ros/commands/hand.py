@@ -12,19 +12,39 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Check the profile of a robot hand and show what it makes of an open hand and a fist.
+"""List the profiles of robot hands; show, check, fit, simulate or draft one.
 
 A profile is one YAML file: the joints of the hand, what each follows, limits, speed, topic.
 Without HAND the profiles that come with the package are listed.
+
+With the maker's URDF of the hand, and MuJoCo (pip install "leconvmn_ros[simulation]"):
+  --check URDF     names, limits, couplings and directions against the URDF
+  --simulate URDF  overlaps and pinch distances, a picture and a moving picture
+  --fit URDF       search pinches and the clearance of the thumb, written beside the profile
+  --from URDF      draft a profile (without HAND)
 """
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from leconvmn_ros.commands.progress import say, show
-from leconvmn_ros.errors import printable
-from leconvmn_ros.hands.profile import HandProfile, load_profile, RobotJoint, shipped_profiles
+from leconvmn_ros.commands.progress import remark, say, show
+from leconvmn_ros.errors import ConfigurationError, printable
+from leconvmn_ros.files import write_text
+from leconvmn_ros.hands.anchors import Anchors, anchors_path, load_anchors
+from leconvmn_ros.hands.profile import (
+    HandProfile,
+    load_profile,
+    profile_path,
+    RobotJoint,
+    shipped_profiles,
+)
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from leconvmn_ros.hands.modelled_hand import ModelledHand
+    from leconvmn_ros.hands.simulation import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,27 +52,193 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'hand', nargs='?', metavar='HAND', help='name of a profile, or the path of a .yaml file'
     )
+    model = parser.add_mutually_exclusive_group()
+    for option, help_text in (
+        ('--check', 'compare the profile with this model'),
+        ('--simulate', 'move this model by the profile'),
+        ('--fit', 'fit pinches and clearance to this model'),
+    ):
+        model.add_argument(option, type=Path, metavar='URDF', help=help_text)
+    model.add_argument(
+        '--from', type=Path, metavar='URDF', dest='source', help='draft a profile of this model'
+    )
+    parser.add_argument(
+        '--output', type=Path, metavar='FILE', help='where --fit and --from write to'
+    )
+    parser.add_argument(
+        '--poses', type=int, default=1000, metavar='N', help='random human poses of --simulate'
+    )
+    parser.add_argument(
+        '--picture', type=Path, metavar='FILE', help='PNG of the poses that --simulate shows'
+    )
+    parser.add_argument(
+        '--video', type=Path, metavar='FILE', help='GIF or WebP of what --simulate shows'
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List the profiles, or check and show one."""
+    """Do what the options ask for; by default list the profiles, or show one."""
+    if arguments.source:
+        return _draft(arguments.source, arguments.output)
     if arguments.hand is None:
-        table = Table('profile', 'hand', 'joints', 'message')
-        for name in shipped_profiles():
-            profile = load_profile(name)
-            table.add_row(
-                name,
-                Text(printable(profile.hand)),
-                str(len(profile.joints)),
-                Text(printable(_short(profile.command.type))),
-            )
-        show(table)
+        if arguments.check or arguments.simulate or arguments.fit:
+            raise ConfigurationError('--check, --simulate and --fit need the name of a HAND')
+        show(_list())
         return 0
     profile = load_profile(arguments.hand)
+    if arguments.check:
+        return _check(profile, arguments.check)
+    if arguments.fit:
+        target = arguments.output or anchors_path(profile_path(arguments.hand))
+        return _fit(profile, arguments.fit, target)
+    anchors = load_anchors(profile_path(arguments.hand), profile)
+    if arguments.simulate:
+        return _simulate(profile, anchors, arguments)
     show(_joint_table(profile))
-    for line in _facts(profile):
+    for line in _facts(profile, anchors):
         say(line)
     return 0
+
+
+def _list() -> Table:
+    table = Table()
+    for heading in (
+        'profile',
+        'maker',
+        'model',
+        'side',
+        'fingers',
+        'message',
+        'fitted',
+        'checked',
+    ):
+        table.add_column(heading, no_wrap=heading in {'profile', 'fitted', 'checked'})
+    for name in shipped_profiles():
+        profile = load_profile(name)
+        anchors = load_anchors(profile_path(name), profile)
+        checked = profile.checked
+        cells = (
+            name,
+            profile.maker,
+            profile.hand.removesuffix(f', {profile.side}'),
+            profile.side,
+            str(len(_fingers(profile))),
+            _short(profile.command.type),
+            anchors.fitted.isoformat() if anchors else 'no',
+            checked.date.isoformat() if checked else 'no',
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def _fingers(profile: HandProfile) -> set[str]:
+    return {name.partition('_')[0] for name in profile.human_joints}
+
+
+def _modelled(profile: HandProfile, urdf: Path) -> 'ModelledHand':
+    # MuJoCo is optional, and takes a second.
+    from leconvmn_ros.hands.modelled_hand import ModelledHand  # noqa: PLC0415
+    from leconvmn_ros.hands.robot_model import RobotModel  # noqa: PLC0415
+
+    model = RobotModel(urdf)
+    if model.missing:
+        some = ', '.join(model.missing[:3])
+        remark(f'{len(model.missing)} shapes are not there and touch nothing: {some}')
+    if model.ignored:
+        pairs = ', '.join(' and '.join(pair) for pair in model.ignored)
+        remark(f'overlap however the hand is held, and are left out: {pairs}')
+    return ModelledHand(profile, model)
+
+
+def _check(profile: HandProfile, urdf: Path) -> int:
+    from leconvmn_ros.hands.model_comparison import compare  # noqa: PLC0415
+    from leconvmn_ros.hands.robot_model import RobotModel  # noqa: PLC0415
+
+    found = compare(profile, RobotModel(urdf))
+    for finding in found:
+        say(f'{"wrong" if finding.serious else "note"}: {finding.text}')
+    wrong = sum(finding.serious for finding in found)
+    verdict = f'{wrong} findings contradict it' if wrong else 'agrees'
+    say(f'{profile.hand} and {urdf.name}: {verdict}')
+    return 1 if wrong else 0
+
+
+def _fit(profile: HandProfile, urdf: Path, target: Path) -> int:
+    from leconvmn_ros.hands.fitting import fit  # noqa: PLC0415
+
+    anchors = fit(_modelled(profile, urdf), urdf.name, remark)
+    write_text(target, anchors.model_dump_json() + '\n')
+    say(f'written to {target}')
+    return 0
+
+
+def _draft(urdf: Path, output: Path | None) -> int:
+    from leconvmn_ros.hands.model_comparison import draft  # noqa: PLC0415
+    from leconvmn_ros.hands.robot_model import RobotModel  # noqa: PLC0415
+
+    text = draft(RobotModel(urdf), urdf.name)
+    if output:
+        write_text(output, text)
+        say(f'written to {output}')
+    else:
+        print(text, end='')
+    return 0
+
+
+def _simulate(
+    profile: HandProfile,
+    anchors: Anchors | None,
+    arguments: argparse.Namespace,
+) -> int:
+    from leconvmn_ros.hands.simulation import measure  # noqa: PLC0415
+
+    hand = _modelled(profile, arguments.simulate)
+    reports = {'joint map': measure(hand, None, arguments.poses)}
+    if anchors:
+        reports['fitted'] = measure(hand, anchors, arguments.poses)
+    show(_report_table(profile, reports))
+    if arguments.picture or arguments.video:
+        from leconvmn_ros.hands import pictures  # noqa: PLC0415
+
+        if arguments.picture:
+            strip = pictures.strip(arguments.simulate, hand, anchors)
+            pictures.save_picture(strip, arguments.picture)
+        if arguments.video:
+            frames = pictures.video(arguments.simulate, hand, anchors)
+            pictures.save_video(frames, arguments.video)
+    return 0
+
+
+def _report_table(profile: HandProfile, reports: 'dict[str, Report]') -> Table:
+    table = Table('', *reports, title=Text(printable(profile.hand)), title_justify='left')
+    rows: dict[str, list[str]] = {}
+
+    def add(name: str, text: str) -> None:
+        rows.setdefault(name, []).append(text)
+
+    for report in reports.values():
+        add('fist: deepest overlap', f'{1e3 * report.fist:.1f} mm')
+        add('point: deepest overlap', f'{1e3 * report.point:.1f} mm')
+        add('sequence: deepest overlap', f'{1e3 * report.sequence:.1f} mm')
+        links = ' in '.join(report.pair)
+        add(
+            f'{report.poses} random human poses: deepest overlap',
+            f'{1e3 * report.anywhere:.1f} mm{f" ({links})" if report.anywhere > 0 else ""}',
+        )
+        for pinch in report.pinches:
+            add(
+                f'{pinch.finger} pinch, human {1e3 * pinch.human:.1f} mm '
+                f'(scaled {1e3 * pinch.wanted:.0f})',
+                f'tips {1e3 * pinch.tips:.1f} mm, gap {1e3 * pinch.gap:.1f} mm',
+            )
+        fingers, thumb = report.turns_back
+        add('closing: goes back by', f'fingers {fingers:.2f}, thumb {thumb:.2f} rad')
+        add('largest step for one degree', f'{report.jump:.3f} rad')
+        median, most = report.milliseconds
+        add('time per command, median and p99', f'{median:.2f} and {most:.2f} ms')
+    for name, cells in rows.items():
+        table.add_row(*(Text(printable(cell)) for cell in (name, *cells)))
+    return table
 
 
 def _short(message_type: str) -> str:
@@ -96,11 +282,18 @@ def _source(joint: RobotJoint) -> str:
     return ' + '.join(f'{weight:g} {name}' for name, weight in joint.follows.items())
 
 
-def _facts(profile: HandProfile) -> list[str]:
+def _facts(profile: HandProfile, anchors: Anchors | None) -> list[str]:
     command, stale = profile.command, profile.stale
     then = {'hold': 'the last command again', 'rest': 'to the rest pose', 'stop': 'no commands'}
     return [
         f'command: {command.type} on {command.topic}, {command.rate:g} a second',
-        f'pose of the hand: {profile.state.topic if profile.state else "not told"}',
+        f'pose of the hand: {profile.state.topic if profile.state else "not reported"}',
         f'without input for {stale.after:g} s: {then[stale.then]}',
+        f'checked against {profile.checked.model} on {profile.checked.date}'
+        if profile.checked
+        else "not checked against the maker's model",
+        f'pinches fitted to {anchors.model} on {anchors.fitted}: '
+        f'{", ".join(anchors.pinches)}; size {anchors.scale:g} of the human hand'
+        if anchors
+        else 'no pinches are fitted: the joint map alone',
     ]

@@ -388,6 +388,14 @@ def node_bend(node: int, human: float) -> float:
     return human + AROUND[node - PINCH_NODE] * (1 - human)
 
 
+def node_bend_between(place: float, human: float) -> float:
+    """Return the bend at a place between the nodes of the tables; undoes `table_place`."""
+    place = min(max(place, 0.0), BEND_NODES - 1.0)
+    node = min(int(place), BEND_NODES - 2)
+    low, high = node_bend(node, human), node_bend(node + 1, human)
+    return low + (place - node) * (high - low)
+
+
 def bilinear(table: Array, x: float, y: float) -> Array:
     """Return what is between the four nodes around a place."""
     i, j = min(int(x), BEND_NODES - 2), min(int(y), BEND_NODES - 2)

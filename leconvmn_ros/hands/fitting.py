@@ -32,6 +32,7 @@ from leconvmn_ros.hands.anchors import (
     HandShape,
     joint_fingerprint,
     node_bend,
+    node_bend_between,
     Pinch,
     PINCH_NODE,
     POWER_NODES,
@@ -52,7 +53,9 @@ TOUCH = 0.0005
 PINCHED = 0.001
 # What is deeper between the nodes of the tables is repaired (m), in so many rounds of so many
 # random poses at most.
-REPAIRED_FROM, REPAIRS, REPAIR_POSES = 0.0014, 20, 4000
+REPAIRED_FROM, REPAIRS, REPAIR_POSES = 0.0014, 12, 10000
+HUMAN_REPAIRS = 3
+TURNED_TO_A_FINGER = 0.4
 # A thumb that is out of the way has so much room (m).
 ROOM = 0.001
 RANDOM_STARTS, REFINED = 4000, 8
@@ -63,6 +66,7 @@ FINE_STEPS = 40
 PINCH_BENDS = (0.2, 0.95)
 
 Progress = Callable[[str], None]
+Shapes = Callable[[AnchoredMap, bool, int], Iterator[tuple[list[str], HandShape]]]
 
 
 class HumanPinch(NamedTuple):
@@ -218,6 +222,12 @@ class _Fit:
         self.take(self.bends({finger: best[1][count:]}), best[1][:count])
         return best[1], self.hand.gap(finger)
 
+    def _overlap_of_thumb(self) -> float:
+        """Return how deep the thumb is in anything, or folded fingers in each other (m)."""
+        if self.hand.palm_folds:
+            return max(self.hand.deepest() - REPAIRED_FROM, 0.0)
+        return self.hand.thumb_overlap((*self.fingers, 'palm', 'thumb'))
+
     def out(
         self, opened: Array, touching: Array, fists: Mapping[str, tuple[float, float]]
     ) -> Array:
@@ -236,11 +246,16 @@ class _Fit:
             {finger: np.array(fists[finger]) * bends for finger in self.fingers}
             for bends in product(np.linspace(0, 1, 6), repeat=2)
         ]
+        if self.hand.palm_folds:
+            sweep += [
+                {finger: self.rng.uniform(0, fists[finger]) for finger in self.fingers}
+                for _ in range(60)
+            ]
         # What stopped the last ones stops the next one, most often.
         for at in np.argsort(costs):
             for number, bends in enumerate(sweep):
                 self.take(self.bends(bends), poses[at])
-                if self.hand.thumb_overlap((*self.fingers, 'palm', 'thumb')) > 0:
+                if self._overlap_of_thumb() > 0:
                     sweep.insert(0, sweep.pop(number))
                     break
             else:
@@ -276,11 +291,12 @@ def fit(hand: ModelledHand, model: str, progress: Progress = lambda _: None) -> 
     progress(f'thumb out of the way: {np.round(out, 2).tolist()}')
     anchors = _without_tables(search, model, pinches, out, fists)
     anchors = _with_tables(search, anchors)
-    for number in range(REPAIRS):
-        anchors, deepest, repaired = _repaired(search, anchors, number)
-        progress(f'deepest overlap {1000 * deepest:.1f} mm, {repaired} poses repaired')
-        if not repaired:
-            break
+    for shapes, rounds in ((_extreme_shapes, REPAIRS), (_human_shapes, HUMAN_REPAIRS)):
+        for number in range(rounds):
+            anchors, deepest, repaired = _repaired(search, anchors, shapes, number)
+            progress(f'deepest overlap {1000 * deepest:.1f} mm, {repaired} poses repaired')
+            if not repaired:
+                break
     return anchors.model_copy(update={'power': _power(anchors)})
 
 
@@ -405,7 +421,9 @@ def _clear(
     return clear
 
 
-def _repaired(search: _Fit, anchors: Anchors, seed: int) -> tuple[Anchors, float, int]:
+def _repaired(
+    search: _Fit, anchors: Anchors, shapes: Shapes, seed: int
+) -> tuple[Anchors, float, int]:
     """Lower the clearance where the thumb meets a finger between the nodes of the tables.
 
     Returns:
@@ -414,24 +432,59 @@ def _repaired(search: _Fit, anchors: Anchors, seed: int) -> tuple[Anchors, float
     anchored = AnchoredMap(anchors)
     tables = {name: np.array(pinch.clearance) for name, pinch in anchors.pinches.items()}
     deepest, repaired = 0.0, 0
-    for closings in human_poses(search.fingers, REPAIR_POSES, seed):
-        shape = anchored.shape(closings)
+    for fingers, shape in shapes(anchored, search.hand.palm_folds, seed):
         take_shape(search, anchored, shape)
         met = _met(search, REPAIRED_FROM)
         deepest = max(deepest, *met.values(), 0.0)
         repaired += bool(met)
-        for finger in met:
+        for other in met if search.hand.palm_folds else set(met) & set(fingers):
             closing = shape.closing
-            while closing > 0 and finger in _met(search, PINCHED):
+            while closing > 0 and other in _met(search, PINCHED):
                 closing = max(closing - 1 / FINE_STEPS, 0.0)
                 take_shape(search, anchored, shape._replace(closing=closing))
-            lower_around(anchored, tables[finger], finger, shape, closing)
+            lower_around(anchored, tables[other], other, shape, closing)
             take_shape(search, anchored, shape)
     pinches = {
         name: pinch.model_copy(update={'clearance': tables[name].tolist()})
         for name, pinch in anchors.pinches.items()
     }
     return anchors.model_copy(update={'pinches': pinches}), deepest, repaired
+
+
+def _extreme_shapes(
+    anchored: AnchoredMap, others_bend: bool, seed: int
+) -> Iterator[tuple[list[str], HandShape]]:
+    """Yield a finger and a shape with the thumb as far closed as its table allows, or nearly so.
+
+    Anywhere in the table of the finger, denser around the pinch as its nodes are. The others are
+    straight, or bent at random.
+    """
+    rng = np.random.default_rng(seed)
+    fingers = list(anchored.anchors.pinches)
+    last = BEND_NODES - 1
+    for number in range(REPAIR_POSES):
+        finger = fingers[number % len(fingers)]
+        bends = {
+            # The edges as well, where many human poses are.
+            joint: node_bend_between(float(rng.uniform(-0.1 * last, 1.1 * last)), part)
+            if name == finger or others_bend
+            else 0.0
+            for name, pinch in anchored.anchors.pinches.items()
+            for joint, part in zip(finger_joints(name), pinch.human, strict=True)
+        }
+        turn = float(rng.uniform(0, len(fingers) - 1))
+        if rng.uniform() < TURNED_TO_A_FINGER:
+            turn = float(round(turn))
+        most = anchored.clearance(bends, turn)
+        yield [finger], HandShape(bends, turn, most * (1 if number % 3 else float(rng.uniform())))
+
+
+def _human_shapes(
+    anchored: AnchoredMap, _: bool, seed: int
+) -> Iterator[tuple[list[str], HandShape]]:
+    """Yield all fingers and the shape of a random human pose."""
+    for shape in shapes_at_random(anchored, REPAIR_POSES, seed):
+        yield list(anchored.anchors.pinches), shape
 
 
 def _power(anchors: Anchors) -> list[int]:
@@ -488,24 +541,6 @@ def lower_around(
     for node, weight in weights.items():
         less = min(excess * weight / max(total, 0.05), 1.5 * excess)
         table[node] = max(int(table[node] - less), 0)
-
-
-def human_poses(fingers: Sequence[str], count: int, seed: int) -> Iterator[dict[str, float]]:
-    """Yield closings of human hands: any pose, and poses around a pinch."""
-    rng = np.random.default_rng(seed)
-    pinches = {finger: human_pinch(finger) for finger in fingers}
-    for number in range(count):
-        pose = {
-            joint.name: float(rng.uniform(joint.lower, joint.upper)) / joint.upper
-            for joint in JOINTS
-        }
-        if number % 2:
-            finger = fingers[number // 2 % len(fingers)]
-            touching = (*pinches[finger].thumb, *pinches[finger].closings)
-            names = ('thumb_mcp', 'thumb_ip', *finger_joints(finger))
-            for name, part in zip(names, touching, strict=True):
-                pose[name] = float(np.clip(part + rng.normal(0, 0.1), 0, 1))
-        yield pose
 
 
 def shapes_at_random(anchored: AnchoredMap, count: int, seed: int) -> Iterator[HandShape]:

@@ -163,6 +163,12 @@ class ModelledHand:
                     return finger
         return 'palm'
 
+    def thumb_middle(self) -> Array:
+        """Return the middle of the joints of the thumb (m)."""
+        links = [self.model.joints[self.names[name]].child for name in self.thumb_joints]
+        middle: Array = np.mean([self.model.origin(link) for link in links], axis=0)
+        return middle
+
     def take(self, pose: Mapping[str, float]) -> None:
         """Take a pose by the names of the profile (rad)."""
         self.model.move_to(

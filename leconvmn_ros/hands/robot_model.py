@@ -21,8 +21,10 @@ poses are computed, no forces, so neither masses nor inertias of the file matter
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+import os
 from pathlib import Path
 import re
+import sys
 from typing import Any, NamedTuple
 import xml.etree.ElementTree as ET
 
@@ -30,6 +32,9 @@ from leconvmn_ros.errors import ConfigurationError
 import numpy as np
 from numpy.typing import NDArray
 
+if sys.platform == 'linux' and not os.environ.get('DISPLAY'):
+    # Read as MuJoCo is imported.
+    os.environ.setdefault('MUJOCO_GL', 'egl')
 try:
     import mujoco
 except ImportError as error:  # pragma: no cover - an installation without the extra
@@ -197,6 +202,11 @@ class RobotModel:
         place: Array = self.data.xpos[self._body(link)].copy()
         return place
 
+    def axis(self, joint: str) -> Array:
+        """Return the axis of a joint in the present pose, a unit vector."""
+        axis: Array = self.data.xaxis[int(self.model.joint(joint).id)].copy()
+        return axis
+
     def gap(self, first: str, second: str) -> float:
         """Return how much is between the shapes of two links (m), 0 where they touch."""
         geoms = [
@@ -313,6 +323,16 @@ class _Builder:
     def __init__(self, root: ET.Element, urdf: Path, *, drawn: bool) -> None:
         self.spec = mujoco.MjSpec()
         self.spec.compiler.degree = False
+        if drawn:
+            sky = self.spec.add_texture(
+                type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+                builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+                width=8,
+                height=48,
+            )
+            sky.rgb1 = sky.rgb2 = [1, 1, 1]
+            light = self.spec.visual.headlight
+            light.ambient, light.diffuse, light.specular = [0.45] * 3, [0.55] * 3, [0.1] * 3
         self.missing: list[str] = []
         self._urdf, self._drawn = urdf, drawn
         self._links = {link.get('name', ''): link for link in root.findall('link')}

@@ -1,0 +1,185 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Pictures of a robot hand in the poses of a human hand, and a moving one.
+
+Drawn by MuJoCo without a window: with EGL where there is no display.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+
+from leconvmn_ros.errors import ConfigurationError, OutputError
+from leconvmn_ros.files import write_bytes
+from leconvmn_ros.hands.anchors import Anchors
+from leconvmn_ros.hands.modelled_hand import ModelledHand
+from leconvmn_ros.hands.motion import Motion
+from leconvmn_ros.hands.robot_model import Array, DRAWN, RobotModel, TOUCHABLE
+from leconvmn_ros.hands.simulation import commanded, human_sequence, Pose
+from leconvmn_ros.joints import JOINTS
+import mujoco
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+WIDTH, HEIGHT = 320, 360
+FRAMES_PER_SECOND = 12.5
+MOVING = ('.gif', '.webp')
+INK = (60, 60, 66)
+
+
+class Studio:
+    """Takes pictures of one hand, upright, from the side of the palm."""
+
+    def __init__(self, urdf: Path, hand: ModelledHand) -> None:
+        """Load the hand as it looks, and turn it to the camera.
+
+        Raises:
+            ConfigurationError: nothing can be drawn here.
+        """
+        self._hand = hand
+        model = RobotModel(urdf, drawn=True)
+        looks = (model.model.geom_group == DRAWN).any() and not model.missing
+        self._group = DRAWN if looks else TOUCHABLE
+        self._drawn = ModelledHand(hand.profile, model)
+        self._turn()
+        try:
+            self._renderer = mujoco.Renderer(model.model, HEIGHT, WIDTH)
+        except Exception as error:
+            raise ConfigurationError(
+                f'nothing can be drawn here: {error}; set MUJOCO_GL to egl or osmesa'
+            ) from error
+        self._camera = self._make_camera()
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[:] = [group == self._group for group in range(6)]
+
+    def close(self) -> None:
+        """Free what the renderer holds."""
+        self._renderer.close()
+
+    def _turn(self) -> None:
+        """Let the fingers point upwards and the palm to the camera, which looks along -x."""
+        motion = Motion(self._drawn.profile)
+        self._drawn.take(motion.destination({joint.name: 0.0 for joint in JOINTS}))
+        tips = np.mean([self._drawn.tip(finger) for finger in self._drawn.fingers], axis=0)
+        up = tips - self._knuckles()
+        self._drawn.take(motion.destination({joint.name: 0.6 for joint in JOINTS}))
+        bent = np.mean([self._drawn.tip(finger) for finger in self._drawn.fingers], axis=0)
+        z = up / np.linalg.norm(up)
+        x = (bent - tips) - z * np.dot(bent - tips, z)
+        x /= np.linalg.norm(x)
+        model, data = self._drawn.model.model, self._drawn.model.data
+        turned = np.array([x, np.cross(z, x), z]) @ data.xmat[1].reshape(3, 3)
+        mujoco.mju_mat2Quat(model.body_quat[1], turned.flatten())
+        self._drawn.take(motion.destination({joint.name: 0.0 for joint in JOINTS}))
+
+    def _knuckles(self) -> Array:
+        """Return the middle of where the fingers begin (m)."""
+        model = self._drawn.model.model
+        places = []
+        for finger in self._drawn.fingers:
+            body = int(model.body(self._drawn.tips[finger].link).id)
+            first = body
+            while model.body_parentid[body] and self._drawn.model.joints:
+                if model.body_jntnum[body]:
+                    first = body
+                body = int(model.body_parentid[body])
+            places.append(self._drawn.model.data.xpos[first].copy())
+        middle: Array = np.mean(places, axis=0)
+        return middle
+
+    def _make_camera(self) -> mujoco.MjvCamera:
+        model, data = self._drawn.model.model, self._drawn.model.data
+        seen = [g for g in range(model.ngeom) if model.geom_group[g] == self._group]
+        places = data.geom_xpos[seen]
+        radius = model.geom_rbound[seen][:, None]
+        low, high = (places - radius).min(0), (places + radius).max(0)
+        tips = [self._drawn.tip(finger)[2] for finger in self._drawn.fingers]
+        # A forearm is cut off.
+        height = min(high[2] - low[2], 2.4 * (max(tips) - self._knuckles()[2]))
+        camera = mujoco.MjvCamera()
+        camera.lookat = [*((low + high) / 2)[:2], max(tips) + 0.02 - height / 2]
+        camera.distance = 1.5 * max(height, 0.9 * (high - low)[:2].max())
+        camera.azimuth, camera.elevation = 180.0 - 35.0, -12.0
+        return camera
+
+    def picture(self, pose: Pose) -> Image.Image:
+        """Return the hand in a pose (rad)."""
+        self._drawn.take(pose)
+        mujoco.mj_forward(self._drawn.model.model, self._drawn.model.data)
+        self._renderer.update_scene(self._drawn.model.data, self._camera, self._option)
+        return Image.fromarray(self._renderer.render())
+
+
+def strip(urdf: Path, hand: ModelledHand, anchors: Anchors | None) -> Image.Image:
+    """Return the hand in all poses of the sequence, side by side, each with its name."""
+    motion = Motion(hand.profile, anchors)
+    poses = human_sequence(hand.fingers)
+    whole = Image.new('RGB', (WIDTH * len(poses), HEIGHT), 'white')
+    with closing(Studio(urdf, hand)) as studio:
+        for number, (name, human) in enumerate(poses.items()):
+            closings = {joint.name: human[joint.name] / joint.upper for joint in JOINTS}
+            picture = studio.picture(motion.destination(closings))
+            _label(picture, name)
+            whole.paste(picture, (number * WIDTH, 0))
+    return whole
+
+
+def video(urdf: Path, hand: ModelledHand, anchors: Anchors | None) -> Iterator[Image.Image]:
+    """Yield the pictures of the sequence, FRAMES_PER_SECOND of them a second."""
+    step = max(round(hand.profile.command.rate / FRAMES_PER_SECOND), 1)
+    with closing(Studio(urdf, hand)) as studio:
+        for number, (name, pose) in enumerate(commanded(hand, anchors)):
+            if number % step == 0:
+                picture = studio.picture(pose)
+                _label(picture, name)
+                yield picture
+
+
+def _label(picture: Image.Image, text: str) -> None:
+    font = ImageFont.load_default(18)
+    ImageDraw.Draw(picture).text((10, 8), text, fill=INK, font=font)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture as PNG.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    buffer = BytesIO()
+    picture.quantize(128).save(buffer, 'PNG', optimize=True)
+    write_bytes(path, buffer.getvalue())
+
+
+def save_video(pictures: Iterator[Image.Image], path: Path) -> None:
+    """Write a moving picture.
+
+    Raises:
+        OutputError: it cannot be written, or its name ends in no kind that is known.
+    """
+    kind = path.suffix.lower()
+    if kind not in MOVING:
+        raise OutputError(f'{path}: a moving picture ends in {" or ".join(MOVING)}')
+    frames, buffer = list(pictures), BytesIO()
+    frames[0].save(
+        buffer,
+        kind.removeprefix('.').upper(),
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 / FRAMES_PER_SECOND),
+        loop=0,
+    )
+    write_bytes(path, buffer.getvalue())

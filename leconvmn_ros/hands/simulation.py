@@ -1,0 +1,254 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a robot hand does for a human hand, measured and drawn in its maker's model.
+
+The human hand takes poses one after the other; the commands are those that the hand would get, of
+the same code as in the node. For every command the model takes its pose: nothing has a mass, so
+that fingers that would meet are seen to overlap.
+"""
+
+from collections.abc import Iterator, Sequence
+import time
+from typing import NamedTuple
+
+from leconvmn_ros.hands.anchors import Anchors, finger_joints, UPPER
+from leconvmn_ros.hands.calibration import UNCALIBRATED
+from leconvmn_ros.hands.fitting import human_pinch
+from leconvmn_ros.hands.human_tips import thumb_distances
+from leconvmn_ros.hands.modelled_hand import ModelledHand
+from leconvmn_ros.hands.motion import Motion
+from leconvmn_ros.hands.retargeting import Retargeter
+from leconvmn_ros.joints import JOINTS
+import numpy as np
+
+Pose = dict[str, float]
+
+OPEN: Pose = dict.fromkeys(UPPER, 0.0)
+FIST: Pose = dict(UPPER)
+# A relaxed pinch: so far apart are the fingertips (m).
+RELAXED = 0.020
+# Time to go to a pose, and to stay there (s).
+GOING, STAYING = 1.5, 0.5
+CLOSING_STEPS = 200
+SMALL_ANGLE = np.radians(1.0)
+
+
+class Pinched(NamedTuple):
+    """A pinch of the human hand and what the robot makes of it (m).
+
+    Attributes:
+        finger: that the thumb goes to.
+        human: distance of the human fingertips.
+        tips: distance of the points that mark the fingertips of the robot.
+        gap: what is left between thumb and finger.
+        wanted: distance of the robot's fingertips for a hand of its size.
+    """
+
+    finger: str
+    human: float
+    tips: float
+    gap: float
+    wanted: float
+
+
+class Report(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        fist: deepest overlap in the fist (m).
+        point: in a fist with a straight index finger (m).
+        sequence: in all commands of the sequence of poses, also on the way (m).
+        anywhere: in random human poses (m), how many of them and what overlaps most.
+        pinches: for each finger, touching and relaxed.
+        turns_back: how far a finger opens, and the thumb, while the human hand closes (rad).
+        jump: largest change of a joint for one degree of a human joint (rad).
+        milliseconds: time per command on one core, median and 99th percentile.
+    """
+
+    fist: float
+    point: float
+    sequence: float
+    anywhere: float
+    poses: int
+    pair: tuple[str, str]
+    pinches: tuple[Pinched, ...]
+    turns_back: tuple[float, float]
+    jump: float
+    milliseconds: tuple[float, float]
+
+
+def pinch_pose(finger: str, distance: float) -> Pose:
+    """Return a human pinch (rad), as near to a distance of the fingertips (m) as it goes."""
+    pinch = human_pinch(finger)
+    touching = dict(zip(('thumb_mcp', 'thumb_ip'), pinch.thumb, strict=True)) | dict(
+        zip(finger_joints(finger), pinch.closings, strict=True)
+    )
+
+    def opened(part: float) -> Pose:
+        return OPEN | {name: (1 - part) * UPPER[name] * x for name, x in touching.items()}
+
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if thumb_distances(opened(middle))[finger] < distance:
+            low = middle
+        else:
+            high = middle
+    return opened(low)
+
+
+def human_sequence(fingers: Sequence[str]) -> dict[str, Pose]:
+    """Return the poses that are shown, by name: open, fist, point, a pinch with each finger."""
+    point = FIST | dict.fromkeys(finger_joints('index'), 0.0)
+    pinches = {f'{finger} pinch': pinch_pose(finger, 0.0) for finger in fingers}
+    return {'open': OPEN, 'fist': FIST, 'point': point, **pinches}
+
+
+def commanded(hand: ModelledHand, anchors: Anchors | None) -> Iterator[tuple[str, Pose]]:
+    """Yield the name of the human pose and every command on the way to it and there."""
+    retargeter = Retargeter(hand.profile, anchors=anchors, blind=True)
+    period, now = hand.profile.command.period, 0.0
+    poses = human_sequence(hand.fingers)
+    ways = [('open', OPEN, OPEN)]
+    for name, pose in poses.items():
+        ways += [(name, OPEN, pose), ('open', pose, OPEN)]
+    for name, start, end in ways:
+        for part in np.linspace(0, 1, round(GOING / period)).tolist() + [1.0] * round(
+            STAYING / period
+        ):
+            now += period
+            human = {joint: start[joint] + part * (end[joint] - start[joint]) for joint in end}
+            retargeter.listen(human, now)
+            command = retargeter.step(now)
+            if command is not None:
+                names = (joint.name for joint in hand.profile.joints)
+                yield name, dict(zip(names, command.positions, strict=True))
+
+
+def measure(hand: ModelledHand, anchors: Anchors | None, poses: int = 1000) -> Report:
+    """Measure a hand.
+
+    Args:
+        hand: profile and model.
+        anchors: what was fitted, None for the joint map alone.
+        poses: how many random human poses are tried.
+    """
+    motion = Motion(hand.profile, anchors)
+
+    def take(human: Pose) -> Pose:
+        pose = motion.destination(_closings(human))
+        hand.take(pose)
+        return pose
+
+    scale = anchors.scale if anchors else _scale(hand, motion)
+    pinches = []
+    for finger in hand.fingers:
+        for distance in (0.0, RELAXED):
+            human = pinch_pose(finger, distance)
+            take(human)
+            between = thumb_distances(human)[finger]
+            pinches.append(
+                Pinched(
+                    finger, between, hand.pinch_distance(finger), hand.gap(finger), scale * between
+                )
+            )
+    take(FIST)
+    fist = hand.deepest()
+    take(FIST | dict.fromkeys(finger_joints('index'), 0.0))
+    point = hand.deepest()
+    anywhere, pair, spent = _anywhere(hand, motion, poses)
+    sequence = 0.0
+    for _, pose in commanded(hand, anchors):
+        hand.take(pose)
+        sequence = max(sequence, hand.deepest())
+    return Report(
+        fist,
+        point,
+        sequence,
+        anywhere,
+        poses,
+        pair,
+        tuple(pinches),
+        _turns_back(hand, motion),
+        _largest_jump(motion),
+        spent,
+    )
+
+
+def _closings(human: Pose) -> dict[str, float]:
+    return {name: UNCALIBRATED.joints[name].closing(angle) for name, angle in human.items()}
+
+
+def random_pose(rng: np.random.Generator) -> Pose:
+    """Return a human pose with each joint anywhere in its range (rad)."""
+    return {joint.name: float(rng.uniform(joint.lower, joint.upper)) for joint in JOINTS}
+
+
+def _scale(hand: ModelledHand, motion: Motion) -> float:
+    """Return the size of the robot's fingers, 1 for the human hand."""
+    hand.take(motion.destination(_closings(OPEN)))
+    opened = {finger: hand.tip(finger) for finger in hand.fingers}
+    hand.take(motion.destination(_closings(FIST)))
+    ways = [float(np.linalg.norm(hand.tip(finger) - opened[finger])) for finger in hand.fingers]
+    return float(np.mean(ways)) / 0.125
+
+
+def _anywhere(
+    hand: ModelledHand, motion: Motion, poses: int
+) -> tuple[float, tuple[str, str], tuple[float, float]]:
+    """Return the deepest overlap, its links, and the time that the commands took (ms)."""
+    rng = np.random.default_rng(1)
+    deepest, pair, spent = 0.0, ('', ''), []
+    for _ in range(poses):
+        closings = _closings(random_pose(rng))
+        began = time.thread_time()
+        pose = motion.destination(closings)
+        spent.append(1e3 * (time.thread_time() - began))
+        hand.take(pose)
+        found = hand.model.deepest()
+        if found.depth > deepest:
+            deepest, pair = found.depth, found.links
+    median, most = np.percentile(spent, (50, 99))
+    return deepest, pair, (float(median), float(most))
+
+
+def _turns_back(hand: ModelledHand, motion: Motion) -> tuple[float, float]:
+    """Return how far a joint of a finger, and of the thumb, goes back while a fist is made."""
+    ways = [
+        motion.destination(dict.fromkeys(UPPER, float(part)))
+        for part in np.linspace(0, 1, CLOSING_STEPS)
+    ]
+    back = {}
+    for name in ways[0]:
+        steps = np.diff([way[name] for way in ways])
+        towards = 1 if ways[-1][name] >= ways[0][name] else -1
+        back[name] = float(np.clip(-towards * steps, 0, None).sum())
+    thumb = max((back[name] for name in hand.thumb_joints), default=0.0)
+    fingers = [angle for name, angle in back.items() if name not in hand.thumb_joints]
+    return max(fingers, default=0.0), thumb
+
+
+def _largest_jump(motion: Motion, poses: int = 300) -> float:
+    rng = np.random.default_rng(2)
+    largest = 0.0
+    for _ in range(poses):
+        human = random_pose(rng)
+        joint = JOINTS[int(rng.integers(len(JOINTS)))].name
+        ends = [
+            motion.destination(_closings(human | {joint: human[joint] + step}))
+            for step in (0.0, SMALL_ANGLE)
+        ]
+        largest = max(largest, *(abs(ends[1][name] - at) for name, at in ends[0].items()))
+    return largest
