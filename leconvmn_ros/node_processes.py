@@ -19,6 +19,7 @@ from contextlib import contextmanager
 import os
 from pathlib import Path
 import signal
+import site
 import subprocess
 import sys
 from threading import current_thread, main_thread
@@ -26,8 +27,11 @@ from typing import IO, NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.files import create_log
+from leconvmn_ros.ros_domain import OWN, ros_environment
 
 PACKAGE = 'leconvmn_ros'
+# What every node says of a topic on which it is not alone.
+SEVERAL_PUBLISHERS = 'nodes publish'
 # A node ends within a second of SIGTERM; what still runs after this has hung (s).
 LONGEST_SHUTDOWN = 5.0
 
@@ -64,11 +68,8 @@ def find_executable(name: str) -> Path:
     prefixes = [
         prefix for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if prefix
     ]
-    # What merely lies beside Python comes last: /usr/bin may have a `replay` of somebody else.
-    places = [
-        *(Path(prefix, 'lib', PACKAGE) for prefix in [sys.prefix, *prefixes]),
-        Path(sys.executable).parent,
-    ]
+    prefixes = [sys.prefix, *prefixes, site.getuserbase()]
+    places = [Path(prefix, 'lib', PACKAGE) for prefix in prefixes]
     for place in places:
         if os.access(place / name, os.X_OK):
             return place / name
@@ -79,30 +80,33 @@ def find_executable(name: str) -> Path:
 
 
 @contextmanager
-def node_processes(log_folder: Path) -> Iterator['Launcher']:
-    """Start nodes within this context; all of them have ended when it is left."""
-    launcher = Launcher(log_folder)
-    try:
-        yield launcher
-    finally:
-        launcher.stop()
+def node_processes(log_folder: Path, domain: str = OWN) -> Iterator['Launcher']:
+    """Start nodes within this context; all of them have ended when it is left.
+
+    Args:
+        log_folder: for what they print.
+        domain: ROS domain, see `ros_environment`.
+
+    Raises:
+        ConfigurationError: there is no domain left.
+    """
+    with ros_environment(domain) as environment:
+        launcher = Launcher(log_folder, environment)
+        try:
+            yield launcher
+        finally:
+            launcher.stop()
 
 
 class Launcher:
     """Starts nodes and keeps track of them; use `node_processes`.
 
-    Unless the environment says otherwise, they talk to no other machine and to no other nodes.
-
     Attributes:
-        environment: ROS variables that another program needs to listen to the nodes.
+        environment: that of the nodes.
     """
 
-    def __init__(self, log_folder: Path) -> None:
-        own = {
-            'ROS_DOMAIN_ID': str(1 + os.getpid() % 101),
-            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        }
-        self.environment = {name: os.environ.get(name, value) for name, value in own.items()}
+    def __init__(self, log_folder: Path, environment: Mapping[str, str]) -> None:
+        self.environment = environment
         self._log_folder = log_folder
         self._nodes: list[NodeProcess] = []
         self._logs: list[IO[bytes]] = []
@@ -122,7 +126,7 @@ class Launcher:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | self.environment,
+                env=self.environment,
             )
             node = NodeProcess(name, process, log)
             self._nodes.append(node)
@@ -131,6 +135,11 @@ class Launcher:
     def failed(self) -> NodeProcess | None:
         """Return a node that has ended with an error, if any has."""
         return next((node for node in self._nodes if node.process.poll()), None)
+
+    def disturbed(self) -> str | None:
+        """Return what a node said of publishers beside these nodes, None if nothing."""
+        lines = (line for node in self._nodes for line in node.said())
+        return next((line for line in lines if SEVERAL_PUBLISHERS in line), None)
 
     def stop(self) -> None:
         """End all nodes."""

@@ -17,8 +17,9 @@
 Without RECORDING a synthetic subject is made, for which there is a trained decoder. With a Ninapro
 .mat file or a bag, that is used, and a decoder is trained.
 Replay, decoder and evaluator run as processes of their own; what the training held out is scored.
-The recording is played faster than it was made; nothing is lost, since the readers hold the replay
-back. With --view it is played as fast as it was made, and a page in the browser shows it.
+The recording is played as fast as the decoder keeps up; nothing is lost, since the readers hold
+the replay back. With --view it is played as fast as it was made, and a page in the browser shows
+it. The nodes have a ROS domain of their own, so that the demo cannot move somebody's robot.
 """
 
 import argparse
@@ -35,9 +36,10 @@ from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingEr
 from leconvmn_ros.evaluation.tables import score_table_text
 from leconvmn_ros.files import hash_file
 from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
-from leconvmn_ros.recording import NANOSECONDS, SampledSubject
+from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.recordings.bags import open_bag, read_bag, write_bag
 from leconvmn_ros.recordings.ninapro import read_ninapro
+from leconvmn_ros.ros_domain import domain_argument, OWN, to_listen
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
@@ -47,11 +49,13 @@ from leconvmn_ros.view.page import import_viser
 
 # Trained on the synthetic subject; resource/demo_checkpoint.md tells how.
 DEMO_CHECKPOINT = Path(__file__).parent.with_name('demo_checkpoint')
-DEFAULT_RATE = 8.0
+DEFAULT_RATE = 0.0  # as fast as the nodes keep up
 # Importing torch and loading a network takes seconds, on a slow machine many (s).
 LONGEST_START = 120.0
 # Processes are looked at this often (s).
 POLL_PERIOD = 0.2
+# The replay says this often how far it is (s).
+PROGRESS_PERIOD = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +73,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--rate',
         type=number(float, 0, 1000),
         metavar='X',
-        help='speed of the replay, up to 1000; 1 = real time, 0 = no limit; '
+        help='speed of the replay, up to 1000; 1 = real time, 0 = as fast as the decoder '
+        'keeps up; '
         f'default {DEFAULT_RATE:g}, 1 with --view',
+    )
+    parser.add_argument(
+        '--domain',
+        type=domain_argument,
+        default=OWN,
+        metavar='DOMAIN',
+        help='ROS domain of the nodes: own (the default) = one that nobody else uses, current = '
+        'that of the environment, or a number from 0 to 232',
     )
     parser.add_argument(
         '--view', action='store_true', help='show hand, EMG and angles live in the browser'
@@ -88,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     bag = _prepare_bag(arguments.recording, folder)
     checkpoint = _prepare_checkpoint(folder, bag, arguments.preset)
     results = folder / 'results'
-    report = _replay(bag, checkpoint, results, rate, view=arguments.view)
+    report = _replay(bag, checkpoint, results, rate, arguments.domain, view=arguments.view)
     show(score_table_text(report, f'{bag.name}: {report["count"]} held-out estimates over ROS 2'))
     latency = report['latency_ms']
     if latency and rate == 1:
@@ -162,10 +175,13 @@ def _trained_on(folder: Path, bag: Path, settings: TrainingSettings) -> bool:
 
 
 def _replay(
-    bag: Path, checkpoint: Path, results: Path, rate: float, *, view: bool
+    bag: Path, checkpoint: Path, results: Path, rate: float, domain: str, *, view: bool
 ) -> dict[str, Any]:
     """Run the nodes until the evaluator is done, and return its report."""
-    with node_processes(results) as launcher, progress_bar('replay over ROS 2') as progress:
+    with (
+        node_processes(results, domain) as launcher,
+        progress_bar('replay over ROS 2') as progress,
+    ):
         if view:
             _start_viewer(launcher)
         launcher.start(
@@ -176,28 +192,33 @@ def _replay(
         evaluator = launcher.start(
             'evaluator', {'checkpoint': checkpoint, 'output': results, 'lossless': True}
         )
-        launcher.start(
+        replay = launcher.start(
             'replay',
             {
                 'bag': bag,
                 'rate': float(rate),
                 'lossless': True,
+                'publish_clock': False,
+                'progress_period': PROGRESS_PERIOD,
                 'subscribers': 3 if view else 2,
                 'subscriber_timeout': LONGEST_START,
             },
         )
-        listen = ' '.join(f'{name}={value}' for name, value in launcher.environment.items())
+        listen = to_listen(launcher.environment)
         remark(f'to listen meanwhile: {listen} ros2 topic echo /joint_states')
-        with open_bag(bag) as opened:
-            duration = (opened.end_ns - opened.start_ns) / NANOSECONDS / (rate or 10)
-        started = time.monotonic()
         while evaluator.process.poll() is None:
             _check(launcher)
-            progress(min(0.99, (time.monotonic() - started) / duration), _last_remark(evaluator))
+            progress(_share_played(replay), _last_remark(evaluator))
             time.sleep(POLL_PERIOD)
         _check(launcher)
     report: dict[str, Any] = json.loads((results / 'scores.json').read_text(encoding='utf-8'))
     return report
+
+
+def _share_played(replay: NodeProcess) -> float:
+    """Return how much of the bag the replay has played, 0 to 0.99."""
+    played = re.findall(r'([\d.]+) of ([\d.]+) s played', '\n'.join(replay.said()[-3:]))
+    return min(0.99, float(played[-1][0]) / float(played[-1][1])) if played else 0.0
 
 
 def _start_viewer(launcher: Launcher) -> None:
@@ -215,6 +236,11 @@ def _start_viewer(launcher: Launcher) -> None:
 def _check(launcher: Launcher) -> None:
     if failed := launcher.failed():
         raise ConfigurationError(f'{failed.ending()} (all it said: {failed.log})')
+    if line := launcher.disturbed():
+        raise ConfigurationError(
+            f'other nodes use the topics of the demo in this ROS domain: {line.strip()}. '
+            'Use --domain own, or stop them'
+        )
 
 
 def _last_remark(node: NodeProcess) -> str:

@@ -97,6 +97,12 @@ PARAMETERS = (
         'how long to wait for them (s); then it plays anyway',
         (0.0, 3600.0),
     ),
+    Parameter(
+        'progress_period',
+        0.0,
+        'time between log lines that say how far it is (s), 0 = none',
+        (0.0, 3600.0),
+    ),
     LOSSLESS_PARAMETER,
 )
 
@@ -121,7 +127,12 @@ class ReplayNode(Node):
         if self.get_parameter('start_paused').value:
             self._playback.pause()
         self._stopping = Event()
-        self._clock_publisher = self.create_publisher(Clock, '/clock', 10)
+        # Only where it is used: a second source of time would confuse others.
+        self._clock_publisher = (
+            self.create_publisher(Clock, '/clock', 10)
+            if self.get_parameter('publish_clock').value
+            else None
+        )
         self._over = self.create_publisher(Bool, 'replay_done', LATCHED)
         self._players: dict[str, Publisher] = {}
         self.create_service(SetBool, '~/pause', self._on_pause)
@@ -231,7 +242,9 @@ class ReplayNode(Node):
         for message in self._still_valid(bag, start_ns):
             self._publish(message, shift_ns)
         next_clock_ns, count = start_ns, 0
-        with_clock = self.get_parameter('publish_clock').value
+        with_clock = self._clock_publisher is not None
+        progress_period = self.get_parameter('progress_period').value
+        next_progress = time.monotonic() + progress_period
         for message in bag.messages(start_ns, topics=self._players):
             if message.log_ns > end_ns:
                 break
@@ -243,6 +256,12 @@ class ReplayNode(Node):
             if not (self._playback.wait(message.log_ns) and self._publish(message, shift_ns)):
                 return None
             count += 1
+            if progress_period and time.monotonic() >= next_progress:
+                next_progress += progress_period
+                played, length = (ns - start_ns for ns in (message.log_ns, end_ns))
+                self.get_logger().info(
+                    f'{played / NANOSECONDS:.1f} of {length / NANOSECONDS:.1f} s played'
+                )
         return count
 
     def _still_valid(self, bag: OpenBag, start_ns: int) -> Collection[BagMessage]:
@@ -274,7 +293,8 @@ class ReplayNode(Node):
     def _publish_clock(self, now_ns: int) -> None:
         message = Clock()
         _set_time(message.clock, now_ns)
-        self._clock_publisher.publish(message)
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(message)
 
     def _arrived(self, publisher: Publisher) -> bool:
         """Wait until all reliable readers have everything; False if they take too long."""

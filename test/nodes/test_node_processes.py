@@ -59,11 +59,12 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-def test_a_program_of_ours_is_preferred_to_one_of_the_same_name(prefix, tmp_path):
-    foreign = make_program(tmp_path / 'bin', 'replay', 'exit 7')
-    assert find_executable('replay') == foreign  # better than nothing
-    assert find_executable('replay') != node(prefix, '', 'replay')
-    assert find_executable('replay') == prefix / 'lib' / 'leconvmn_ros' / 'replay'
+def test_a_program_of_the_same_name_beside_python_is_not_taken(prefix, tmp_path):
+    make_program(tmp_path / 'bin', 'replay', 'exit 1')
+    with pytest.raises(ConfigurationError, match='the program replay of leconvmn_ros is in none'):
+        find_executable('replay')
+    ours = node(prefix, 'exit 0', 'replay')
+    assert find_executable('replay') == ours
 
 
 def test_a_program_that_is_not_there_is_one_clear_error(prefix):
