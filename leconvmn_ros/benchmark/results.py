@@ -17,9 +17,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zipfile import BadZipFile
+from typing import Annotated, Any, BinaryIO, Literal
+from zipfile import ZipFile
 
 from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.errors import OutputError, RecordingError
@@ -31,6 +32,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 LARGEST_RESULT = 2**24  # bytes
+LARGEST_ARRAY = 2**28  # bytes
 RESULT_FILE = 'result.json'
 CHECKPOINT_FOLDER = 'checkpoint'
 COMPARISON_FILE = 'test_part.npz'
@@ -235,8 +237,47 @@ def read_comparison(folder: Path) -> Comparison:
     """
     path = folder / COMPARISON_FILE
     try:
-        with open_input(path) as file, np.load(file, allow_pickle=False) as arrays:
-            values: dict[str, Any] = {name: arrays[name] for name in Comparison._fields}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        with open_input(path) as file:
+            _check_claims(path, file)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                values: dict[str, Any] = {name: arrays[name] for name in Comparison._fields}
+    except RecordingError:
+        raise
+    except Exception as error:  # NumPy answers damage with errors of zip, zlib, ast and its own
         raise RecordingError(f'cannot read {path}: {error}') from error
-    return Comparison(**values | {'names': tuple(map(str, values['names']))})
+    comparison = Comparison(**values | {'names': tuple(map(str, values['names']))})
+    _check_shapes(path, comparison)
+    return comparison
+
+
+def _check_claims(path: Path, file: BinaryIO) -> None:
+    """Refuse arrays by the sizes that they claim, before there is memory for them.
+
+    Raises:
+        RecordingError: one is too large, or holds something else than numbers and text.
+    """
+    with ZipFile(file) as archive:
+        for name in Comparison._fields:
+            with archive.open(f'{name}.npy') as member:
+                version = np.lib.format.read_magic(member)
+                if version != (1, 0):
+                    raise RecordingError(f'{path}: {name} is of the format {version}, not (1, 0)')
+                shape, _, kind = np.lib.format.read_array_header_1_0(member)
+            size = prod(shape) * kind.itemsize
+            if kind.kind not in 'fiU' or not 0 <= size <= LARGEST_ARRAY:
+                raise RecordingError(
+                    f'{path}: {name} claims {shape} values of type {kind}; numbers of at most '
+                    f'{LARGEST_ARRAY} bytes are read'
+                )
+
+
+def _check_shapes(path: Path, comparison: Comparison) -> None:
+    times, joints = comparison.stamps_ns.shape, len(comparison.names)
+    expected = (*times, joints)
+    for name in ('truth', 'estimate'):
+        found = getattr(comparison, name).shape
+        if len(times) != 1 or found != expected:
+            raise RecordingError(
+                f'{path}: {name} has shape {found} for {times[0] if times else 0} times and {joints} joints'
+            )

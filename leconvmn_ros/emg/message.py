@@ -28,6 +28,8 @@ import numpy as np
 FRAME_ID = 'emg'
 # What a source may claim (Hz); with less or more, times and lengths leave their types.
 LOWEST_RATE, HIGHEST_RATE = 1e-3, 1e6
+# The largest grids of electrodes have some hundreds; each takes memory wherever EMG is buffered.
+MOST_CHANNELS = 4096
 
 
 def stamp_to_ns(stamp: Any) -> int:
@@ -64,8 +66,8 @@ def chunk_from_message(message: Any) -> EmgChunk:
 
 def emg_fault(channels: int, values: int, rate: float) -> str:
     """Return what is wrong with the fields of an EmgArray, in words; empty if nothing is."""
-    if channels < 1:
-        return f'EmgArray with {channels} channels; at least 1 is needed'
+    if not 1 <= channels <= MOST_CHANNELS:
+        return f'EmgArray with {channels} channels; 1 to {MOST_CHANNELS} are allowed'
     if values == 0 or values % channels:
         return (
             f'EmgArray with {values} values for {channels} channels; '

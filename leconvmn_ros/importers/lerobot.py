@@ -22,6 +22,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from leconvmn_ros.emg.message import MOST_CHANNELS
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.files import open_input, read_input
 from leconvmn_ros.importers.options import ImportOptions, joint_columns, VOLTS
@@ -31,7 +32,6 @@ from leconvmn_ros.importers.signals import (
     EmgSignal,
     LabelSignal,
     make_recording,
-    MOST_CHANNELS,
 )
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.optional_library import import_optional

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+from leconvmn_ros.emg.message import MOST_CHANNELS
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers.options import (
     ImportOptions,
@@ -42,7 +43,6 @@ from leconvmn_ros.importers.signals import (
     EmgSignal,
     LabelSignal,
     make_recording,
-    MOST_CHANNELS,
     rate_of,
     samples_to_labels,
 )

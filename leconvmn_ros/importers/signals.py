@@ -17,6 +17,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from leconvmn_ros.emg.message import MOST_CHANNELS
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers.options import ImportOptions, MOST_RATE
 from leconvmn_ros.joints import LARGEST_ANGLE
@@ -26,7 +27,6 @@ from leconvmn_ros.recordings.subject_check import first_non_finite, LARGEST_LABE
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_CHANNELS = 1024
 # A step of time that is longer than this (s), and than a few samples, is a gap.
 _LONGEST_STEP, _LONGEST_STEP_SAMPLES = 0.1, 5
 # How far the rate by the times may be from the one that is stated.

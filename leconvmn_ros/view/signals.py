@@ -16,7 +16,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from math import ceil, isfinite
 from statistics import median
 import time
 from typing import NamedTuple
@@ -71,8 +71,12 @@ class EmgEnvelope:
     def add(self, chunk: EmgChunk) -> None:
         """Take in a message of finite or other values; those that are not finite are left out."""
         chunk, step, _ = self._clock.read(chunk)
-        samples = np.where(np.isfinite(chunk.samples), chunk.samples, np.nan)
-        times = chunk.stamp_ns + (np.arange(len(samples)) * (NANOSECONDS / chunk.sampling_rate))
+        # Of a message that is longer than the window, only its end is ever shown.
+        skipped = max(0, len(chunk.samples) - ceil(WINDOW * chunk.sampling_rate) - 1)
+        samples = chunk.samples[skipped:]
+        samples = np.where(np.isfinite(samples), samples, np.nan)
+        since_ns = np.arange(skipped, len(chunk.samples)) * (NANOSECONDS / chunk.sampling_rate)
+        times = chunk.stamp_ns + since_ns
         bins = times.astype(np.int64) // BIN_NS
         first, last = int(bins[0]), int(bins[-1])
         new = step not in (Step.NEXT, Step.LATE)
