@@ -69,7 +69,7 @@ def test_what_was_packed_comes_back(tmp_path):
         ({'truth': array_bytes(np.zeros(8, np.float32))}, 'truth has shape'),
         ({'estimate': array_bytes(np.zeros((3, 2), np.float32))}, 'estimate has shape'),
         ({'stamps_ns': array_bytes(np.zeros((4, 1), int))}, 'shape'),
-        ({'names': array_bytes(np.array(['a', 'b', 'c']))}, 'times and 3 joints'),
+        ({'names': array_bytes(np.array(['a', 'b', 'c']))}, 'and 3 joints'),
         ({'truth': array_bytes(np.zeros((4, 2), complex))}, 'numbers of at most'),
         ({'truth': array_bytes(np.zeros(4), shape=(2**40, 10))}, 'claims .1099511627776, 10.'),
         ({'truth': array_bytes(np.zeros(4), shape=(-4, -2))}, '.'),
