@@ -77,6 +77,23 @@ def open_input(path: str | Path) -> BufferedReader:
         raise
 
 
+def open_for_repair(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading and writing, without waiting. A link is not followed.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file; `strerror` says why.
+    """
+    _check_regular(os.lstat(path), path)
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    handle = os.open(path, flags)
+    try:
+        _check_regular(os.fstat(handle), path)
+        return os.fdopen(handle, 'r+b')
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def check_input(path: str | Path) -> None:
     """Check, for a library that opens files by name, that a path leads to a regular file.
 
@@ -163,12 +180,14 @@ def write_json(path: Path, report: dict[str, Any]) -> None:
 
 
 def check_output(path: Path) -> None:
-    """Check, before any work is done, that `write_bytes` may write a file.
+    """Check, before any work is done, that `write_bytes` may write a file; nothing is made.
 
     Raises:
         OutputError: as `write_bytes`.
     """
     try:
+        if not os.path.lexists(path.parent):
+            return  # it will be made
         with _parent_of(path) as parent:
             _check_replaceable(path, parent)
             if not os.access('.', os.W_OK | os.X_OK, dir_fd=parent, effective_ids=True):

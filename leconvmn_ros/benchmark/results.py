@@ -279,5 +279,6 @@ def _check_shapes(path: Path, comparison: Comparison) -> None:
         found = getattr(comparison, name).shape
         if len(times) != 1 or found != expected:
             raise RecordingError(
-                f'{path}: {name} has shape {found} beside times of shape {times} and {joints} joints'
+                f'{path}: {name} has shape {found} beside times of shape {times} '
+                f'and {joints} joints'
             )

@@ -21,7 +21,13 @@ alone and tells a clock offset from the delay that muscles have anyway; nothing 
 import argparse
 from pathlib import Path
 
-from leconvmn_ros.commands.arguments import add_protocol, add_topics, png, read_recording
+from leconvmn_ros.commands.arguments import (
+    add_protocol,
+    add_topics,
+    png,
+    read_recording,
+)
+from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.commands.progress import progress_bar, say
 from leconvmn_ros.dataset.hold_out import hold_out_named
 from leconvmn_ros.dataset.reference_lag import find_reference_lag, PLAUSIBLE_DELAY, ReferenceLag
@@ -33,7 +39,9 @@ from leconvmn_ros.recording import Recording
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('bag', type=Path, metavar='BAG', help='recording with reference angles')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write result and curve here')
+    parser.add_argument(
+        '--json', type=output_file, metavar='FILE', help='write result and curve here'
+    )
     parser.add_argument('--plot', type=png, metavar='FILE.png', help='draw the curve here')
     add_protocol(parser)
     add_topics(parser)

@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, get_args
 
+from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.commands.progress import progress_bar, remark
 from leconvmn_ros.dataset.cue_timing import find_timings, retimed
 from leconvmn_ros.dataset.hold_out import Protocol
@@ -171,7 +172,7 @@ def png(text: str) -> Path:
     path = Path(text)
     if path.suffix.lower() != '.png':
         raise argparse.ArgumentTypeError(f'{text!r} does not end in .png')
-    return path
+    return output_file(text)
 
 
 def add_protocol(parser: argparse.ArgumentParser) -> None:

@@ -38,6 +38,7 @@ from leconvmn_ros.commands.arguments import (
     png,
     read_recording,
 )
+from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.commands.progress import progress_bar, say, show
 from leconvmn_ros.dataset.reference_lag import MOST_LAG, shifted
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
@@ -67,13 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'bags', nargs='+', type=Path, metavar='BAG', help='recordings with reference angles'
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the scores here')
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='write the scores here')
     parser.add_argument(
         '--plot', type=png, metavar='FILE.png', help='draw estimate over truth here'
     )
     parser.add_argument(
         '--estimates',
-        type=Path,
+        type=output_file,
         metavar='FILE.csv',
         help='write all estimates here (one bag only)',
     )

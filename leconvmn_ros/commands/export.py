@@ -22,6 +22,7 @@ and the next state come out; the first state is zeros. The metadata say how EMG 
 import argparse
 from pathlib import Path
 
+from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.commands.progress import say
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.onnx_export import export
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
     )
     parser.add_argument(
-        '--output', type=Path, required=True, metavar='FILE.onnx', help='where it goes'
+        '--output', type=output_file, required=True, metavar='FILE.onnx', help='where it goes'
     )
 
 

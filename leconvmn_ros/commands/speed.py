@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.commands.arguments import add_device, add_engine, integers, number
+from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.commands.progress import progress_bar, say, show
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
@@ -96,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     add_engine(parser, 'the decoder over ROS 2')
     add_device(parser)
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the result here')
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='write the result here')
     parser.add_argument(
         '--limits',
         nargs='?',

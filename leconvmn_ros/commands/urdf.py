@@ -18,9 +18,9 @@ The names of its joints are those of the angles that the decoder publishes.
 """
 
 import argparse
-from pathlib import Path
 from typing import get_args
 
+from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.files import write_text
 from leconvmn_ros.hands.urdf import ESTIMATE, GHOST, hand_urdf, Side
 
@@ -32,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--ghost', action='store_true', help='thinner and in grey, as for the measured angles'
     )
     parser.add_argument(
-        '--output', type=Path, metavar='FILE', help='where to; without it, to standard output'
+        '--output',
+        type=output_file,
+        metavar='FILE',
+        help='where to; without it, to standard output',
     )
 
 

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import xml.etree.ElementTree as ET
 
 from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.files import open_input
 import numpy as np
 from numpy.typing import NDArray
 
@@ -428,7 +429,7 @@ def _read(urdf: Path) -> ET.Element:
     try:
         if not urdf.is_file():
             raise ConfigurationError(f'{urdf} is no file; a URDF is wanted')
-        with urdf.open('rb') as file:
+        with open_input(urdf) as file:
             content = file.read(LARGEST_URDF + 1)
     except OSError as error:
         raise ConfigurationError(f'cannot read {urdf}: {error.strerror}') from error

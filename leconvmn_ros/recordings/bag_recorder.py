@@ -30,7 +30,7 @@ import time
 from types import TracebackType
 from typing import Final, TYPE_CHECKING
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError
 from leconvmn_ros.recordings.bag_qos import offered_qos
 from leconvmn_ros.recordings.installed_types import find_definition
 from rosbags.interfaces import Connection
@@ -76,10 +76,10 @@ class BagRecorder:
         """Make the folder and open the bag in it.
 
         Raises:
-            RecordingError: the folder exists, or cannot be made.
+            OutputError: the folder exists, or cannot be made.
         """
         if os.path.lexists(self.path):
-            raise RecordingError(f'{self.path} exists already and is not overwritten')
+            raise OutputError(f'{self.path} exists already and is not overwritten')
         self._writer = Writer(
             self.path, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP
         )
@@ -127,7 +127,7 @@ class BagRecorder:
             data: serialized message (CDR).
 
         Raises:
-            RecordingError: it cannot be written.
+            OutputError: it cannot be written.
         """
         try:
             self._writer.write(self._connections[topic], int(log_ns), data)
@@ -143,7 +143,7 @@ class BagRecorder:
         Call it about once a second where messages may stop to come.
 
         Raises:
-            RecordingError: it cannot be written.
+            OutputError: it cannot be written.
         """
         self._flushed = time.monotonic()
         try:
@@ -162,7 +162,7 @@ class BagRecorder:
         """Write index and metadata.
 
         Raises:
-            RecordingError: they cannot be written; what was recorded can be recovered.
+            OutputError: they cannot be written; what was recorded can be recovered.
         """
         try:
             self._writer.close()
@@ -178,11 +178,11 @@ class BagRecorder:
     def _storage(self) -> McapWriter:
         storage = self._writer.storage
         if not isinstance(storage, McapWriter):
-            raise RecordingError(f'{self.path} is not open')
+            raise OutputError(f'{self.path} is not open')
         return storage
 
-    def _unwritable(self, error: OSError) -> RecordingError:
-        return RecordingError(f'cannot write the bag {self.path}: {error.strerror or error}')
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(f'cannot write {self.path}: {error.strerror or error}')
 
 
 def _mark(folder: Path, information: Mapping[str, str]) -> int:

@@ -20,10 +20,11 @@ import fcntl
 import json
 import os
 from pathlib import Path
-import shutil
 import struct
+from tempfile import TemporaryDirectory
 
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.files import open_for_repair, open_input
 from leconvmn_ros.recordings.bag_qos import offered_qos
 from leconvmn_ros.recordings.bag_recorder import MARKER, METADATA_VERSION
 from leconvmn_ros.recordings.bounded_reader import BoundedMcapReader, BoundedReader
@@ -63,26 +64,27 @@ def recover_bag(folder: Path) -> int:
         raise RecordingError(f'{folder} is no unfinished recording: there is nothing to recover')
     folder = Path(os.path.abspath(folder))  # noqa: PTH100
     file = folder / f'{folder.name}.mcap'
-    copy = folder.with_name(f'.{folder.name}.recovered') / folder.name
     try:
-        with _locked(folder / MARKER) as information:
+        # A name that nobody can predict, and so nobody can have put a link there.
+        with (
+            _locked(folder / MARKER) as information,
+            TemporaryDirectory(prefix=f'.{folder.name[:50]}.', dir=folder.parent) as scratch,
+        ):
+            copy = Path(scratch, folder.name)
             _complete(file)
-            shutil.rmtree(copy.parent, ignore_errors=True)
             count = _copy(file, copy, information)
             (copy / file.name).replace(file)
             (copy / 'metadata.yaml').replace(folder / 'metadata.yaml')
             (folder / MARKER).unlink()
     except (OSError, ReaderError, TypesysError, ValueError) as error:
         raise RecordingError(f'cannot recover {folder}: {error}') from error
-    finally:
-        shutil.rmtree(copy.parent, ignore_errors=True)
     return count
 
 
 @contextmanager
 def _locked(marker: Path) -> Iterator[dict[str, str]]:
     """Lock the marker, which a living recorder holds, and yield the information in it."""
-    with marker.open('rb') as file:
+    with open_input(marker) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -96,7 +98,7 @@ def _locked(marker: Path) -> Iterator[dict[str, str]]:
 
 def _complete(file: Path) -> None:
     """Cut the record that was being written, and end the file as the format wants it."""
-    with file.open('r+b') as content:
+    with open_for_repair(file) as content:
         length = os.fstat(content.fileno()).st_size
         if content.read(len(_MAGIC)) != _MAGIC:
             raise RecordingError(f'{file} is no MCAP file')

@@ -140,3 +140,28 @@ def test_a_command_needs_no_home(home):
     assert result.returncode == 1
     assert 'Traceback' not in result.stderr
     assert result.stderr.splitlines()[-1] == 'leconvmn_ros align: /nowhere does not exist'
+
+
+@pytest.mark.parametrize(
+    ('words', 'option'),
+    [
+        (('align', '/nowhere'), '--json'),
+        (('evaluate', '/nowhere', '/nowhere'), '--json'),
+        (('evaluate', '/nowhere', '/nowhere'), '--estimates'),
+        (('speed',), '--json'),
+        (('export', '/nowhere'), '--output'),
+        (('urdf',), '--output'),
+    ],
+)
+def test_an_output_that_is_no_regular_file_is_refused_before_any_work(
+    capsys, tmp_path, words, option
+):
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'target').write_text('precious')
+    (tmp_path / 'link').symlink_to('target')
+    for name, kind in (('pipe', 'a FIFO'), ('link', 'a link')):
+        code, _, errors = run(capsys, *words, option, tmp_path / name)
+        assert code == 1
+        assert f'it is {kind}; only a regular file is replaced' in errors
+    assert (tmp_path / 'target').read_text() == 'precious'
+    assert (tmp_path / 'pipe').is_fifo()

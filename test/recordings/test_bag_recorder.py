@@ -19,7 +19,7 @@ import struct
 import subprocess
 import sys
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.errors import OutputError, RecordingError
 from leconvmn_ros.recordings.bag_reader import open_bag
 from leconvmn_ros.recordings.bag_recorder import BagRecorder, MARKER
 from leconvmn_ros.recordings.bag_recovery import is_unfinished, recover_bag
@@ -79,7 +79,7 @@ def test_a_bag_without_messages_is_a_bag(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / 'bag').mkdir()
-    with pytest.raises(RecordingError, match='exists already'):
+    with pytest.raises(OutputError, match='exists already'):
         record(tmp_path / 'bag')
     assert list((tmp_path / 'bag').iterdir()) == []
 
@@ -184,9 +184,23 @@ def test_a_full_disk_is_named_and_what_was_written_can_be_recovered(tmp_path):
     bag.flush()
     whole, bag._writer.storage.bio = bag._writer.storage.bio, FullDisk()
     bag.write('/text', 1_001, text(1))
-    with pytest.raises(RecordingError, match=r'cannot write the bag .*No space left'):
+    with pytest.raises(OutputError, match=r'cannot write .*No space left'):
         bag.flush()
-    with pytest.raises(RecordingError, match='cannot write the bag'):
+    with pytest.raises(OutputError, match='cannot write'):
         bag.__exit__(None, None, None)
     whole.close()
     assert recover_bag(tmp_path / 'bag') == 1
+
+
+def test_links_beside_and_in_an_unfinished_recording_are_not_followed(tmp_path):
+    """A link under the old name of the scratch folder emptied the folder that it leads to."""
+    (tmp_path / 'home').mkdir()
+    (tmp_path / 'home' / 'precious').write_text('mine')
+    (tmp_path / '.bag.recovered').symlink_to('home')
+    (tmp_path / 'bag').mkdir()
+    (tmp_path / 'bag' / MARKER).write_text('{}')
+    (tmp_path / 'bag' / 'bag.mcap').symlink_to(tmp_path / 'home' / 'precious')
+    with pytest.raises(RecordingError, match='it is a link'):
+        recover_bag(tmp_path / 'bag')
+    assert (tmp_path / 'home' / 'precious').read_text() == 'mine'
+    assert [path.name for path in (tmp_path / 'home').iterdir()] == ['precious']
