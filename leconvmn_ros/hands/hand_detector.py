@@ -1,0 +1,164 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Finds the hand of one side in pictures, with MediaPipe's HandLandmarker.
+
+The library is an extra (`camera`) and brings no model: `hand_landmarker.task`, 8 MB, is one
+download from MediaPipe's page on hand landmarks.
+"""
+
+from importlib import import_module
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.hands.landmarks import flexions, plausible, Side
+import numpy as np
+from numpy.typing import NDArray
+
+# The file has 8 MB.
+_LARGEST_MODEL = 2**26  # bytes
+# A hand of which the side is less certain is left out.
+LEAST_SCORE = 0.7
+
+
+class Sight(NamedTuple):
+    """What a picture shows.
+
+    Attributes:
+        angles: raw flexions (rad) in the order of JOINT_NAMES, shape (10,); None = no hand that is
+            certain.
+        reason: why there are none.
+    """
+
+    angles: NDArray[np.float64] | None
+    reason: str = ''
+
+
+class HandDetector:
+    """Turns pictures, one after the other, into raw flexions; see `LandmarkCalibration`."""
+
+    def __init__(
+        self, model: Path, side: Side, *, mirrored: bool = False, least_score: float = LEAST_SCORE
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: `hand_landmarker.task`.
+            side: which hand to look for. Told by the user: seen alone, a hand of the other side
+                with its back to the camera looks the same.
+            mirrored: the pictures are mirrored, as cameras for video calls make them.
+            least_score: how certain the library must be of the side, from 0.5 to 1.
+
+        Raises:
+            ConfigurationError: MediaPipe is not installed, or the model is none.
+        """
+        self._side = side
+        self._mirrored = mirrored
+        self._least_score = least_score
+        self._mediapipe, vision = _import_mediapipe()
+        _check_model(model)
+        tasks = self._mediapipe.tasks
+        options = vision.HandLandmarkerOptions(
+            base_options=tasks.BaseOptions(model_asset_path=str(model)),
+            running_mode=vision.RunningMode.VIDEO,
+            num_hands=2,
+        )
+        try:
+            self._landmarker = vision.HandLandmarker.create_from_options(options)
+        except (RuntimeError, ValueError) as error:
+            text = ' '.join(str(error).split())[:200]
+            raise ConfigurationError(f'{model} is no model of hand landmarks: {text}') from error
+        self._last_ms = -1
+
+    def look(self, picture: NDArray[np.uint8], time: float) -> Sight:
+        """Look at the next picture.
+
+        Args:
+            picture: red, green and blue, shape (height, width, 3).
+            time: when it was taken (s, any epoch); one that is not later counts as a little later.
+
+        Returns:
+            Angles only where exactly one hand of the side is seen for certain.
+        """
+        if self._mirrored:
+            picture = picture[:, ::-1]
+        picture = np.ascontiguousarray(picture)
+        self._last_ms = max(round(time * 1e3), self._last_ms + 1)
+        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=picture)
+        found = self._landmarker.detect_for_video(image, self._last_ms)
+        return self._judge(found, picture.shape[0], picture.shape[1])
+
+    def close(self) -> None:
+        """Free the model."""
+        self._landmarker.close()
+
+    def _judge(self, found: Any, height: int, width: int) -> Sight:
+        if not found.hand_landmarks:
+            return Sight(None, 'no hand is seen')
+        certain = [
+            points
+            for points, sides in zip(found.hand_landmarks, found.handedness, strict=True)
+            if self._is_of_the_side(sides)
+        ]
+        if not certain:
+            return Sight(None, f'no hand is a {self._side} one for certain')
+        if len(certain) > 1:
+            return Sight(None, f'{len(certain)} {self._side} hands are seen')
+        # The landmarks of the picture; those "of the world" are of a mean hand and less exact.
+        points = np.array([[p.x * width, p.y * height, p.z * width] for p in certain[0]])
+        angles = flexions(points, self._side)
+        if not plausible(angles):
+            return Sight(None, f'its fingers bend backwards: is it a {self._side} hand?')
+        return Sight(angles)
+
+    def _is_of_the_side(self, sides: Any) -> bool:
+        return any(
+            side.category_name.lower() == self._side and side.score >= self._least_score
+            for side in sides
+        )
+
+
+def _import_mediapipe() -> tuple[Any, Any]:
+    # Its messages of every start; read once, at the import.
+    os.environ.setdefault('GLOG_minloglevel', '2')
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    try:
+        library = import_module('mediapipe')
+        vision = import_module('mediapipe.tasks.python.vision')
+    except ImportError as error:
+        raise ConfigurationError(
+            f'mediapipe is not installed: pip install leconvmn_ros[camera] ({error})'
+        ) from error
+    # Before, a right hand was called left unless the picture was mirrored.
+    if int(library.__version__.partition('.')[0]) < 1:
+        raise ConfigurationError(
+            f'mediapipe {library.__version__} names the sides of hands the other way round; '
+            'pip install leconvmn_ros[camera]'
+        )
+    return library, vision
+
+
+def _check_model(model: Path) -> None:
+    if not model.is_file():
+        raise ConfigurationError(
+            f'there is no model {str(model)!r}: download hand_landmarker.task from the page of '
+            "MediaPipe's hand landmarker, and give its path"
+        )
+    size = model.stat().st_size
+    if size > _LARGEST_MODEL:
+        raise ConfigurationError(
+            f'{model} has {size} bytes; a model of at most {_LARGEST_MODEL} is loaded'
+        )
