@@ -39,3 +39,11 @@ def landmarks_of(pose, side):
         joints = _JOINTS.get(finger.name, ('mcp', 'pip', 'dip', 'tip'))
         frames += [f'{finger.name}_{joint}_link' for joint in joints]
     return np.array([model.get_transform(frame)[:3, 3] for frame in frames])
+
+
+def bases_of(side):
+    """Return where the metacarpal of each finger begins (m), by the finger's name."""
+    model = _model(side)
+    return {
+        finger.name: model.get_transform(f'{finger.name}_cmc_link')[:3, 3] for finger in FINGERS
+    }
