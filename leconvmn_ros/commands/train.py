@@ -43,6 +43,7 @@ from leconvmn_ros.decoding.checkpoint import check_place, Checkpoint, load_check
 from leconvmn_ros.emg.signal_path import ExposureConfig
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recording import Recording
+from leconvmn_ros.training.fit_settings import Order, RecurrentFitSettings
 from leconvmn_ros.training.presets import (
     CURRENT_PRESETS,
     DEFAULT_PRESET,
@@ -50,9 +51,7 @@ from leconvmn_ros.training.presets import (
     PRESETS,
     TrainingSettings,
 )
-from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.reports import EpochReport
-from leconvmn_ros.training.sequences import Order
 from leconvmn_ros.training.train import train
 from leconvmn_ros.training.train_on_all import train_on_all
 

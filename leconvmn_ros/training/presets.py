@@ -25,10 +25,12 @@ from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.strict_model import StrictModel
-from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
-from leconvmn_ros.training.ridge_fit import RidgeFitSettings
-from leconvmn_ros.training.sequences import Order
-from leconvmn_ros.training.spgp_fit import SpgpFitSettings
+from leconvmn_ros.training.fit_settings import (
+    Order,
+    RecurrentFitSettings,
+    RidgeFitSettings,
+    SpgpFitSettings,
+)
 from pydantic import Field, model_validator
 
 

@@ -22,16 +22,15 @@ from collections.abc import Callable
 import copy
 from math import ceil, cos, nan, pi
 import time
-from typing import Literal
 
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.models.base import Model, State
 from leconvmn_ros.training.data import TrainingData
-from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings
-from leconvmn_ros.training.sequences import arrange_sequences, Order, SequenceBatch
+from leconvmn_ros.training.fit_settings import Order, RecurrentFitSettings
+from leconvmn_ros.training.reports import EpochReport, FitResult
+from leconvmn_ros.training.sequences import arrange_sequences, SequenceBatch
 from leconvmn_ros.training.stacking import fit_member_weights
 import numpy as np
-from pydantic import Field
 import torch
 from torch import nn, Tensor
 
@@ -39,64 +38,19 @@ from torch import nn, Tensor
 VALIDATION_SEQUENCES = 16
 
 
-class RecurrentFitSettings(FitSettings):
-    """How to train a recurrent model."""
-
-    models = frozenset({'le_convmn', 'lstm'})
-    needs_validation = False
-
-    kind: Literal['recurrent'] = 'recurrent'
-    epochs: int = Field(default=60, ge=1, le=10_000, description='passes over the training data')
-    learning_rate: float = Field(
-        default=3e-3, gt=0, le=1, description='of AdamW; the peak of a one-cycle schedule'
+def run(
+    settings: RecurrentFitSettings,
+    model: Model,
+    data: TrainingData,
+    *,
+    seed: int,
+    stop_after: int | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> FitResult:
+    """Train a model; see `FitSettings.run`."""
+    return fit_recurrent(
+        model, data, settings, seed=seed, stop_after=stop_after, on_epoch=on_epoch
     )
-    schedule: Literal['one_cycle', 'constant'] = Field(
-        default='one_cycle', description='how the learning rate goes'
-    )
-    weight_decay: float = Field(default=1e-2, ge=0, le=1, description='of AdamW')
-    lanes: int = Field(default=8, ge=1, le=256, description='sequences trained in parallel')
-    truncation: int = Field(
-        default=10, ge=1, le=1000, description='images per back-propagation through time'
-    )
-    gradient_norm: float = Field(
-        default=1.0, gt=0, description='gradients are clipped to this norm'
-    )
-    noise: float = Field(
-        default=0, ge=0, le=10, description='standard deviation added to the standardised features'
-    )
-    order: Order = Field(
-        default='recording',
-        description='how the training data follow one another: in the order of the recording, or '
-        'as single repetitions (a movement and the rest after it) in random order, with the state '
-        'carried from each to the next',
-    )
-    random_phase: bool = Field(
-        default=True, description='shift the grid of images anew in each epoch'
-    )
-    averaging: float = Field(
-        default=0,
-        ge=0,
-        lt=1,
-        description='decay per step of the moving average of the weights that is kept; 0 = none',
-    )
-
-    def run(
-        self,
-        model: Model,
-        data: TrainingData,
-        *,
-        seed: int,
-        stop_after: int | None = None,
-        on_epoch: Callable[[EpochReport], None] | None = None,
-    ) -> FitResult:
-        """Train the model; see `FitSettings.run`."""
-        return fit_recurrent(
-            model, data, self, seed=seed, stop_after=stop_after, on_epoch=on_epoch
-        )
-
-    def expected_seconds(self, model: Model, data: TrainingData) -> float:
-        """Return how long `run` will take, from a few steps on a copy (s)."""
-        return expected_seconds(model, data, self)
 
 
 def fit_recurrent(

@@ -14,13 +14,10 @@
 
 """What all fits share, whatever the model: settings, progress and result."""
 
-from collections.abc import Callable
 from math import isnan
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from leconvmn_ros.models.base import Model
-from leconvmn_ros.strict_model import StrictModel
-from leconvmn_ros.training.data import TrainingData
 
 
 class EpochReport(NamedTuple):
@@ -81,45 +78,3 @@ class FitResult(NamedTuple):
     model: Model
     epoch: int
     loss: float
-
-
-class FitSettings(StrictModel):
-    """How a kind of model is fitted. A new kind of fit is one module and one line in `presets`.
-
-    Each has `epochs`, how many there are to choose from.
-
-    Attributes:
-        models: the kinds of model that it fits.
-        needs_validation: whether there is something that only validation data can choose.
-    """
-
-    models: ClassVar[frozenset[str]]
-    needs_validation: ClassVar[bool] = True
-
-    def run(
-        self,
-        model: Model,
-        data: TrainingData,
-        *,
-        seed: int,
-        stop_after: int | None = None,
-        on_epoch: Callable[[EpochReport], None] | None = None,
-    ) -> FitResult:
-        """Fit a model.
-
-        Args:
-            model: to be fitted, on the device to compute on.
-            data: what to learn; without validation data the last epoch counts.
-            seed: of everything that is drawn at random.
-            stop_after: the epoch that a first fit chose, to end with; the schedule stays.
-            on_epoch: called after each epoch.
-
-        Raises:
-            ConfigurationError: the settings do not fit the data.
-            RecordingError: the fit diverged.
-        """
-        raise NotImplementedError
-
-    def expected_seconds(self, model: Model, data: TrainingData) -> float | None:  # noqa: ARG002
-        """Return how long `run` will take (s), None if it is too short to measure."""
-        return None

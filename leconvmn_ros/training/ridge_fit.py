@@ -16,48 +16,32 @@
 
 from collections.abc import Callable, Sequence
 from math import nan
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.ridge.network import Ridge
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.training.data import TrainingData
-from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings
+from leconvmn_ros.training.fit_settings import PENALTIES, RidgeFitSettings
+from leconvmn_ros.training.reports import EpochReport, FitResult
 import torch
 from torch import Tensor
 
-# Tried one by one; each is multiplied by the number of training images, so that it weighs
-# the same however long a recording is. Features are standardised: below 1e-5 a penalty changes
-# nothing, above 10 little is left of the weights.
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
-
-class RidgeFitSettings(FitSettings):
-    """Fit in closed form, with the best of PENALTIES."""
-
-    models = frozenset({'ridge'})
-
-    kind: Literal['ridge'] = 'ridge'
-
-    @property
-    def epochs(self) -> int:
-        """How many penalties there are to choose from."""
-        return len(PENALTIES)
-
-    def run(
-        self,
-        model: Model,
-        data: TrainingData,
-        *,
-        seed: int,  # noqa: ARG002 - nothing is drawn at random
-        stop_after: int | None = None,
-        on_epoch: Callable[[EpochReport], None] | None = None,  # noqa: ARG002 - there is one step
-    ) -> FitResult:
-        """Fit the model; see `FitSettings.run`. An epoch is the place of a penalty, from 1."""
-        assert isinstance(model, Ridge)  # noqa: S101 - TrainingSettings checks it
-        penalties = PENALTIES if stop_after is None else PENALTIES[stop_after - 1 : stop_after]
-        penalty, loss = fit_ridge(model, *data.examples(), penalties)
-        return FitResult(model, PENALTIES.index(penalty) + 1, loss)
+def run(
+    settings: RidgeFitSettings,  # noqa: ARG001 - there is nothing to set
+    model: Model,
+    data: TrainingData,
+    *,
+    seed: int,  # noqa: ARG001 - nothing is drawn at random
+    stop_after: int | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,  # noqa: ARG001 - there is one step
+) -> FitResult:
+    """Fit a model; see `FitSettings.run`. An epoch is the place of a penalty, from 1."""
+    assert isinstance(model, Ridge)  # noqa: S101 - TrainingSettings checks it
+    penalties = PENALTIES if stop_after is None else PENALTIES[stop_after - 1 : stop_after]
+    penalty, loss = fit_ridge(model, *data.examples(), penalties)
+    return FitResult(model, PENALTIES.index(penalty) + 1, loss)
 
 
 class RidgeFitResult(NamedTuple):

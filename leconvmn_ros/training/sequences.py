@@ -17,15 +17,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from leconvmn_ros.emg.signal_path import columns_of, SignalPathConfig
 from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.training.fit_settings import Order
 import numpy as np
 from numpy.typing import NDArray
-
-# How stretches follow one another in a lane, see `arrange_sequences`.
-Order = Literal['recording', 'repetitions']
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,16 @@
 
 from collections.abc import Callable
 from math import isfinite, log, nan, pi
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.spgp.network import Spgp
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.training.data import TrainingData
-from leconvmn_ros.training.reports import EpochReport, FitResult, FitSettings
+from leconvmn_ros.training.fit_settings import SpgpFitSettings
+from leconvmn_ros.training.reports import EpochReport, FitResult
 import numpy as np
-from pydantic import Field
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -131,42 +131,26 @@ def _terms(
     ]
 
 
-class SpgpFitSettings(FitSettings):
-    """Maximise the marginal likelihood with Adam."""
-
-    models = frozenset({'spgp'})
-
-    kind: Literal['spgp'] = 'spgp'
-    epochs: int = Field(
-        default=60, ge=1, le=10_000, description='steps; each looks at all training images'
+def run(
+    settings: SpgpFitSettings,
+    model: Model,
+    data: TrainingData,
+    *,
+    seed: int,
+    stop_after: int | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> FitResult:
+    """Fit a model; see `FitSettings.run`. An epoch is a step."""
+    assert isinstance(model, Spgp)  # noqa: S101 - TrainingSettings checks it
+    step, loss = fit_spgp(
+        model,
+        *data.examples(),
+        settings,
+        seed=seed,
+        stop_after=stop_after,
+        on_epoch=on_epoch,
     )
-    learning_rate: float = Field(
-        default=0.05,
-        gt=0,
-        le=1,
-        description='of Adam at the start; of logarithms, and of pseudo-inputs in length-scales',
-    )
-
-    def run(
-        self,
-        model: Model,
-        data: TrainingData,
-        *,
-        seed: int,
-        stop_after: int | None = None,
-        on_epoch: Callable[[EpochReport], None] | None = None,
-    ) -> FitResult:
-        """Fit the model; see `FitSettings.run`. An epoch is a step."""
-        assert isinstance(model, Spgp)  # noqa: S101 - TrainingSettings checks it
-        step, loss = fit_spgp(
-            model,
-            *data.examples(),
-            self,
-            seed=seed,
-            stop_after=stop_after,
-            on_epoch=on_epoch,
-        )
-        return FitResult(model, step, loss)
+    return FitResult(model, step, loss)
 
 
 class SpgpFitResult(NamedTuple):

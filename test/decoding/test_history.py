@@ -30,8 +30,8 @@ from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.history import learnt_recordings, merged, overlap_of
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.recording import JointTrack, LabelTrack
+from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest

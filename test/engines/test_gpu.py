@@ -24,10 +24,12 @@ from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.spgp import SpgpConfig
+from leconvmn_ros.training.fit_settings import (
+    RecurrentFitSettings,
+    RidgeFitSettings,
+    SpgpFitSettings,
+)
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
-from leconvmn_ros.training.ridge_fit import RidgeFitSettings
-from leconvmn_ros.training.spgp_fit import SpgpFitSettings
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest

@@ -34,8 +34,8 @@ from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.recording import JointTrack, LabelTrack, Recording
 from leconvmn_ros.recordings.playback import Playback
+from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.train import train
 import numpy as np
 from numpy.random import Generator

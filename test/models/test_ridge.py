@@ -18,7 +18,8 @@ from leconvmn_ros.models.config import MOST_WEIGHTS
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.ridge.network import Ridge
 from leconvmn_ros.models.stateless import Examples
-from leconvmn_ros.training.ridge_fit import fit_ridge, PENALTIES
+from leconvmn_ros.training.fit_settings import PENALTIES
+from leconvmn_ros.training.ridge_fit import fit_ridge
 import numpy as np
 from pydantic import ValidationError
 import pytest

@@ -23,10 +23,12 @@ from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.spgp import SpgpConfig
+from leconvmn_ros.training.fit_settings import (
+    RecurrentFitSettings,
+    RidgeFitSettings,
+    SpgpFitSettings,
+)
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
-from leconvmn_ros.training.ridge_fit import RidgeFitSettings
-from leconvmn_ros.training.spgp_fit import SpgpFitSettings
 from leconvmn_ros.training.train import train
 import pytest
 import torch

@@ -34,8 +34,8 @@ from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.training.data import gather
+from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import FINE_TUNING, fine_tuning, PRESETS, TrainingSettings
-from leconvmn_ros.training.recurrent_fit import RecurrentFitSettings
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest

@@ -40,11 +40,17 @@ from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.training import recurrent_fit
 from leconvmn_ros.training.data import gather
+from leconvmn_ros.training.fit_settings import (
+    PENALTIES,
+    RecurrentFitSettings,
+    RidgeFitSettings,
+    SpgpFitSettings,
+)
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.recurrent_fit import fit_recurrent, RecurrentFitSettings
-from leconvmn_ros.training.ridge_fit import fit_ridge, PENALTIES, RidgeFitSettings
+from leconvmn_ros.training.recurrent_fit import fit_recurrent
+from leconvmn_ros.training.ridge_fit import fit_ridge
 from leconvmn_ros.training.sequences import images_of
-from leconvmn_ros.training.spgp_fit import fit_spgp, SpgpFitSettings
+from leconvmn_ros.training.spgp_fit import fit_spgp
 from leconvmn_ros.training.train import train
 import numpy as np
 import pytest

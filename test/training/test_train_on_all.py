@@ -18,8 +18,8 @@ from builders import changed_where, HOLD_OUT, make_recording, weights_of
 from leconvmn_ros.dataset.hold_out import NoHoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.models.ridge import RidgeConfig
+from leconvmn_ros.training.fit_settings import RidgeFitSettings
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.ridge_fit import RidgeFitSettings
 from leconvmn_ros.training.train import train
 from leconvmn_ros.training.train_on_all import held_out_scores, train_on_all
 import numpy as np
