@@ -14,11 +14,14 @@
 
 """Decode live EMG: `ros2 launch leconvmn_ros decoder.launch.py checkpoint:=FOLDER`.
 
-The decoder subscribes `emg` (leconvmn_ros/msg/EmgArray) and publishes `joint_states`.
+The decoder subscribes `/emg` (leconvmn_ros/msg/EmgArray) and publishes `/human_hand/joint_states`:
+on a robot, `/joint_states` belongs to its joint_state_broadcaster. The other launch files include
+this one.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -31,7 +34,7 @@ ARGUMENTS = [
         default_value=PathJoinSubstitution(
             [FindPackageShare('leconvmn_ros'), 'config', 'decoder.yaml']
         ),
-        description='parameters of the decoder that are not arguments here',
+        description='further parameters of the nodes of this package',
     ),
     DeclareLaunchArgument(
         'output_rate', default_value='50.0', description='estimates per second (Hz), 0 = per image'
@@ -40,15 +43,31 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'autostart', default_value='true', description='false = a lifecycle manager starts it'
     ),
-    DeclareLaunchArgument('namespace', default_value='', description='namespace of the node'),
-    DeclareLaunchArgument('emg', default_value='emg', description='topic of the EMG'),
+    DeclareLaunchArgument(
+        'namespace',
+        default_value='human_hand',
+        description='namespace of the human hand: of the nodes, and of topics without a leading /',
+    ),
+    DeclareLaunchArgument('emg', default_value='/emg', description='topic of the EMG'),
     DeclareLaunchArgument(
         'joint_states', default_value='joint_states', description='topic of the estimate'
     ),
     DeclareLaunchArgument(
         'use_sim_time', default_value='false', description='take the time from /clock'
     ),
+    DeclareLaunchArgument(
+        'required',
+        default_value='false',
+        choices=['true', 'false'],
+        description='true = the end of the decoder ends everything that was launched with it',
+    ),
 ]
+
+
+def _on_exit(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    if context.launch_configurations['required'] != 'true':
+        return None
+    return Shutdown(reason=f'{event.process_name} ended with code {event.returncode}')
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -77,5 +96,6 @@ def generate_launch_description() -> LaunchDescription:
             ('emg', LaunchConfiguration('emg')),
             ('joint_states', LaunchConfiguration('joint_states')),
         ],
+        on_exit=_on_exit,
     )
     return LaunchDescription([*ARGUMENTS, decoder])

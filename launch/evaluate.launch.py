@@ -17,28 +17,34 @@
 `ros2 launch leconvmn_ros evaluate.launch.py bag:=FOLDER checkpoint:=FOLDER output:=FOLDER`
 
 Ends with the bag. The parameters in `params_file` make all topics lossless: a late reader holds
-the replay back.
+the replay back. All topics are in one namespace. Arguments of decoder.launch.py are taken too.
 """
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
 from launch.events.process import ProcessExited
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+SHARE = FindPackageShare('leconvmn_ros')
+
 ARGUMENTS = [
     DeclareLaunchArgument('bag', description='rosbag2 folder to play'),
+    # Again, as launch wants a required argument of an included file to be handed on.
     DeclareLaunchArgument('checkpoint', description='folder of the trained decoder'),
     DeclareLaunchArgument(
         'output', default_value='evaluation', description='folder for scores and plot'
     ),
     DeclareLaunchArgument(
         'rate', default_value='1.0', description='speed; 0 = as fast as the decoder keeps up'
-    ),
-    DeclareLaunchArgument(
-        'output_rate', default_value='50.0', description='estimates per second (Hz), 0 = per image'
     ),
     DeclareLaunchArgument('emg', default_value='emg', description='topic of the EMG in the bag'),
     DeclareLaunchArgument(
@@ -49,62 +55,82 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'reference_lag', default_value='0.0', description='how late the measured angles are (s)'
     ),
-    DeclareLaunchArgument('device', default_value='auto', description='auto, cpu or cuda'),
+    DeclareLaunchArgument(
+        'namespace', default_value='evaluation', description='namespace of all nodes and topics'
+    ),
     DeclareLaunchArgument(
         'params_file',
-        default_value=PathJoinSubstitution(
-            [FindPackageShare('leconvmn_ros'), 'config', 'evaluate.yaml']
-        ),
+        default_value=PathJoinSubstitution([SHARE, 'config', 'evaluate.yaml']),
         description='further parameters of the three nodes',
     ),
 ]
 
 
-def _node(executable: str, types: dict[str, type], **more: object) -> Node:
-    """Make a node that takes the named arguments as parameters of the given types."""
-    parameters = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, kind in types.items()
-    }
+def _node(executable: str, parameters: dict[str, object], **more: object) -> Node:
+    """Make a node of this package."""
     return Node(
         package='leconvmn_ros',
         executable=executable,
+        namespace=LaunchConfiguration('namespace'),
         output='screen',
         parameters=[LaunchConfiguration('params_file'), parameters],
         **more,
     )
 
 
+def _given(**types: type) -> dict[str, ParameterValue]:
+    """Return arguments as parameters; typed, or a folder called 123 would arrive as a number."""
+    return {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in types.items()
+    }
+
+
 def _shutdown_after_error(event: ProcessExited, _: LaunchContext) -> Shutdown | None:
-    """End all when a node failed: the others would wait for it for ever."""
+    """End all when the replay failed: the others would wait for it for ever."""
     if event.returncode == 0:
         return None
     return Shutdown(reason=f'{event.process_name} ended with code {event.returncode}')
 
 
+def _replay(context: LaunchContext) -> list[Node]:
+    """Play the bag with its topics under their usual names, within the namespace."""
+    topics = {
+        LaunchConfiguration(argument).perform(context).lstrip('/'): usual
+        for argument, usual in (('emg', 'emg'), ('reference', 'joint_states_reference'))
+    }
+    return [
+        _node(
+            'replay',
+            _given(bag=str, rate=float) | {'publish_clock': False},
+            on_exit=_shutdown_after_error,
+            remappings=list(topics.items()),
+        )
+    ]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Start replay, decoder and evaluator; the end of the evaluator ends all."""
+    decoder = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(
+            PathJoinSubstitution([SHARE, 'launch', 'decoder.launch.py'])
+        ),
+        # The replay gives the EMG its usual name, within the namespace.
+        launch_arguments={
+            'checkpoint': LaunchConfiguration('checkpoint'),
+            'emg': 'emg',
+            'required': 'true',
+        }.items(),
+    )
     return LaunchDescription(
         [
             *ARGUMENTS,
-            _node(
-                'decoder',
-                {'checkpoint': str, 'device': str, 'output_rate': float},
-                on_exit=_shutdown_after_error,
-            ),
+            OpaqueFunction(function=_replay),
             _node(
                 'evaluator',
-                {'checkpoint': str, 'output': str, 'reference_lag': float},
+                _given(checkpoint=str, output=str, reference_lag=float),
                 on_exit=Shutdown(),
             ),
-            _node(
-                'replay',
-                {'bag': str, 'rate': float},
-                on_exit=_shutdown_after_error,
-                remappings=[
-                    (LaunchConfiguration('emg'), 'emg'),
-                    (LaunchConfiguration('reference'), 'joint_states_reference'),
-                ],
-            ),
+            decoder,
         ]
     )

@@ -16,18 +16,29 @@
 
 `ros2 launch leconvmn_ros hand.launch.py checkpoint:=FOLDER`
 
-Live, from `emg` (leconvmn_ros/msg/EmgArray), or from a bag: `bag:=FOLDER`. RViz shows the estimate
-in red and, if there are measured angles, these in grey within it. The frames of the two hands are
-`estimate/palm`, `reference/palm` and so on. `view:=true` shows the hand in a browser as well,
-`hand:=NAME` moves a robot hand. The end of RViz ends all.
+Live, from `/emg` (leconvmn_ros/msg/EmgArray), or from a bag: `bag:=FOLDER`. RViz shows the
+estimate in red and, if there are measured angles, these in grey within it. The frames of the two
+hands are `estimate/palm`, `reference/palm` and so on. `view:=true` shows the hand in a browser as
+well, `hand:=NAME` moves a robot hand. The end of RViz ends all. The human hand has a namespace of
+its own, `human_hand`: on a robot, `/joint_states` belongs to the robot. Arguments of
+decoder.launch.py are taken too.
 
 Angles are shown as they are. Those of Ninapro DB5 and of a glove that was calibrated make a hand;
 those of DB1 are nominal (what is 0 in them is no straight finger) and look like a fist that moves.
 """
 
-from launch import Condition, LaunchDescription
-from launch.actions import DeclareLaunchArgument, Shutdown
+import os
+
+from ament_index_python.packages import get_package_prefix, PackageNotFoundError
+from launch import Condition, LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
 from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import (
     AndSubstitution,
     Command,
@@ -41,6 +52,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackagePrefix, FindPackageShare
 
+SHARE = FindPackageShare('leconvmn_ros')
 FROM_BAG = NotEqualsSubstitution(LaunchConfiguration('bag'), '')
 GHOST = OrSubstitution(
     EqualsSubstitution(LaunchConfiguration('ghost'), 'true'),
@@ -49,6 +61,7 @@ GHOST = OrSubstitution(
 FRAMES = LaunchConfiguration('frames')
 
 ARGUMENTS = [
+    # Again, as launch wants a required argument of an included file to be handed on.
     DeclareLaunchArgument('checkpoint', description='folder of the trained decoder'),
     DeclareLaunchArgument(
         'bag', default_value='', description='rosbag2 folder to play; empty = live'
@@ -89,27 +102,18 @@ ARGUMENTS = [
         'hand', default_value='', description='profile of a robot hand to move; empty = none'
     ),
     DeclareLaunchArgument(
+        'command_topic', default_value='', description="for its commands, instead of the profile's"
+    ),
+    DeclareLaunchArgument(
         'calibration', default_value='', description='file with the ranges of the wearer for it'
     ),
-    DeclareLaunchArgument('emg', default_value='emg', description='topic of the EMG'),
     DeclareLaunchArgument(
-        'joint_states', default_value='joint_states', description='topic of the estimate'
+        'emg', default_value='/emg', description='topic of the EMG, live or in the bag'
     ),
     DeclareLaunchArgument(
         'reference',
-        default_value='joint_states_reference',
+        default_value='/joint_states_reference',
         description='topic of the measured angles',
-    ),
-    DeclareLaunchArgument(
-        'output_rate', default_value='50.0', description='estimates per second (Hz), 0 = per image'
-    ),
-    DeclareLaunchArgument('device', default_value='auto', description='auto, cpu or cuda'),
-    DeclareLaunchArgument(
-        'params_file',
-        default_value=PathJoinSubstitution(
-            [FindPackageShare('leconvmn_ros'), 'config', 'decoder.yaml']
-        ),
-        description='further parameters of the nodes of this package',
     ),
 ]
 
@@ -140,6 +144,27 @@ def _node(executable: str, parameters: dict[str, object], **more: object) -> Nod
     )
 
 
+def _check_packages(context: LaunchContext) -> None:
+    """Name the remedy where a package that shows the hand is not installed.
+
+    Raises:
+        RuntimeError: one is not.
+    """
+    packages = {'rviz': ['rviz2'], 'frames': ['robot_state_publisher', 'tf2_ros']}
+    for argument, wanted in packages.items():
+        if not IfCondition(LaunchConfiguration(argument)).evaluate(context):
+            continue
+        for package in wanted:
+            try:
+                get_package_prefix(package)
+            except PackageNotFoundError as error:
+                debian = f'ros-{os.environ.get("ROS_DISTRO", "DISTRO")}-{package}'
+                raise RuntimeError(
+                    f'{package} is not installed: sudo apt install {debian.replace("_", "-")}, or '
+                    f'go without it: {argument}:=false (the browser needs neither: view:=true)'
+                ) from error
+
+
 def _frames(whose: str, topic: str, look: str, condition: Condition) -> Node:
     """Publish the frames of one hand, which follow a topic, and its description."""
     program = PathJoinSubstitution(
@@ -150,6 +175,7 @@ def _frames(whose: str, topic: str, look: str, condition: Condition) -> Node:
         package='robot_state_publisher',
         executable='robot_state_publisher',
         name=f'{whose}_state_publisher',
+        namespace=LaunchConfiguration('namespace'),
         output='screen',
         parameters=[
             {
@@ -160,49 +186,78 @@ def _frames(whose: str, topic: str, look: str, condition: Condition) -> Node:
         ],
         remappings=[
             ('joint_states', LaunchConfiguration(topic)),
-            ('robot_description', f'{whose}/robot_description'),
+            ('robot_description', f'/{whose}/robot_description'),
         ],
         condition=condition,
     )
 
 
+def _shown() -> list[Node]:
+    """Return what shows the hands in RViz."""
+    ghost = IfCondition(AndSubstitution(FRAMES, GHOST))
+    return [
+        _frames('estimate', 'joint_states', '', IfCondition(FRAMES)),
+        _frames('reference', 'reference', ' --ghost', ghost),
+        Node(
+            package='tf2_ros',
+            executable='static_transform_publisher',
+            name='reference_on_estimate',
+            arguments=['--frame-id', 'estimate/palm', '--child-frame-id', 'reference/palm'],
+            condition=ghost,
+        ),
+        Node(
+            package='rviz2',
+            executable='rviz2',
+            arguments=['--display-config', LaunchConfiguration('rviz_config')],
+            condition=IfCondition(LaunchConfiguration('rviz')),
+            on_exit=Shutdown(),
+        ),
+    ]
+
+
+def _retarget(context: LaunchContext) -> list[Node]:
+    """Return the node that moves the robot hand, outside the namespace with the robot.
+
+    The topic of the estimate is a parameter, not a remapping: the robot may report its own pose
+    on a topic of the same name.
+    """
+    names = ('namespace', 'joint_states')
+    namespace, topic = (LaunchConfiguration(name).perform(context) for name in names)
+    estimate = topic if topic.startswith('/') else '/'.join(['', *namespace.split('/'), topic])
+    parameters = _given(calibration=str, command_topic=str) | {
+        'profile': ParameterValue(LaunchConfiguration('hand'), value_type=str),
+        'input_topic': estimate.replace('//', '/'),
+    }
+    moved = IfCondition(NotEqualsSubstitution(LaunchConfiguration('hand'), ''))
+    return [_node('retarget', parameters, condition=moved)]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Start the decoder and whatever else was asked for."""
-    ghost = IfCondition(AndSubstitution(FRAMES, GHOST))
+    namespace = LaunchConfiguration('namespace')
     return LaunchDescription(
         [
             *ARGUMENTS,
             # First, so that nothing of ours runs yet if one of these is not installed.
-            _frames('estimate', 'joint_states', '', IfCondition(FRAMES)),
-            _frames('reference', 'reference', ' --ghost', ghost),
-            Node(
-                package='tf2_ros',
-                executable='static_transform_publisher',
-                name='reference_on_estimate',
-                arguments=['--frame-id', 'estimate/palm', '--child-frame-id', 'reference/palm'],
-                condition=ghost,
+            OpaqueFunction(function=_check_packages),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(
+                    PathJoinSubstitution([SHARE, 'launch', 'decoder.launch.py'])
+                ),
+                launch_arguments={
+                    'checkpoint': LaunchConfiguration('checkpoint'),
+                    'required': 'true',
+                }.items(),
             ),
-            Node(
-                package='rviz2',
-                executable='rviz2',
-                arguments=['--display-config', LaunchConfiguration('rviz_config')],
-                condition=IfCondition(LaunchConfiguration('rviz')),
-                on_exit=Shutdown(),
-            ),
-            _node(
-                'decoder',
-                _given(checkpoint=str, device=str, output_rate=float),
-                remappings=TOPICS,
-                on_exit=Shutdown(),
-            ),
-            # Its topics have the names of the bag, which the arguments tell the others.
+            *_shown(),
+            # Outside the namespace: its topics have the names that they have in the bag.
             _node(
                 'replay',
                 _given(bag=str, rate=float, loop=bool)
                 | {
                     'stamps': 'now',
                     'publish_clock': False,
-                    'subscribers': 1,
+                    'wait_for': 'decoder',
                     'subscriber_timeout': 120.0,  # loading a network takes a while
                 },
                 condition=IfCondition(FROM_BAG),
@@ -211,15 +266,10 @@ def generate_launch_description() -> LaunchDescription:
             _node(
                 'viewer',
                 _given(side=str, port=int),
+                namespace=namespace,
                 remappings=TOPICS,
                 condition=IfCondition(LaunchConfiguration('view')),
             ),
-            _node(
-                'retarget',
-                _given(calibration=str)
-                | {'profile': ParameterValue(LaunchConfiguration('hand'), value_type=str)},
-                remappings=TOPICS,
-                condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration('hand'), '')),
-            ),
+            OpaqueFunction(function=_retarget),
         ]
     )

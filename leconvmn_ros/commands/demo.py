@@ -200,7 +200,7 @@ def _replay(
                 'lossless': True,
                 'publish_clock': False,
                 'progress_period': PROGRESS_PERIOD,
-                'subscribers': 3 if view else 2,
+                'wait_for': 'decoder, evaluator' + (', viewer' if view else ''),
                 'subscriber_timeout': LONGEST_START,
             },
         )

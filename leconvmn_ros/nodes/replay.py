@@ -92,6 +92,11 @@ PARAMETERS = (
     Parameter('start_paused', False, 'wait for ~/pause with data: false'),
     Parameter('subscribers', 0, 'how many subscribers of the EMG to wait for', (0, 100)),
     Parameter(
+        'wait_for',
+        '',
+        'names of nodes, separated by commas, to wait for until they subscribe the EMG',
+    ),
+    Parameter(
         'subscriber_timeout',
         10.0,
         'how long to wait for them (s); then it plays anyway',
@@ -202,18 +207,28 @@ class ReplayNode(Node):
         wanted, timeout = (
             self.get_parameter(name).value for name in ('subscribers', 'subscriber_timeout')
         )
+        words = self.get_parameter('wait_for').value.split(',')
+        named = {word.strip().lstrip('/') for word in words} - {''}
         emg = [p for topic, p in self._players.items() if bag.topics[topic].type_name == EMG_TYPE]
         deadline = time.monotonic() + timeout
-        while any(publisher.get_subscription_count() < wanted for publisher in emg):
+        while True:
+            missing = named - set.intersection(named, *map(self._subscriber_names, emg))
+            few = any(publisher.get_subscription_count() < wanted for publisher in emg)
+            if not (missing or few):
+                break
             if time.monotonic() > deadline:
-                self.get_logger().warning(
-                    f'fewer than {wanted} subscribers after {timeout:g} s, playing all the same'
-                )
+                fewer = f'fewer than {wanted} subscribers' if few else 'no subscription'
+                of = f' of {", ".join(sorted(missing))}' if missing else ''
+                self.get_logger().warning(f'{fewer}{of} after {timeout:g} s, playing all the same')
                 return
             if self._stopping.wait(0.02):
                 return
-        if wanted:
+        if wanted or named:
             self._stopping.wait(SETTLING_TIME)
+
+    def _subscriber_names(self, publisher: Publisher) -> set[str]:
+        found = self.get_subscriptions_info_by_topic(publisher.topic_name)
+        return {endpoint.node_name for endpoint in found}
 
     def _play(self, bag: OpenBag, start_ns: int, end_ns: int) -> int:
         """Play what was asked for and return the exit code."""

@@ -65,6 +65,11 @@ PARAMETERS = (
     Parameter('calibration_seconds', 3.0, 'how long ~/calibrate_* watch (s)', (0.5, 60.0)),
     Parameter('command_topic', '', 'instead of the topic in the profile'),
     Parameter(
+        'input_topic',
+        'joint_states',
+        'topic of the human angles; a remapping would also move a robot state of the same name',
+    ),
+    Parameter(
         'state_age',
         DEFAULT_STATE_AGE,
         'a position that the hand reported longer ago is not known (s): no commands then',
@@ -176,9 +181,13 @@ class RetargetNode(Node):
             raise ConfigurationError(f'parameter command_topic: {error}') from error
 
     def _subscribe(self) -> None:
-        self._input = self.create_subscription(
-            JointState, 'joint_states', self._on_human, **overridable(POSE_INPUT)
-        )
+        topic = self.get_parameter('input_topic').value
+        try:
+            self._input = self.create_subscription(
+                JointState, topic, self._on_human, **overridable(POSE_INPUT)
+            )
+        except InvalidTopicNameException as error:
+            raise ConfigurationError(f'parameter input_topic: {error}') from error
         state = None if self.get_parameter('blind').value else self._profile.state
         self._state = None
         if state is not None:

@@ -14,11 +14,13 @@
 
 """The launch files, with the real `ros2 launch` where there is one."""
 
+import ast
 from collections.abc import Mapping
 from io import StringIO
 import json
 import os
 from pathlib import Path
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +29,9 @@ from textwrap import dedent
 from typing import Any, TYPE_CHECKING
 import warnings
 
+from leconvmn_ros.hands.profile import load_profile
 from leconvmn_ros.hands.urdf import ESTIMATE, GHOST, hand_urdf, ROOT
+from leconvmn_ros.nodes.parameters import all_parameters
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
@@ -76,6 +80,95 @@ def test_launch_file_is_valid_python_that_says_how_to_use_it(file: Path) -> None
     code = compile(file.read_text(encoding='utf-8'), file, 'exec')
 
     assert f'ros2 launch leconvmn_ros {file.name}' in str(code.co_consts[0])
+
+
+# What the documentation of launch and launch_ros (Jazzy) offers, of which the files use nothing
+# else: names by module, and the arguments of those that are called.
+DOCUMENTED = {
+    'ament_index_python.packages': {
+        'get_package_prefix': {'package_name'},
+        'PackageNotFoundError': set(),
+    },
+    'launch': {
+        'LaunchContext': set(),
+        'LaunchDescription': {'initial_entities'},
+        'Condition': set(),
+    },
+    'launch.actions': {
+        'DeclareLaunchArgument': {'default_value', 'description', 'choices'},
+        'IncludeLaunchDescription': {'launch_arguments'},
+        'OpaqueFunction': {'function', 'args', 'kwargs'},
+        'Shutdown': {'reason'},
+    },
+    'launch.conditions': {'IfCondition': set()},
+    'launch.events.process': {'ProcessExited': set()},
+    'launch.launch_description_sources': {'PythonLaunchDescriptionSource': set()},
+    'launch.substitutions': {
+        name: set()
+        for name in (
+            *('AndSubstitution', 'Command', 'EqualsSubstitution', 'LaunchConfiguration'),
+            *('NotEqualsSubstitution', 'OrSubstitution', 'PathJoinSubstitution'),
+        )
+    },
+    'launch_ros.actions': {
+        'Node': {
+            *('package', 'executable', 'name', 'namespace', 'parameters', 'remappings'),
+            *('arguments', 'output', 'condition', 'on_exit'),
+        }
+    },
+    'launch_ros.parameter_descriptions': {'ParameterValue': {'value_type'}},
+    'launch_ros.substitutions': {'FindPackagePrefix': set(), 'FindPackageShare': set()},
+}
+
+
+@pytest.mark.parametrize('file', sorted(LAUNCH.glob('*.launch.py')), ids=lambda path: path.name)
+def test_launch_file_uses_what_launch_documents(file: Path) -> None:
+    """Not the same as running it, which needs `ros2 launch`; see the tests below."""
+    tree = ast.parse(file.read_text(encoding='utf-8'))
+    imported: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                assert alias.name in DOCUMENTED[node.module], f'{node.module}.{alias.name}'
+                imported[alias.name] = DOCUMENTED[node.module][alias.name]
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in imported
+    ]
+    assert calls
+    for call in calls:
+        given = {keyword.arg for keyword in call.keywords if keyword.arg}
+        assert given <= imported[call.func.id], ast.unparse(call)
+
+
+@pytest.mark.parametrize('file', sorted(LAUNCH.glob('*.launch.py')), ids=lambda path: path.name)
+def test_parameters_that_a_launch_file_sets_are_those_of_its_nodes(file: Path) -> None:
+    """Whatever it gives to a node as a parameter is in the table of that node."""
+    text = file.read_text(encoding='utf-8')
+    known = {p.name for parameters in all_parameters().values() for p in parameters}
+    given = set(re.findall(r"'([a-z_]+)': (?:ParameterValue|True|False|'|[\d.]+)", text))
+    foreign = {'robot_description', 'frame_prefix', 'publish_frequency', 'use_sim_time'}
+    assert given - foreign - {'required', 'emg', 'rviz', 'frames'} <= known
+    for names in re.findall(r'_given\(([^)]*)\)', text):
+        assert {name.partition('=')[0].strip() for name in names.split(',')} <= known | {
+            '**types: type'
+        }
+
+
+def test_arguments_are_declared_once() -> None:
+    """The other launch files include decoder.launch.py; they redeclare only what differs there."""
+    declared = {
+        file.name: re.findall(r"DeclareLaunchArgument\(\s*'(\w+)'", file.read_text())
+        for file in LAUNCH.glob('*.launch.py')
+    }
+    shared = set(declared.pop('decoder.launch.py'))
+    assert set(declared['hand.launch.py']) & shared == {'checkpoint', 'emg'}
+    assert set(declared['evaluate.launch.py']) & shared == {
+        *('checkpoint', 'emg', 'namespace', 'params_file')
+    }
 
 
 @with_ros2
@@ -142,6 +235,59 @@ def test_hand_plays_a_bag_to_its_end_without_rviz(tmp_path: Path) -> None:
 
     assert '50 Hz out' in text
     assert 'done: ' in text
+    assert 'Traceback' not in text
+
+
+@with_ros2
+@pytest.mark.parametrize(
+    ('arguments', 'package'),
+    [(['frames:=false'], 'rviz2'), (['rviz:=false'], 'robot_state_publisher')],
+)
+def test_a_missing_package_is_named_with_its_remedy(
+    tmp_path: Path, arguments: list[str], package: str
+) -> None:
+    pytest.importorskip('launch')
+    if shutil.which('rviz2'):
+        pytest.skip('RViz is installed here')
+    checkpoint = untrained_checkpoint(tmp_path)
+
+    text = output_of(launch('hand.launch.py', f'checkpoint:={checkpoint}', *arguments))
+
+    debian = package.replace('_', '-')
+    assert f'{package} is not installed: sudo apt install ros-' in text
+    assert debian in text
+    assert '50 Hz out' not in text
+
+
+@with_ros2
+def test_the_human_hand_has_a_namespace_of_its_own_and_the_robot_keeps_its_topics(
+    tmp_path: Path, ros: 'Peer'
+) -> None:
+    """A Shadow hand, whose own pose is on /joint_states."""
+    from sensor_msgs.msg import JointState
+    from trajectory_msgs.msg import JointTrajectory
+
+    bag = small_bag(tmp_path, 30.0)
+    files = [f'bag:={bag}', f'checkpoint:={untrained_checkpoint(tmp_path)}']
+    hand = ['hand:=shadow_right', 'command_topic:=/robot/hand', 'rviz:=false', 'frames:=false']
+    estimates = ros.collect('/human_hand/joint_states', JointState)
+    commands = ros.collect('/robot/hand', JointTrajectory)
+    process = launch('hand.launch.py', *files, *hand)
+    try:
+        robot = ros.publisher('/joint_states', JointState, 10)
+        rest = load_profile('shadow_right').rest_pose
+
+        def moves() -> bool:
+            robot.publish(JointState(name=list(rest), position=list(rest.values())))
+            return bool(commands)
+
+        assert ros.spin_until(moves)
+        assert estimates
+        assert ros.node.count_publishers('/joint_states') == 1
+        assert ros.node.count_publishers('/clock') == 0
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        text = output_of(process)
     assert 'Traceback' not in text
 
 
