@@ -204,6 +204,13 @@ class AnchoredMap:
         self._pinches = tuple(anchors.pinches.values())
         self._out = np.array(anchors.thumb_out)
         self._touching = np.array([pinch.thumb for pinch in self._pinches])
+        self._bends = {
+            joint: ends
+            for name, pinch in anchors.pinches.items()
+            for joint, *ends in zip(
+                finger_joints(name), pinch.human, pinch.robot, pinch.fist, strict=True
+            )
+        }
         self._tips = [np.array(pinch.tip) / 1e4 for pinch in self._pinches]
         self._thumb_tip = np.array(anchors.thumb_tip) / 1e4
         self._clearance = [np.array(pinch.clearance) / 100 for pinch in self._pinches]
@@ -327,13 +334,12 @@ class AnchoredMap:
 
     def finger_closings(self, shape: HandShape) -> dict[str, float]:
         """Return how far the robot's fingers are closed, by human joint; the thumb is left out."""
-        closings = dict(shape.bends)
-        for name, pinch in zip(self._fingers, self._pinches, strict=True):
-            for joint, human, robot, fist in zip(
-                finger_joints(name), pinch.human, pinch.robot, pinch.fist, strict=True
-            ):
-                closings[joint] = bend(shape.bends[joint], human, robot, fist)
-        return closings
+        return {name: self.joint_closing(name, part) for name, part in shape.bends.items()}
+
+    def joint_closing(self, name: str, part: float) -> float:
+        """Return how far the robot's finger is closed for a bend, for one human joint."""
+        ends = self._bends.get(name)
+        return bend(part, *ends) if ends else part
 
     def thumb(self, turn: float, closing: float) -> Array:
         """Return the pose of the thumb (rad), in the order of its joints."""

@@ -19,17 +19,23 @@ poses that the anchors allow, so that fingers and thumb wait for one another rat
 speed is limited before the pose is made, not joint by joint after it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import sqrt
 from typing import NamedTuple
 
-from leconvmn_ros.hands.anchors import AnchoredMap, Anchors, AT_REST, finger_joints, HandShape
+from leconvmn_ros.hands.anchors import AnchoredMap, Anchors, AT_REST, HandShape
 from leconvmn_ros.hands.profile import follow, HandProfile, RobotJoint
 
 Pose = dict[str, float]
 
-# Steps are halved so often to keep to the speed; then fingers or thumb wait.
-HALVINGS = 6
+# Parts of the way of a hand where it is looked whether the thumb has room.
+LOOK_AHEAD = (0.1, 0.25, 0.5, 0.75, 1.0)
+# Shares of their pace that fingers go at while the thumb gives way; after that they wait.
+SLOWED = (1.0, 0.5, 0.25, 0.125)
+SMALL_TURN = 0.1
+# A share of a way is looked for so often; each try is so much smaller at the least.
+TRIES, SHRINK = 16, 0.75
+FASTEST = 1.0 + 1e-6
 # A joint is where it should be within this (rad).
 ARRIVED = 1e-6
 
@@ -203,38 +209,100 @@ class Motion:
     def _next_shape(
         self, anchored: AnchoredMap, shape: HandShape, wanted: HandShape, seconds: float
     ) -> HandShape:
-        """Go from one shape towards another as far as all joints may move in that time."""
+        """Go from one shape towards another as far as all joints may move in that time.
+
+        Each finger goes at its own pace. Where the thumb has to give way first, they wait.
+        """
         here = self._of_shape(anchored, shape).pose
-
-        def fits(there: HandShape) -> bool:
-            pose = self._of_shape(anchored, there).pose
-            return all(
-                abs(pose[joint.name] - here[joint.name])
-                <= self.profile.speed_of(joint) * seconds + ARRIVED
-                for joint in self._joints
-            )
-
-        # Each finger by itself, then all of them at the pace that lets the thumb give way.
         bends = dict(shape.bends)
         for finger in _fingers(shape):
-            for part in _parts():
-                tried = bends | _between(shape, wanted, part, finger_joints(finger))
-                if fits(shape._replace(bends=tried)):
-                    bends = tried
-                    break
-        for finger_part in (*_parts(), 0.0):
-            some = _between(shape, shape._replace(bends=bends), finger_part, bends)
-            for part in _parts():
-                turn = shape.turn + part * (wanted.turn - shape.turn)
-                closing = shape.closing + part * (wanted.closing - shape.closing)
-                there = HandShape(some, turn, min(closing, anchored.clearance(some, turn)))
-                if fits(there):
-                    return there
-        return shape
+            names = [name for name in bends if name.startswith(finger)]
+
+            def finger_pace(part: float, names: list[str] = names) -> float:
+                end = _between(shape, wanted, part, names)
+                return self._finger_pace(anchored, shape.bends, end, seconds)
+
+            bends |= _between(shape, wanted, self._share(finger_pace), names)
+        open_way = min(
+            anchored.clearance(_between(shape, wanted, part, bends), _turned(shape, wanted, part))
+            for part in LOOK_AHEAD
+        )
+        goal = wanted._replace(closing=min(wanted.closing, open_way))
+
+        def pace(there: HandShape) -> float:
+            pose = self._of_shape(anchored, there).pose
+            return (
+                max(
+                    abs(pose[joint.name] - here[joint.name]) / self.profile.speed_of(joint)
+                    for joint in self._joints
+                )
+                / seconds
+            )
+
+        def thumb(some: dict[str, float], part: float) -> HandShape:
+            turn = _turned(shape, goal, part)
+            closing = shape.closing + part * (goal.closing - shape.closing)
+            return HandShape(some, turn, min(closing, anchored.clearance(some, turn)))
+
+        for slowed in SLOWED:
+            some = _between(shape, shape._replace(bends=bends), slowed, bends)
+            if pace(thumb(some, 0.0)) > FASTEST:
+                continue
+
+            def thumb_pace(part: float, some: dict[str, float] = some) -> float:
+                return pace(thumb(some, part))
+
+            part = self._share(thumb_pace)
+            if part or some != shape.bends:
+                return thumb(some, part)
+        return self._give_way(anchored, shape, goal._replace(bends=bends), pace)
+
+    def _give_way(
+        self,
+        anchored: AnchoredMap,
+        shape: HandShape,
+        wanted: HandShape,
+        pace: Callable[[HandShape], float],
+    ) -> HandShape:
+        """Open the thumb until it has room for what the fingers are about to do."""
+        turn = shape.turn + min(max(wanted.turn - shape.turn, -SMALL_TURN), SMALL_TURN)
+        room = min(anchored.clearance(wanted.bends, at) for at in (shape.turn, turn))
+        way = min(room - shape.closing, 0.0)
+        part = self._share(lambda part: pace(shape._replace(closing=shape.closing + part * way)))
+        return shape._replace(closing=shape.closing + part * way)
+
+    def _share(self, pace: Callable[[float], float]) -> float:
+        """Return the largest share of a way, 0 to 1, that is not too fast."""
+        share = 1.0
+        for _ in range(TRIES):
+            too_fast = pace(share)
+            if too_fast <= FASTEST:
+                return share
+            share *= min(1 / too_fast, SHRINK)
+        return 0.0
+
+    def _finger_pace(
+        self,
+        anchored: AnchoredMap,
+        start: Mapping[str, float],
+        end: Mapping[str, float],
+        seconds: float,
+    ) -> float:
+        """Return how fast the joints of a finger would be, 1 for as fast as they may."""
+        before = {name: anchored.joint_closing(name, start[name]) for name in start}
+        after = before | {name: anchored.joint_closing(name, part) for name, part in end.items()}
+        paces = [0.0]
+        for joint in self._joints:
+            if joint.follows and not end.keys().isdisjoint(joint.follows):
+                ends = [_followed(joint, closings) for closings in (before, after)]
+                if None not in ends:
+                    way = clip(joint, ends[1] or 0.0) - clip(joint, ends[0] or 0.0)
+                    paces.append(abs(way) / (self.profile.speed_of(joint) * seconds))
+        return max(paces)
 
 
-def _parts() -> Iterable[float]:
-    return (0.5**number for number in range(HALVINGS))
+def _turned(shape: HandShape, wanted: HandShape, part: float) -> float:
+    return shape.turn + part * (wanted.turn - shape.turn)
 
 
 def _fingers(shape: HandShape) -> list[str]:
@@ -265,9 +333,12 @@ def _accelerated(step: float, speed: float, limit: float, seconds: float) -> flo
     It is never so fast that the joint could not stop at its goal.
     """
     change = limit * seconds
-    # The speed from which the joint stops within the way, in steps of this time.
-    stopping = sqrt((change / 2) ** 2 + 2 * limit * abs(step)) - change / 2
-    wanted = min(abs(step) / seconds, stopping) * (1 if step > 0 else -1)
+    # The speed from which the joint stops within the way, in steps of this time: v^2 / 2a + vt / 2
+    # and at most at^2 / 8 more, as v is no whole number of steps. One step's change stops at once.
+    room = max(abs(step) - change * seconds / 8, 0.0)
+    stopping = sqrt((change / 2) ** 2 + 2 * limit * room) - change / 2
+    fastest = max(stopping, min(abs(step) / seconds, change))
+    wanted = min(abs(step) / seconds, fastest) * (1 if step > 0 else -1)
     return min(max(wanted, speed - change), speed + change) * seconds
 
 

@@ -17,8 +17,10 @@
 import math
 import time
 
+from leconvmn_ros.hands.anchors import load_anchors
 from leconvmn_ros.hands.calibration import load_calibration
-from leconvmn_ros.hands.profile import load_profile
+from leconvmn_ros.hands.motion import Motion
+from leconvmn_ros.hands.profile import load_profile, profile_path
 from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 import numpy as np
 import pytest
@@ -99,9 +101,10 @@ def test_a_shipped_hand_follows_and_stays_when_the_node_ends(ros, start):
     ros.spin(0.3)
     assert not human.commands  # nobody has asked for anything
     profile = load_profile('leap')
-    fist = list(profile.pose(1.0).values())
+    motion = Motion(profile, load_anchors(profile_path('leap'), profile))
+    fist = list(motion.destination(dict.fromkeys(JOINT_NAMES, 1.0)).values())
     human.show(FIST, lambda: human.commands and near(human.newest().position, fist))
-    assert human.commands[0].message.position.tolist() == list(profile.rest_pose.values())
+    assert human.commands[0].message.position.tolist() == list(motion.rest_pose.values())
     for message, _ in human.commands:
         assert message.name == [str(number) for number in range(16)]
         for joint, position in zip(profile.joints, message.position, strict=True):
