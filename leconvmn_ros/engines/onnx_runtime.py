@@ -87,9 +87,9 @@ class OnnxEngine(Engine):
             first, some = self.step_together(pixels[: self._most], states[: self._most])
             rest, others = self.step_together(pixels[self._most :], states[self._most :])
             return first + rest, some + others
-        images = np.stack(pixels)
+        images = pixels[0][None] if len(pixels) == 1 else np.array(pixels)
         if not self._zeros.size:
             return list(self._session.run([OUTPUT], {IMAGE: images})[0]), list(states)
         state = states[0] if len(states) == 1 else np.concatenate(states)
         outputs, after = self._session.run([OUTPUT, NEXT_STATE], {IMAGE: images, STATE: state})
-        return list(outputs), np.split(after, len(states))
+        return list(outputs), [after[n : n + 1] for n in range(len(states))]
