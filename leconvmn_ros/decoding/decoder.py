@@ -15,6 +15,7 @@
 """The decoder: EMG chunks in, time-stamped joint angles out; live and offline alike."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import prod
 from typing import NamedTuple
 
 from leconvmn_ros.decoding.checkpoint import Checkpoint
@@ -26,6 +27,8 @@ from leconvmn_ros.emg.signal_quality import SignalQuality
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.engines.registry import AUTO, threads_for
 from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.models.config import MOST_STATE_VALUES
+from leconvmn_ros.models.network import Network
 from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +51,7 @@ class Estimate(NamedTuple):
 
 
 class _Completed(NamedTuple):
-    """An image, the time of its last sample (ns), and whether the input can be believed."""
+    """An image, the time of its last sample (ns), and whether the input can be trusted."""
 
     stamp_ns: int
     image: Image
@@ -106,6 +109,7 @@ class Decoder:
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
         )
         network = checkpoint.network()
+        check_streams(network, self._streams)
         work = network.config.multiplications(network.image_size, network.joints)
         self._network = NetworkStreams(
             network,
@@ -171,7 +175,7 @@ class Decoder:
         """
         for piece in self._intake.accept(chunk, now_ns):
             if piece.restart:
-                self._forget()
+                self._restart()
             for image in self._completed(piece):
                 yield from self._estimates([image])
 
@@ -186,7 +190,7 @@ class Decoder:
                 if piece.restart:
                     yield self._estimates(waiting)
                     waiting = []
-                    self._forget()
+                    self._restart()
                 for image in self._completed(piece):
                     waiting.append(image)
                     if len(waiting) == self._streams:
@@ -204,13 +208,13 @@ class Decoder:
             yield _Completed(stamp_ns, image, believed)
 
     def _estimates(self, completed: Sequence[_Completed]) -> list[Estimate]:
-        """Advance the streams of these images, which differ; return what may be said."""
+        """Advance the streams of these images, which differ; return the valid estimates."""
         estimates: list[Estimate] = []
         images = [image for _, image, _ in completed]
         outputs = self._network.advance([i.stream for i in images], [i.pixels for i in images])
         for (stamp_ns, image, believed), output in zip(completed, outputs, strict=True):
             if not np.isfinite(output).all():
-                # It would stay in the state for ever.
+                # It would stay in the state of the stream.
                 self._network.reset(image.stream)
                 self.counts.failed_estimates += 1
             elif not believed:
@@ -236,10 +240,10 @@ class Decoder:
         self._intake.reset()
         self.quality.reset()
         self._output.reset()
-        self._forget()
+        self._restart()
 
-    def _forget(self) -> None:
-        """Start afresh: no sample so far leads to the next one."""
+    def _restart(self) -> None:
+        """Reset all but the intake: the next sample does not follow the last one."""
         self._signal_path.reset()
         self.quality.interrupt()
         self._output.restart()
@@ -260,6 +264,21 @@ class Decoder:
         seconds = self._network.warm_up()
         self.reset()
         return seconds
+
+
+def check_streams(network: Network, streams: int) -> None:
+    """Refuse more memory for the states of all streams than a network of this package takes.
+
+    Raises:
+        ConfigurationError: more than MOST_STATE_VALUES.
+    """
+    shapes = network.config.state_shapes(network.image_size, network.joints)
+    values = sum(map(prod, shapes))
+    if streams * values > MOST_STATE_VALUES:
+        raise ConfigurationError(
+            f'{streams} streams (output rate times exposure) of {values} state values each; '
+            f'allowed are {MOST_STATE_VALUES} together'
+        )
 
 
 def _streams_for(output_rate: float, exposure: float, image_length: int) -> int:

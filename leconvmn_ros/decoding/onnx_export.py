@@ -25,7 +25,7 @@ from leconvmn_ros.decoding.checkpoint import Checkpoint
 
 
 def export(checkpoint: Checkpoint) -> bytes:
-    """Return a decoder's network as an ONNX file that also says all about its use.
+    """Return a decoder's network as an ONNX file with the facts needed to use it.
 
     The metadata hold the parts of checkpoint.json that another program needs, as JSON:
     `signal_path` and `statistics` (how EMG becomes an image), `joints` (how an output becomes an

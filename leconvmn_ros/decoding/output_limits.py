@@ -14,7 +14,7 @@
 
 """What leaves the decoder: angles no faster than allowed, at stamps that never go back.
 
-The stamps of one source go forward. Where the source starts anew (`Intake` says when) its time may
+The stamps of one source increase. Where the source restarts (`Intake` says when) its time may
 be another, so the first estimate of a new start may have any stamp; how much time has passed is
 unknown then, so the angles go on from where they were at the speed allowed.
 """

@@ -72,7 +72,7 @@ class GraphEngine(Engine):
 
     @torch.inference_mode()
     def _capture(self, streams: int) -> None:
-        """Capture the step of so many streams, and check it; see `__init__`."""
+        """Capture the step of a number of streams, and check it; see `__init__`."""
         try:
             with full_precision_on(self.device):
                 self._captured[streams] = _Step(self._model, self.device, streams)
@@ -141,7 +141,7 @@ class HalfGraphEngine(GraphEngine):
 
 
 class _Step:
-    """One step of so many streams, with the memory that it reads and writes."""
+    """One step of a number of streams, with the memory that it reads and writes."""
 
     def __init__(self, model: Model, device: str, batch: int) -> None:
         self._model, self._device = model, device

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What every configuration of a model can say and make, without PyTorch.
+"""The base of the configurations of models, without PyTorch.
 
 A kind of model is a folder: its configuration, with the shapes of its weights; `network`, the
 PyTorch module that learns; `graph`, the same as ONNX operators, which the decoder runs on a CPU.
@@ -63,7 +63,7 @@ class ModelConfig(StrictModel, ABC):
         """Count the multiplications, with an addition each, for one image."""
 
     def working_values(self, image_size: tuple[int, int], joints: int) -> int:
-        """Return about how many values are held at a time for one image, beside the weights."""
+        """Return about how many values are held at a time for one image, without the weights."""
         return 4 * sum(map(prod, self.state_shapes(image_size, joints)))
 
     @abstractmethod

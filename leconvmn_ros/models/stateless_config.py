@@ -41,7 +41,7 @@ class StatelessConfig(ModelConfig):
         return input_count(self.input, image_size)
 
     def state_shapes(self, image_size: tuple[int, int], joints: int) -> list[Shape]:  # noqa: ARG002 - one signature
-        """Return the shapes of the state: there is none."""
+        """Return no shapes: there is no state."""
         return []
 
     def flat_inputs(self, graph: 'Graph') -> str:

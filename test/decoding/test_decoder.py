@@ -24,6 +24,7 @@ from builders import (
     JOINTS,
     make_checkpoint,
     make_emg,
+    one_stack,
     PERIOD_NS,
     RATE,
     START_NS,
@@ -226,6 +227,15 @@ def test_a_long_gap_starts_afresh():
     after = decode(decoder, chunks[12:])
     assert_same(after, decode(Decoder(make_checkpoint()), chunks[12:]))
     assert decoder.counts.lost_samples == 50
+
+
+def test_states_that_would_fill_the_memory_are_refused():
+    model = one_stack(planes=(512,), kernel=1)
+    big = make_checkpoint(model=model, channels=200, sampling_rate=1000.0)
+    state = 2 * (512 + 3) * 200 * 100
+    with pytest.raises(ConfigurationError, match=rf'5 streams .* of {state} state values each'):
+        Decoder(big)
+    assert Decoder(big, output_rate=10).output_rate == 10
 
 
 def test_a_short_gap_keeps_the_rhythm():

@@ -110,7 +110,7 @@ class ConvLstmCell(nn.Module):
         return torch.stack(hidden).transpose(2, 3)[..., None], (last[0], last[1])
 
     def _with_neighbours(self, h: Tensor) -> Tensor:
-        """Return what the kernels see of (batch, rows, planes), beside one another."""
+        """Return what the kernels see of (batch, rows, planes), side by side."""
         tall, rows = self.shape.hidden_kernel[0], h.shape[1]
         if tall == 1:
             return h

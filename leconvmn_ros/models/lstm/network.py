@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The rival: a stacked LSTM, over the RMS features themselves or over long exposures.
+"""The LSTM: stacked, over the RMS features themselves or over long exposures.
 
 Sources: the LSTM that Guo et al., J. Neural Eng. 18 (2021) 026027, compare with sees the RMS
 features one after another (`steps` = 'columns'). Over whole images (`steps` = 'images') it sees
@@ -103,7 +103,7 @@ class _Network(nn.Module):
 
 
 def _stretches(fresh: Tensor | None, steps: int) -> list[tuple[int, int]]:
-    """Cut the steps where any of the batch starts afresh."""
+    """Cut the steps where the state of any item of the batch is reset."""
     starts = [] if fresh is None else fresh.any(dim=1).nonzero().flatten().tolist()
     edges = sorted({0, *starts, steps})
     return list(pairwise(edges))
