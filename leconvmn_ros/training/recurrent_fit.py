@@ -184,7 +184,10 @@ class _Learner:
         self.model, self._settings = model, settings
         self.average = _copied(model) if settings.averaging else model
         self._optimiser = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         self._steps = 0
 
@@ -223,8 +226,9 @@ class _Learner:
         self._steps += 1
         # The first steps are no better than what follows: they are forgotten faster.
         decay = min(self._settings.averaging, (1 + self._steps) / (10 + self._steps))
-        for average, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            average.lerp_(new, 1 - decay)
+        average: list[Tensor] = list(self.average.parameters())
+        new: list[Tensor] = list(self.model.parameters())
+        torch._foreach_lerp_(average, new, 1 - decay)
 
 
 def _copied(model: Model) -> Model:
@@ -249,12 +253,15 @@ def _validate(model: Model, lanes: SequenceBatch) -> float:
 
 def _at(
     model: Model, lanes: SequenceBatch, steps: range, state: State
-) -> tuple[Tensor, State, Tensor]:
+) -> tuple[Tensor, State, Tensor | None]:
     """Return what a model takes at some steps."""
     device = model.device
     images = torch.from_numpy(lanes.images[steps.start : steps.stop]).to(device)
-    fresh = torch.from_numpy(lanes.fresh[steps.start : steps.stop]).to(device)
-    return images, state, fresh
+    fresh = lanes.fresh[steps.start : steps.stop]
+    # Before the first step the state is that of the start anyway.
+    if not fresh[1 if steps.start == 0 else 0 :].any():
+        return images, state, None
+    return images, state, torch.from_numpy(fresh).to(device)
 
 
 def _loss(outputs: Tensor, lanes: SequenceBatch, steps: range) -> Tensor:

@@ -233,3 +233,19 @@ def test_over_the_whole_image_it_is_an_lstm_over_flattened_images():
     expected, _ = lstm(images.flatten(2))
     hidden, _ = cell(images, cell.initial_state(2))
     torch.testing.assert_close(hidden.flatten(2), expected)
+
+
+@every_reach
+def test_forgetting_nowhere_is_the_same_as_not_being_asked_to_forget(reach):
+    """Without anything to forget the steps may be taken in another way."""
+    cell = make_cell(reach)
+    images, state = make_images(reach, steps=4, batch=2), make_state(cell, batch=2)
+    outputs = []
+    for fresh in (None, torch.zeros(4, 2, dtype=torch.bool)):
+        cell.zero_grad()
+        hidden, after = cell(images, state, fresh)
+        (hidden.square().sum() + sum(part.sum() for part in after)).backward()
+        gradients = [parameter.grad.clone() for parameter in cell.parameters()]
+        outputs.append((hidden, *after, *gradients))
+    for one, other in zip(*outputs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

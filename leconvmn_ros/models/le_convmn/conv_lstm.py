@@ -73,12 +73,14 @@ class ConvLstmCell(nn.Module):
         Returns:
             h after each step, (steps, batch, planes, *shape.size), and the last state.
         """
+        if self.shape.size == (1, 1) and fresh is None:
+            return self._as_lstm(images, state)
+        keep = None if fresh is None else (~fresh).to(images.dtype)[..., None, None, None]
+        if self.shape.size[1] == 1:
+            return self._along_rows(images, state, keep)
         # What the images add to the gates does not wait for the state: all steps at once.
         from_images = self.input_conv(_wrapped(images.flatten(0, 1), self.shape.image_wrap))
         from_images = from_images.unflatten(0, images.shape[:2])
-        keep = None if fresh is None else (~fresh).to(from_images.dtype)[..., None, None, None]
-        if self.shape.size[1] == 1:
-            return self._along_rows(from_images, state, keep)
         h, c = state
         hidden = []
         for step, gates in enumerate(from_images.unbind(0)):
@@ -90,8 +92,40 @@ class ConvLstmCell(nn.Module):
             hidden.append(h)
         return torch.stack(hidden), (h, c)
 
+    def _as_lstm(self, images: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Do the same for a state of a single row and column: this is an LSTM, and torch has one.
+
+        It takes all steps in one call, which for so little work counts more than the work.
+        """
+        # The gates here are input, forget, output, cell; there, input, forget, cell, output.
+        weights = [
+            torch.cat([part[0], part[1], part[3], part[2]])
+            for weight in (
+                self.input_conv.weight.flatten(1),
+                self.hidden_conv.weight.flatten(1),
+                self.input_conv.bias,
+            )
+            if weight is not None
+            for part in (weight.chunk(4),)
+        ]
+        by_image, by_hidden, bias = weights
+        before = tuple(part.flatten(1)[None] for part in state)
+        hidden, h, c = torch.lstm(
+            images.flatten(2),
+            before,
+            (by_image, by_hidden, bias, torch.zeros_like(bias)),
+            has_biases=True,
+            num_layers=1,
+            dropout=0.0,
+            train=self.training,
+            bidirectional=False,
+            batch_first=False,
+        )
+        last = tuple(part[0, :, :, None, None] for part in (h, c))
+        return hidden[..., None, None], (last[0], last[1])
+
     def _along_rows(
-        self, from_images: Tensor, state: LayerState, keep: Tensor | None
+        self, images: Tensor, state: LayerState, keep: Tensor | None
     ) -> tuple[Tensor, LayerState]:
         """Do the same for a single column, with planes last and products of matrices.
 
@@ -101,13 +135,24 @@ class ConvLstmCell(nn.Module):
         # The planes of a row, then those of the next: (4 * planes, kernel rows * planes).
         weight = self.hidden_conv.weight[..., 0].transpose(1, 2).flatten(1)
         hidden = []
-        for step, gates in enumerate(from_images[..., 0].transpose(2, 3).unbind(0)):
+        for step, gates in enumerate(self._from_rows(images).unbind(0)):
             if keep is not None:
                 h, c = h * keep[step, ..., 0], c * keep[step, ..., 0]
             h, c = _advance(gates + functional.linear(self._with_neighbours(h), weight), c, dim=2)
             hidden.append(h)
         last = tuple(part.transpose(1, 2)[..., None] for part in (h, c))
         return torch.stack(hidden).transpose(2, 3)[..., None], (last[0], last[1])
+
+    def _from_rows(self, images: Tensor) -> Tensor:
+        """Return what the images add to the gates, (steps, batch, rows, 4 * planes)."""
+        rows = _wrapped(images.flatten(0, 1), self.shape.image_wrap)
+        if reach := self.shape.image_padding[0]:
+            rows = functional.pad(rows, (0, 0, reach, reach))
+        tall = self.shape.image_kernel[0]
+        # Of each row, what a kernel sees: (images, rows, inputs, kernel rows, columns).
+        seen = rows.unfold(2, tall, 1).permute(0, 2, 1, 4, 3).flatten(2)
+        gates = functional.linear(seen, self.input_conv.weight.flatten(1), self.input_conv.bias)
+        return gates.view(*images.shape[:2], *gates.shape[1:])
 
     def _with_neighbours(self, h: Tensor) -> Tensor:
         """Return what the kernels see of (batch, rows, planes), side by side."""
