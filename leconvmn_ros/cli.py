@@ -23,7 +23,6 @@ import os
 import signal
 import sys
 from threading import current_thread, main_thread
-from types import ModuleType
 from typing import NoReturn
 
 from leconvmn_ros.errors import LeconvmnError, OutputError, printable
@@ -59,10 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = next((word for word in words if word in COMMANDS), '')
     try:
         with _sigterm_unwinds():
-            parser, module = _parser(command)
             # A benchmark tells how it was made.
-            parsed = parser.parse_args(words, argparse.Namespace(words=words))
-            code = int(module.run(parsed)) if module else EXIT_FAILED
+            parsed = build_parser(command).parse_args(words, argparse.Namespace(words=words))
+            code = int(import_module(f'leconvmn_ros.commands.{command}').run(parsed))
         _flush()
     except LeconvmnError as error:
         _complain(command, str(error))
@@ -134,27 +132,31 @@ def _sigterm_unwinds() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _parser(command: str) -> tuple[argparse.ArgumentParser, ModuleType | None]:
-    """Return the parser and the module of the command; no other is imported, torch takes long."""
+def build_parser(command: str) -> argparse.ArgumentParser:
+    """Return the parser; only the arguments of one command are declared.
+
+    What a command needs to run, PyTorch above all, is not imported for its help or for the
+    refusal of an argument.
+    """
     parser = _Parser(
         prog='leconvmn_ros',
         description='Turns surface EMG of the forearm into ten finger joint angles (LE-ConvMN).',
-        epilog='The nodes are programs: decoder, replay, evaluator, viewer, retarget, load.',
+        epilog='The nodes are programs for ros2 run: decoder, replay, evaluator, viewer, retarget '
+        'and more.',
     )
     parser.add_argument('--version', action=_Version)
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    chosen = None
     for name, summary in COMMANDS.items():
         if name != command:
             subparsers.add_parser(name, help=summary)
             continue
-        chosen = import_module(f'leconvmn_ros.commands.{name}')
+        chosen = import_module(f'leconvmn_ros.commands.parsers.{name}')
         chosen.add_arguments(
             subparsers.add_parser(
                 name, help=summary, description=chosen.__doc__, formatter_class=_HelpFormatter
             )
         )
-    return parser, chosen
+    return parser
 
 
 class _Parser(argparse.ArgumentParser):

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
-from leconvmn_ros.cli import _parser
+from leconvmn_ros.cli import build_parser
 from sphinx.application import Sphinx
 
 WIDTHS = (30, 70)
@@ -45,7 +45,7 @@ class Command(Directive):
 
 
 def _subparser(name: str) -> argparse.ArgumentParser:
-    parser, _ = _parser(name)
+    parser = build_parser(name)
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             found: argparse.ArgumentParser = action.choices[name]

@@ -12,39 +12,17 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Find how late the reference angles of a bag are against its EMG.
-
-Glove or camera and EMG device have clocks of their own. The search looks at the training part
-alone and tells a clock offset from the delay that muscles have anyway; nothing in the bag changes.
-"""
+"""What `leconvmn_ros align` does; its arguments are in parsers/align.py."""
 
 import argparse
-from pathlib import Path
 
-from leconvmn_ros.commands.arguments import (
-    add_protocol,
-    add_topics,
-    png,
-    read_recording,
-)
-from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.commands.progress import progress_bar, say
+from leconvmn_ros.commands.read_recording import read_recording
 from leconvmn_ros.dataset.hold_out import hold_out_named
 from leconvmn_ros.dataset.reference_lag import find_reference_lag, PLAUSIBLE_DELAY, ReferenceLag
 from leconvmn_ros.evaluation.plots import plot_lag
 from leconvmn_ros.files import write_json
 from leconvmn_ros.recording import Recording
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument('bag', type=Path, metavar='BAG', help='recording with reference angles')
-    parser.add_argument(
-        '--json', type=output_file, metavar='FILE', help='write result and curve here'
-    )
-    parser.add_argument('--plot', type=png, metavar='FILE.png', help='draw the curve here')
-    add_protocol(parser)
-    add_topics(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,20 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Turn recordings of other formats into rosbag2 bags (MCAP).
-
-Each recording becomes the bag FOLDER/<format>_<name of the file>, with the topics /emg and, if it
-has angles and movements, /joint_states_reference and /movement_label. The format is found by the
-content; what a file does not say itself (unit, rate, which column is what) is said by options.
-"""
+"""What `leconvmn_ros convert` does; its arguments are in parsers/convert.py."""
 
 import argparse
-from pathlib import Path
-from typing import get_args
 
 from leconvmn_ros.commands.progress import progress_bar, say
 from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.importers import find_format, FORMATS, ImportOptions
+from leconvmn_ros.importers import find_format, ImportOptions
 from leconvmn_ros.importers.options import (
     parse_angles,
     parse_columns,
@@ -35,70 +28,11 @@ from leconvmn_ros.importers.options import (
 )
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.array_bag import write_recording
-from leconvmn_ros.recordings.ninapro_layouts import Database
 import numpy as np
 
 # Surface EMG at the electrodes is below 10 mV; envelopes of amplifiers may be volts.
 _LOUDEST = 0.02  # V, RMS
 _QUIETEST = 1e-7  # V, RMS
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument(
-        'files', nargs='+', type=Path, metavar='FILE', help='recordings: files or folders'
-    )
-    parser.add_argument(
-        '--output', required=True, type=Path, metavar='FOLDER', help='where the bags go'
-    )
-    parser.add_argument(
-        '--format',
-        choices=tuple(FORMATS),
-        help='instead of finding it by the content: '
-        + '; '.join(f'{name} = {known.summary}' for name, known in FORMATS.items()),
-    )
-    parser.add_argument(
-        '--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)'
-    )
-    parser.add_argument('--overwrite', action='store_true', help='replace bags that are there')
-    signals = parser.add_argument_group('what the file does not say')
-    signals.add_argument(
-        '--unit', metavar='UNIT', help='of the EMG: V, mV, uV, nV, or the volts of one unit (1e-5)'
-    )
-    signals.add_argument('--rate', type=float, metavar='HZ', help='samples of EMG per second')
-    signals.add_argument(
-        '--envelope', action='store_true', help='the EMG is rectified and smoothed already'
-    )
-    signals.add_argument(
-        '--emg-columns',
-        default='',
-        metavar='COLUMNS',
-        help='columns, channels or signals of the EMG: names, patterns (emg_*), numbers or ranges '
-        '(2-9) with commas between; counted from 1, for BrainFlow from 0',
-    )
-    signals.add_argument(
-        '--angles',
-        default='',
-        metavar='JOINT=COLUMN,...',
-        help='column of the angle of each joint; else the columns with names of joints',
-    )
-    signals.add_argument('--angle-unit', choices=tuple(RADIANS), help='else that of the file, rad')
-    signals.add_argument('--time-column', metavar='COLUMN', help='column of the times')
-    signals.add_argument('--time-unit', choices=tuple(SECONDS), help='else by its name, s')
-    signals.add_argument('--movement-column', metavar='COLUMN', help='column of the movement')
-    signals.add_argument('--repetition-column', metavar='COLUMN', help='column of the repetition')
-    signals.add_argument(
-        '--stream', metavar='NAME', help='stream, topic or feature of the EMG (XDF, bags, LeRobot)'
-    )
-    signals.add_argument(
-        '--mapping', type=Path, metavar='FILE.yaml', help='topics and fields of a bag'
-    )
-    signals.add_argument(
-        '--database', choices=get_args(Database), help='of Ninapro, instead of telling it apart'
-    )
-    signals.add_argument(
-        '--angles-file', type=Path, metavar='DB9.mat', help='calibrated angles of Ninapro DB9'
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,15 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The whole way in one command: recording, decoder, replay over ROS 2, scores.
-
-Without RECORDING a synthetic subject is made, for which there is a trained decoder. With a Ninapro
-.mat file or a bag, that is used, and a decoder is trained.
-Replay, decoder and evaluator run as processes of their own; what the training held out is scored.
-The recording is played as fast as the decoder keeps up; nothing is lost, since the readers hold
-the replay back. With --view it is played as fast as it was made, and a page in the browser shows
-it. The nodes have a ROS domain of their own, so that the demo cannot move somebody's robot.
-"""
+"""What `leconvmn_ros demo` does; its arguments are in parsers/demo.py."""
 
 import argparse
 import json
@@ -29,7 +21,7 @@ import re
 import time
 from typing import Any
 
-from leconvmn_ros.commands.arguments import number
+from leconvmn_ros.commands.parsers.demo import DEFAULT_RATE
 from leconvmn_ros.commands.progress import progress_bar, remark, say, say_duration, show
 from leconvmn_ros.decoding.checkpoint import check_place, load_checkpoint
 from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
@@ -39,7 +31,7 @@ from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
 from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.recordings.bags import open_bag, read_bag, write_bag
 from leconvmn_ros.recordings.ninapro import read_ninapro
-from leconvmn_ros.ros_domain import domain_argument, OWN, to_listen
+from leconvmn_ros.ros_domain import to_listen
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
@@ -49,45 +41,12 @@ from leconvmn_ros.view.page import import_viser
 
 # Trained on the synthetic subject; resource/demo_checkpoint.md tells how.
 DEMO_CHECKPOINT = Path(__file__).parent.with_name('demo_checkpoint')
-DEFAULT_RATE = 0.0  # as fast as the nodes keep up
 # Importing torch and loading a network takes seconds, on a slow machine many (s).
 LONGEST_START = 120.0
 # Processes are looked at this often (s).
 POLL_PERIOD = 0.2
 # The replay says this often how far it is (s).
 PROGRESS_PERIOD = 0.5
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument(
-        'recording', nargs='?', type=Path, metavar='RECORDING', help='a Ninapro .mat file or a bag'
-    )
-    parser.add_argument(
-        '--output', type=Path, default=Path('demo'), metavar='FOLDER', help='where everything goes'
-    )
-    parser.add_argument(
-        '--preset', choices=sorted(PRESETS), default='small', help='size of the network'
-    )
-    parser.add_argument(
-        '--rate',
-        type=number(float, 0, 1000),
-        metavar='X',
-        help='speed of the replay, up to 1000; 1 = real time, 0 = as fast as the decoder '
-        'keeps up; '
-        f'default {DEFAULT_RATE:g}, 1 with --view',
-    )
-    parser.add_argument(
-        '--domain',
-        type=domain_argument,
-        default=OWN,
-        metavar='DOMAIN',
-        help='ROS domain of the nodes: own (the default) = one that nobody else uses, current = '
-        'that of the environment, or a number from 0 to 232',
-    )
-    parser.add_argument(
-        '--view', action='store_true', help='show hand, EMG and angles live in the browser'
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,31 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Write the network of a decoder as ONNX, for TensorRT, OpenVINO or ONNX Runtime.
-
-The graph advances by one image: `image` (channels, columns) and the state go in, `output` (joints)
-and the next state come out; the first state is zeros. The metadata say how EMG becomes an image
-(`signal_path`, `statistics`) and an output an angle (`joints`: mean + scale * output, limited).
-"""
+"""What `leconvmn_ros export` does; its arguments are in parsers/export.py."""
 
 import argparse
-from pathlib import Path
 
-from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.commands.progress import say
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.onnx_export import export
 from leconvmn_ros.files import write_bytes
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument(
-        'checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
-    )
-    parser.add_argument(
-        '--output', type=output_file, required=True, metavar='FILE.onnx', help='where it goes'
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

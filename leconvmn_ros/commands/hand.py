@@ -12,17 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""List the profiles of robot hands; show, check, fit, simulate or draft one.
-
-A profile is one YAML file: the joints of the hand, what each follows, limits, speed, topic.
-Without HAND the profiles that come with the package are listed.
-
-With the maker's URDF of the hand, and MuJoCo (pip install "leconvmn_ros[simulation]"):
-  --check URDF     names, limits, couplings and directions against the URDF
-  --simulate URDF  overlaps and pinch distances, a picture and a moving picture
-  --fit URDF       search pinches and the clearance of the thumb, written beside the profile
-  --from URDF      draft a profile (without HAND)
-"""
+"""What `leconvmn_ros hand` does; its arguments are in parsers/hand.py."""
 
 import argparse
 from pathlib import Path
@@ -45,35 +35,6 @@ from rich.text import Text
 if TYPE_CHECKING:
     from leconvmn_ros.hands.modelled_hand import ModelledHand
     from leconvmn_ros.hands.simulation import Report
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument(
-        'hand', nargs='?', metavar='HAND', help='name of a profile, or the path of a .yaml file'
-    )
-    model = parser.add_mutually_exclusive_group()
-    for option, help_text in (
-        ('--check', 'compare the profile with this model'),
-        ('--simulate', 'move this model by the profile'),
-        ('--fit', 'fit pinches and clearance to this model'),
-    ):
-        model.add_argument(option, type=Path, metavar='URDF', help=help_text)
-    model.add_argument(
-        '--from', type=Path, metavar='URDF', dest='source', help='draft a profile of this model'
-    )
-    parser.add_argument(
-        '--output', type=Path, metavar='FILE', help='where --fit and --from write to'
-    )
-    parser.add_argument(
-        '--poses', type=int, default=1000, metavar='N', help='random human poses of --simulate'
-    )
-    parser.add_argument(
-        '--picture', type=Path, metavar='FILE', help='PNG of the poses that --simulate shows'
-    )
-    parser.add_argument(
-        '--video', type=Path, metavar='FILE', help='GIF or WebP of what --simulate shows'
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

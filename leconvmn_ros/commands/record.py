@@ -12,39 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Record topics to a bag (MCAP), without a ROS installation.
-
-Without TOPIC it records what training and adaptation use: EMG and its description, reference
-angles, movement labels, cues and estimates. Ctrl-C ends the recording and completes the bag.
-If the recorder is killed, --recover makes a complete bag of what it left; the last second may be
-missing.
-"""
+"""What `leconvmn_ros record` does; its arguments are in parsers/record.py."""
 
 import argparse
-from pathlib import Path
 
-from leconvmn_ros.commands.arguments import number
 from leconvmn_ros.commands.progress import say
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recordings.bag_recovery import recover_bag
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument('topics', nargs='*', metavar='TOPIC', help='topics to record')
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument('--output', type=Path, metavar='BAG', help='folder to make')
-    place.add_argument(
-        '--recover', type=Path, metavar='BAG', help='folder that a killed recorder left'
-    )
-    parser.add_argument('--all', action='store_true', help='record every topic')
-    parser.add_argument(
-        '--duration',
-        type=number(float, 0, 1e6),
-        default=0.0,
-        metavar='S',
-        help='how long to record (s), 0 = until Ctrl-C',
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

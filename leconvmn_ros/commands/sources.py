@@ -12,12 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""List the sources of EMG: what is installed, what is found now, and the options of each.
-
-With SOURCE only that one is looked at. Looking for Bluetooth devices and streams takes some
-seconds. A source is used by the node emg_source: ros2 run leconvmn_ros emg_source --ros-args
--p source:=brainflow -p options:="board=CYTON serial_port=/dev/ttyUSB0"
-"""
+"""What `leconvmn_ros sources` does; its arguments are in parsers/sources.py."""
 
 import argparse
 
@@ -25,11 +20,6 @@ from leconvmn_ros.commands.progress import say
 from leconvmn_ros.errors import ConfigurationError, LeconvmnError
 from leconvmn_ros.sources.contract import EmgSource
 from leconvmn_ros.sources.registry import import_library, load_source, source_names
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument('source', nargs='?', metavar='SOURCE', help='look at this one only')
 
 
 def run(arguments: argparse.Namespace) -> int:

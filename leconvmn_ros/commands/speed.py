@@ -12,26 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Time every stage of the decoder, in every engine, and the whole way over ROS 2.
-
-Each stage is timed by itself, after a warm-up, beside what the machine can do at best: products of
-matrices and copies, measured in the same run. The whole way runs between processes: a source of
-noise, the decoder, and back. Without CHECKPOINT an untrained network of a preset is timed.
---limits finds instead the highest sampling rate that a decoder node holds without loss, --check
-which presets this machine can run live.
-"""
+"""What `leconvmn_ros speed` does; its arguments are in parsers/speed.py."""
 
 import argparse
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.commands.arguments import add_device, add_engine, integers, number
-from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.commands.progress import progress_bar, say, show
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
-from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
+from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.engines.devices import CPU, find_device
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.files import write_json
@@ -66,59 +56,7 @@ import torch
 
 # Messages that are decoded while the garbage collector is watched.
 _WATCHED = 2000
-_CHANNELS = (1, 256)
 _LONGEST_FLOOR = 60.0  # s
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument(
-        'checkpoint', nargs='?', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
-    )
-    parser.add_argument(
-        '--preset', choices=sorted(PRESETS), default='paper', help='network, without CHECKPOINT'
-    )
-    for name, kind, default, least, most, metavar, meaning in (
-        ('channels', int, 12, *_CHANNELS, 'N', 'electrodes, without CHECKPOINT'),
-        ('sampling-rate', float, 2000.0, 1, 100_000, 'HZ', 'samples per second, likewise'),
-        ('chunk', float, 0.01, 0, 1, 'S', 'length of a message (s); at least one sample'),
-        ('output-rate', float, DEFAULT_OUTPUT_RATE, 0, 1000, 'HZ', 'estimates per second'),
-        ('threads', int, 1, 1, 256, 'N', 'CPU threads'),
-        ('messages', int, 5000, 10, 10**7, 'N', 'calls of each stage'),
-        ('steps', int, 50, 5, 10**6, 'N', 'steps of the network in each engine'),
-        ('seconds', float, 10.0, 0, 86_400, 'S', 'of the whole way over ROS 2; 0 = without'),
-    ):
-        parser.add_argument(
-            f'--{name}',
-            type=number(kind, least, most),
-            default=default,
-            metavar=metavar,
-            help=meaning,
-        )
-    add_engine(parser, 'the decoder over ROS 2')
-    add_device(parser)
-    parser.add_argument('--json', type=output_file, metavar='FILE', help='write the result here')
-    parser.add_argument(
-        '--limits',
-        nargs='?',
-        const=(16, 64, 256),
-        type=integers('channel counts such as 16,64', number(int, *_CHANNELS)),
-        metavar='N,N,...',
-        help='find the highest rate that a decoder of --preset holds with each of these channel '
-        'counts (16,64,256), in runs of --seconds; minutes for each',
-    )
-    parser.add_argument(
-        '--check',
-        action='store_true',
-        help='only say which presets this machine can run live, and at which output rates',
-    )
-    parser.add_argument(
-        '--compare',
-        nargs=2,
-        type=Path,
-        metavar=('A.json', 'B.json'),
-        help='measure nothing, compare two results',
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

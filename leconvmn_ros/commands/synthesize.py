@@ -12,36 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Make the bag of a synthetic subject.
-
-Finger movements, the muscles behind them, and their EMG on a ring of electrodes: for trying things
-out without data. The same seed gives the same subject.
-"""
+"""What `leconvmn_ros synthesize` does; its arguments are in parsers/synthesize.py."""
 
 import argparse
-from pathlib import Path
 
-from leconvmn_ros.commands.arguments import add_setting, checked
+from leconvmn_ros.commands.arguments import checked
+from leconvmn_ros.commands.parsers.synthesize import OPTIONS
 from leconvmn_ros.commands.progress import progress_bar, say
 from leconvmn_ros.recordings.bags import write_bag
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize
-
-OPTIONS = ('channels', 'sampling_rate', 'movements', 'repetitions', 'seed')
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; those of the subject come from its configuration."""
-    parser.add_argument(
-        '--output', required=True, type=Path, metavar='BAG', help='folder of the new bag'
-    )
-    for name in OPTIONS:
-        field = SyntheticSubjectConfig.model_fields[name]
-        add_setting(parser, SyntheticSubjectConfig, name, field.default)
-    parser.add_argument(
-        '--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)'
-    )
-    parser.add_argument('--overwrite', action='store_true', help='replace a bag that is there')
 
 
 def run(arguments: argparse.Namespace) -> int:

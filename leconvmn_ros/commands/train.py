@@ -12,40 +12,26 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Train a model on bags and write a checkpoint for the decoder: LE-ConvMN, or one of its rivals.
-
-Repetitions 2 and 5 (of ten: 2, 5 and 7) are left for the test. A bag without repetition labels is
-split by time: the last quarter is the test. The usual presets learn single repetitions in random
-order and take the last epoch; others let repetition 4 pick the epoch.
-"""
+"""What `leconvmn_ros train` does; its arguments are in parsers/train.py."""
 
 import argparse
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from leconvmn_ros.commands.arguments import (
-    add_device,
-    add_protocol,
-    add_reference,
-    add_reference_lag,
-    add_setting,
-    add_topics,
     checked,
-    integers,
     option,
-    read_recording,
 )
+from leconvmn_ros.commands.parsers.train import OVERRIDES
 from leconvmn_ros.commands.progress import progress_bar, remark, say, say_duration
+from leconvmn_ros.commands.read_recording import read_recording
 from leconvmn_ros.dataset.hold_out import hold_out_named, HoldOut, RepetitionHoldOut
 from leconvmn_ros.dataset.reference_lag import align_reference
 from leconvmn_ros.dataset.summary import training_summary
 from leconvmn_ros.decoding.checkpoint import check_place, Checkpoint, load_checkpoint
-from leconvmn_ros.emg.signal_path import ExposureConfig
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recording import Recording
-from leconvmn_ros.training.fit_settings import Order, RecurrentFitSettings
+from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import (
-    CURRENT_PRESETS,
     DEFAULT_PRESET,
     fine_tuning,
     PRESETS,
@@ -55,75 +41,8 @@ from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train import train
 from leconvmn_ros.training.train_on_all import train_on_all
 
-# Options that stand for a value of the preset: the part of the settings, its class and the name.
-OVERRIDES = (
-    ('fit', RecurrentFitSettings, 'epochs'),
-    ('exposure', ExposureConfig, 'exposure'),
-    ('fit', RecurrentFitSettings, 'learning_rate'),
-    ('', TrainingSettings, 'seed'),
-    ('', TrainingSettings, 'threads'),
-)
 # The same, declared apart because it is no number.
 _ORDER = ('fit', RecurrentFitSettings, 'order')
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument(
-        'bags', nargs='+', type=Path, metavar='BAG', help='recordings of one subject'
-    )
-    parser.add_argument(
-        '--output', required=True, type=Path, metavar='CHECKPOINT', help='folder of the checkpoint'
-    )
-    parser.add_argument(
-        '--preset',
-        choices=list(PRESETS),
-        metavar='NAME',
-        help=f'model and how it is trained (default: {DEFAULT_PRESET}): '
-        f'{", ".join(CURRENT_PRESETS)}; NAME@1 is one as it was in version 0.1.0',
-    )
-    parser.add_argument(
-        '--from',
-        dest='start',
-        type=Path,
-        metavar='CHECKPOINT',
-        help='go on from this decoder, to get used to a new session or person (fine-tuning)',
-    )
-    for _, model, name in OVERRIDES:
-        add_setting(parser, model, name, None, remark="instead of the preset's")
-    parser.add_argument(
-        '--order',
-        choices=get_args(Order),
-        help="how the training data follow one another, instead of the preset's: single "
-        'repetitions in random order, or the order of the recording',
-    )
-    parser.add_argument(
-        '--test',
-        type=_test,
-        metavar='N,N',
-        help='repetitions for the test, instead of the usual; none = --all',
-    )
-    parser.add_argument(
-        '--all',
-        action='store_true',
-        help='for a decoder to be worn: after a training with the usual hold-out, which gives the '
-        'score and the epoch, train once more on everything',
-    )
-    parser.add_argument(
-        '--validation',
-        type=integers('repetitions such as 2,5'),
-        metavar='N,N',
-        help='repetitions that pick the epoch, instead of the last one; --test must be given, too',
-    )
-    add_protocol(parser)
-    add_reference(parser, default='measured', remark='the cue needs a bag of the guide')
-    add_reference_lag(parser, auto=True)
-    add_topics(parser)
-    add_device(parser)
-
-
-def _test(text: str) -> tuple[int, ...] | str:
-    return text if text == 'none' else integers('repetitions such as 2,5')(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,31 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Write the human hand as URDF, for robot_state_publisher, RViz and everything else that reads it.
-
-The names of its joints are those of the angles that the decoder publishes.
-"""
+"""What `leconvmn_ros urdf` does; its arguments are in parsers/urdf.py."""
 
 import argparse
-from typing import get_args
 
-from leconvmn_ros.commands.output_file import output_file
 from leconvmn_ros.files import write_text
-from leconvmn_ros.hands.urdf import ESTIMATE, GHOST, hand_urdf, Side
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument('--side', choices=get_args(Side), default='right', help='which hand')
-    parser.add_argument(
-        '--ghost', action='store_true', help='thinner and in grey, as for the measured angles'
-    )
-    parser.add_argument(
-        '--output',
-        type=output_file,
-        metavar='FILE',
-        help='where to; without it, to standard output',
-    )
+from leconvmn_ros.hands.urdf import ESTIMATE, GHOST, hand_urdf
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -34,7 +34,6 @@ from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.files import open_input
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat, whosmat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,6 +135,8 @@ class Mat5File:
         Raises:
             RecordingError: it is not numeric, or damaged.
         """
+        from scipy.io import loadmat  # noqa: PLC0415 - slow; help does without
+
         variable = self.variables[name]
         if variable.kind not in NUMERIC:
             raise RecordingError(
@@ -210,6 +211,8 @@ class Mat5File:
         )
 
     def _describe(self, beginning: bytes, *, compressed: bool) -> tuple[str, tuple[int, ...], str]:
+        from scipy.io import whosmat  # noqa: PLC0415 - slow; help does without
+
         try:
             if compressed:
                 beginning = zlib.decompressobj().decompress(beginning[_TAG_BYTES:], _PEEK_BYTES)

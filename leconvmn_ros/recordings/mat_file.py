@@ -27,7 +27,6 @@ from leconvmn_ros.recordings.hdf5_file import Hdf5File, is_hdf5
 from leconvmn_ros.recordings.mat5_file import LARGEST_VARIABLE, Mat5File, NUMERIC
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat, whosmat
 
 
 class Variable(Protocol):
@@ -107,6 +106,8 @@ class Mat4File:
         Raises:
             RecordingError: it is no such file, or damaged.
         """
+        from scipy.io import whosmat  # noqa: PLC0415 - slow; help does without
+
         self.path = path
         try:
             with BoundedFile(path) as file:
@@ -123,6 +124,8 @@ class Mat4File:
 
     def load(self, name: str) -> NDArray[Any]:
         """Read a real numeric array; see `MatFile.load`."""
+        from scipy.io import loadmat  # noqa: PLC0415 - slow; help does without
+
         variable = self.variables[name]
         size = 8 * prod(variable.shape)
         if variable.kind not in NUMERIC or not 0 <= size <= LARGEST_VARIABLE:

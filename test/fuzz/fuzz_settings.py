@@ -23,7 +23,7 @@ from typing import Any
 
 from builders import make_checkpoint, make_recording, one_stack
 from fuzz_mutations import damaged_tree, NOT_FINITE, odd_number, odd_value, pick
-from leconvmn_ros.cli import _parser, COMMANDS
+from leconvmn_ros.cli import build_parser, COMMANDS
 from leconvmn_ros.commands.arguments import checked
 from leconvmn_ros.dataset.alignment import angles_at
 from leconvmn_ros.dataset.hold_out import default_hold_out, hold_out_named
@@ -49,7 +49,7 @@ class SettingsTarget:
         """Take the presets as seeds."""
         self._presets = [preset.model_dump(mode='json') for preset in PRESETS.values()]
         self._checkpoint = make_checkpoint()
-        self._parsers = {name: _parser(name)[0] for name in COMMANDS}
+        self._parsers = {name: build_parser(name)[0] for name in COMMANDS}
         self._options = {name: _options(parser) for name, parser in self._parsers.items()}
 
     def __call__(self, random: Generator) -> None:

@@ -1,0 +1,88 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Decode bags with a checkpoint, without ROS, and score them.
+
+The decoder is the one that the ROS node runs. By default only what the training held out is
+scored. The first table is of the held-out repetitions in random order, as one stream of EMG: that
+is what to expect in use. The second is of the recording's own order, as in papers; for that, the
+rest is decoded too, since the state runs through the whole recording. With several bags the scores
+are over all of them together.
+"""
+
+import argparse
+from pathlib import Path
+
+from leconvmn_ros.commands.arguments import (
+    add_device,
+    add_engine,
+    add_reference,
+    add_reference_lag,
+    add_threads,
+    add_topics,
+    number,
+    png,
+)
+from leconvmn_ros.commands.output_file import output_file
+from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
+from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        'checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
+    )
+    parser.add_argument(
+        'bags', nargs='+', type=Path, metavar='BAG', help='recordings with reference angles'
+    )
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='write the scores here')
+    parser.add_argument(
+        '--plot', type=png, metavar='FILE.png', help='draw estimate over truth here'
+    )
+    parser.add_argument(
+        '--estimates',
+        type=output_file,
+        metavar='FILE.csv',
+        help='write all estimates here (one bag only)',
+    )
+    parser.add_argument(
+        '--part',
+        choices=('test', 'all'),
+        default='test',
+        help='score what was held out, or everything',
+    )
+    parser.add_argument(
+        '--output-rate',
+        type=number(float, 0, 1000),
+        default=DEFAULT_OUTPUT_RATE,
+        metavar='HZ',
+        help='estimates per second, at most one per sample and 1000; 0 = one per image',
+    )
+    parser.add_argument(
+        '--orders',
+        type=number(int, 0, 100),
+        default=DEFAULT_ORDERS,
+        metavar='N',
+        help='random orders of the held-out repetitions; 0 = only the order of the recording',
+    )
+    parser.add_argument(
+        '--seed', type=number(int, 0, 2**31 - 1), default=0, metavar='N', help='of these orders'
+    )
+    add_reference(parser, default=None, remark='default: as in the training')
+    add_reference_lag(parser, default=None)
+    add_topics(parser)
+    add_device(parser)
+    add_engine(parser, 'the network')
+    add_threads(parser, meaning_of_0='as many as the size of the network asks for')

@@ -1,0 +1,110 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Train a model on bags and write a checkpoint for the decoder: LE-ConvMN, or one of its rivals.
+
+Repetitions 2 and 5 (of ten: 2, 5 and 7) are left for the test. A bag without repetition labels is
+split by time: the last quarter is the test. The usual presets learn single repetitions in random
+order and take the last epoch; others let repetition 4 pick the epoch.
+"""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from leconvmn_ros.commands.arguments import (
+    add_device,
+    add_protocol,
+    add_reference,
+    add_reference_lag,
+    add_setting,
+    add_topics,
+    integers,
+)
+from leconvmn_ros.emg.signal_path import ExposureConfig
+from leconvmn_ros.training.fit_settings import Order, RecurrentFitSettings
+from leconvmn_ros.training.presets import (
+    CURRENT_PRESETS,
+    DEFAULT_PRESET,
+    PRESETS,
+    TrainingSettings,
+)
+
+# Options that stand for a value of the preset: the part of the settings, its class and the name.
+OVERRIDES = (
+    ('fit', RecurrentFitSettings, 'epochs'),
+    ('exposure', ExposureConfig, 'exposure'),
+    ('fit', RecurrentFitSettings, 'learning_rate'),
+    ('', TrainingSettings, 'seed'),
+    ('', TrainingSettings, 'threads'),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        'bags', nargs='+', type=Path, metavar='BAG', help='recordings of one subject'
+    )
+    parser.add_argument(
+        '--output', required=True, type=Path, metavar='CHECKPOINT', help='folder of the checkpoint'
+    )
+    parser.add_argument(
+        '--preset',
+        choices=list(PRESETS),
+        metavar='NAME',
+        help=f'model and how it is trained (default: {DEFAULT_PRESET}): '
+        f'{", ".join(CURRENT_PRESETS)}; NAME@1 is one as it was in version 0.1.0',
+    )
+    parser.add_argument(
+        '--from',
+        dest='start',
+        type=Path,
+        metavar='CHECKPOINT',
+        help='go on from this decoder, to get used to a new session or person (fine-tuning)',
+    )
+    for _, model, name in OVERRIDES:
+        add_setting(parser, model, name, None, remark="instead of the preset's")
+    parser.add_argument(
+        '--order',
+        choices=get_args(Order),
+        help="how the training data follow one another, instead of the preset's: single "
+        'repetitions in random order, or the order of the recording',
+    )
+    parser.add_argument(
+        '--test',
+        type=_test,
+        metavar='N,N',
+        help='repetitions for the test, instead of the usual; none = --all',
+    )
+    parser.add_argument(
+        '--all',
+        action='store_true',
+        help='for a decoder to be worn: after a training with the usual hold-out, which gives the '
+        'score and the epoch, train once more on everything',
+    )
+    parser.add_argument(
+        '--validation',
+        type=integers('repetitions such as 2,5'),
+        metavar='N,N',
+        help='repetitions that pick the epoch, instead of the last one; --test must be given, too',
+    )
+    add_protocol(parser)
+    add_reference(parser, default='measured', remark='the cue needs a bag of the guide')
+    add_reference_lag(parser, auto=True)
+    add_topics(parser)
+    add_device(parser)
+
+
+def _test(text: str) -> tuple[int, ...] | str:
+    return text if text == 'none' else integers('repetitions such as 2,5')(text)
