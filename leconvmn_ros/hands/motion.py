@@ -36,6 +36,8 @@ SMALL_TURN = 0.1
 # A share of a way is looked for so often; each try is so much smaller at the least.
 TRIES, SHRINK = 16, 0.75
 FASTEST = 1.0 + 1e-6
+# With a limit of acceleration, joints may be so far behind (rad): the others wait.
+LAG = 0.015
 # A joint is where it should be within this (rad).
 ARRIVED = 1e-6
 
@@ -189,9 +191,20 @@ class Motion:
         wanted = AT_REST if closings is None else anchored.shape(closings)
         if self._shape is None:
             return self._joining(anchored, pose, wanted)
-        self._shape = self._next_shape(anchored, self._shape, wanted, seconds)
+        if not self._lags(anchored, self._shape, pose):
+            self._shape = self._next_shape(anchored, self._shape, wanted, seconds)
         clipped = self._of_shape(anchored, wanted).clipped
         return Goal(self._of_shape(anchored, self._shape).pose, clipped)
+
+    def _lags(self, anchored: AnchoredMap, shape: HandShape, pose: Mapping[str, float]) -> bool:
+        """Whether acceleration keeps a joint from where it should be; one held back is not."""
+        goal = self._of_shape(anchored, shape).pose
+        return any(
+            abs(goal[joint.name] - pose[joint.name]) > LAG
+            for joint in self._joints
+            if self.profile.acceleration_of(joint)
+            and self._left.get(joint.name) == pose[joint.name]
+        )
 
     def _joining(
         self, anchored: AnchoredMap, pose: Mapping[str, float], wanted: HandShape
