@@ -272,16 +272,16 @@ def test_a_stream_leaves_nothing_behind(name):
     emg = chunks_for_ever(make_emg(7), 100.0)
     tracemalloc.start()
     # What was there before tracing began is replaced by objects that count.
-    for _ in range(800):
+    for _ in range(400):
         decoder.decode(next(emg))
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]
-    for _ in range(1500):
+    for _ in range(600):
         decoder.decode(next(emg))
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 30_000 < 1500 * 7 * CHANNELS * 4
+    assert grown < 25_000 < 600 * 7 * CHANNELS * 4
 
 
 def test_timing_takes_turns():

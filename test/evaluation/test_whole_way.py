@@ -69,9 +69,16 @@ def go_live(folder, bag, checkpoint, *, output_rate, rate, profiles):
         assert evaluator.wait() == 0, evaluator.text
         decoder.end()
         for node in (decoder, evaluator, replay):
-            assert 'WARN' not in node.text, node.text
+            assert warnings(node.text) == [], node.text
     report = json.loads((folder / 'scores.json').read_text())
     return Outcome(report, read_estimates(folder / 'estimates.csv'))
+
+
+def warnings(text):
+    """Return the warnings of a node, but for that of a decoder that waits for slow starters."""
+    return [
+        line for line in text.splitlines() if 'WARN' in line and 'no EMG to decode' not in line
+    ]
 
 
 def go_offline(bag, checkpoint, output_rate):
