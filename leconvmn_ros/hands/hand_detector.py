@@ -18,12 +18,11 @@ The library is an extra (`camera`) and brings no model: `hand_landmarker.task`, 
 download from MediaPipe's page on hand landmarks.
 """
 
-from importlib import import_module
-import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.hands.landmark_worker import LandmarkWorker, SeenHand
 from leconvmn_ros.hands.landmarks import flexions, plausible, Side
 import numpy as np
 from numpy.typing import NDArray
@@ -68,19 +67,8 @@ class HandDetector:
         self._side = side
         self._mirrored = mirrored
         self._least_score = least_score
-        self._mediapipe, vision = _import_mediapipe()
         _check_model(model)
-        tasks = self._mediapipe.tasks
-        options = vision.HandLandmarkerOptions(
-            base_options=tasks.BaseOptions(model_asset_path=str(model)),
-            running_mode=vision.RunningMode.VIDEO,
-            num_hands=2,
-        )
-        try:
-            self._landmarker = vision.HandLandmarker.create_from_options(options)
-        except (RuntimeError, ValueError) as error:
-            text = ' '.join(str(error).split())[:200]
-            raise ConfigurationError(f'{model} is no model of hand landmarks: {text}') from error
+        self._worker = LandmarkWorker(model)
         self._last_ms = -1
 
     def look(self, picture: NDArray[np.uint8], time: float) -> Sight:
@@ -92,63 +80,35 @@ class HandDetector:
 
         Returns:
             Angles only where exactly one hand of the side is seen for certain.
+
+        Raises:
+            SourceError: the library has failed.
         """
         if self._mirrored:
             picture = picture[:, ::-1]
-        picture = np.ascontiguousarray(picture)
         self._last_ms = max(round(time * 1e3), self._last_ms + 1)
-        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=picture)
-        found = self._landmarker.detect_for_video(image, self._last_ms)
+        found = self._worker.look(np.ascontiguousarray(picture), self._last_ms)
         return self._judge(found, picture.shape[0], picture.shape[1])
 
     def close(self) -> None:
         """Free the model."""
-        self._landmarker.close()
+        self._worker.close()
 
-    def _judge(self, found: Any, height: int, width: int) -> Sight:
-        if not found.hand_landmarks:
+    def _judge(self, found: list[SeenHand], height: int, width: int) -> Sight:
+        if not found:
             return Sight(None, 'no hand is seen')
         certain = [
-            points
-            for points, sides in zip(found.hand_landmarks, found.handedness, strict=True)
-            if self._is_of_the_side(sides)
+            hand for hand in found if hand.side == self._side and hand.score >= self._least_score
         ]
         if not certain:
             return Sight(None, f'no hand is a {self._side} one for certain')
         if len(certain) > 1:
             return Sight(None, f'{len(certain)} {self._side} hands are seen')
         # The landmarks of the picture; those "of the world" are of a mean hand and less exact.
-        points = np.array([[p.x * width, p.y * height, p.z * width] for p in certain[0]])
-        angles = flexions(points, self._side)
+        angles = flexions(certain[0].points * [width, height, width], self._side)
         if not plausible(angles):
             return Sight(None, f'its fingers bend backwards: is it a {self._side} hand?')
         return Sight(angles)
-
-    def _is_of_the_side(self, sides: Any) -> bool:
-        return any(
-            side.category_name.lower() == self._side and side.score >= self._least_score
-            for side in sides
-        )
-
-
-def _import_mediapipe() -> tuple[Any, Any]:
-    # Its messages of every start; read once, at the import.
-    os.environ.setdefault('GLOG_minloglevel', '2')
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-    try:
-        library = import_module('mediapipe')
-        vision = import_module('mediapipe.tasks.python.vision')
-    except ImportError as error:
-        raise ConfigurationError(
-            f'mediapipe is not installed: pip install leconvmn_ros[camera] ({error})'
-        ) from error
-    # Before, a right hand was called left unless the picture was mirrored.
-    if int(library.__version__.partition('.')[0]) < 1:
-        raise ConfigurationError(
-            f'mediapipe {library.__version__} names the sides of hands the other way round; '
-            'pip install leconvmn_ros[camera]'
-        )
-    return library, vision
 
 
 def _check_model(model: Path) -> None:

@@ -30,7 +30,12 @@ from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
 from leconvmn_ros.emg.message import stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError, MalformedMessageError
+from leconvmn_ros.errors import (
+    ConfigurationError,
+    LeconvmnError,
+    MalformedMessageError,
+    SourceError,
+)
 from leconvmn_ros.hands.hand_detector import HandDetector, LEAST_SCORE
 from leconvmn_ros.hands.landmarks import (
     calibrate_landmarks,
@@ -149,7 +154,13 @@ class HandCameraNode(Node):
 
     def _look(self, picture: NDArray[np.uint8], stamp: float) -> None:
         self._pictures += 1
-        sight = self._detector.look(picture, stamp)
+        try:
+            sight = self._detector.look(picture, stamp)
+        except SourceError as error:
+            self._trouble(str(error))
+            if not self.done.done():
+                self.done.set_result(1)
+            return
         if sight.angles is None:
             self._reason = sight.reason
             return

@@ -14,8 +14,15 @@
 
 """MediaPipe's real detector on pictures of our hand model, of which every angle is known."""
 
+import inspect
+from itertools import count
+from pathlib import Path
+import subprocess
+import sys
+
 from hand_pictures import make_model, picture_of
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.errors import ConfigurationError, SourceError
+from leconvmn_ros.hands import landmark_worker
 from leconvmn_ros.hands.hand_detector import HandDetector
 from leconvmn_ros.hands.landmarks import calibrate_landmarks
 from leconvmn_ros.joints import JOINT_NAMES
@@ -38,24 +45,29 @@ def model(request):
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def detector(model):
-    """Makes detectors, which are closed after the test."""
-    made = []
+    """Makes detectors, one for each way to look: to load the library takes seconds."""
+    made = {}
 
-    def make(side, **options):
-        made.append(HandDetector(model, side, **options))
-        return made[-1]
+    def make(side, *, mirrored=False):
+        if (side, mirrored) not in made:
+            made[side, mirrored] = HandDetector(model, side, mirrored=mirrored)
+        return made[side, mirrored]
 
     yield make
-    for one in made:
+    for one in made.values():
         one.close()
 
 
+NOTHING = np.full((480, 640, 3), 190, np.uint8)
+FRAMES = count()
+
+
 def see(detector, picture, times=3):
-    """Show a picture for some frames, as a camera would; return what was seen last."""
-    for frame in range(times):
-        sight = detector.look(picture, frame / 30)
+    """Show nothing, then a picture for some frames as a camera would; return the last sight."""
+    for shown in [NOTHING, *[picture] * times]:
+        sight = detector.look(shown, next(FRAMES) / 30)
     return sight
 
 
@@ -63,8 +75,8 @@ def see(detector, picture, times=3):
 def test_a_hand_that_closes_is_seen_to_close(detector, side):
     eye = detector(side)
     angles, raw = np.linspace(0, 1.2, 6), []
-    for frame, angle in enumerate(angles):
-        sight = eye.look(picture_of(bent(angle), side, turn=45, palm=False), frame / 30)
+    for angle in angles:
+        sight = see(eye, picture_of(bent(angle), side, turn=45, palm=False), times=1)
         assert sight.angles is not None, sight.reason
         raw.append(sight.angles)
     seen = calibrate_landmarks([raw[0]] * 5).apply(np.array(raw))
@@ -94,7 +106,7 @@ def test_a_mirrored_picture_is_turned_back(detector):
 
 
 def test_without_a_hand_there_are_no_angles(detector):
-    sight = see(detector('right'), np.full((480, 640, 3), 190, np.uint8))
+    sight = see(detector('right'), NOTHING)
     assert sight.angles is None
     assert sight.reason == 'no hand is seen'
 
@@ -107,10 +119,10 @@ def test_two_hands_of_the_side_are_one_too_many(detector):
 
 
 def test_a_picture_that_is_not_later_is_looked_at(detector):
-    eye, picture = detector('right'), picture_of(bent(0.3), 'right')
-    assert eye.look(picture, 5.0).angles is not None
-    assert eye.look(picture, 5.0).angles is not None
-    assert eye.look(picture, 1.0).angles is not None
+    eye, picture = detector('right'), picture_of(bent(0.7), 'right', turn=45, palm=False)
+    assert see(eye, picture).angles is not None
+    assert eye.look(picture, 0.0).angles is not None
+    assert eye.look(picture, 0.0).angles is not None
 
 
 def test_a_model_that_is_not_there_says_where_to_get_it(tmp_path):
@@ -121,7 +133,52 @@ def test_a_model_that_is_not_there_says_where_to_get_it(tmp_path):
         HandDetector(tmp_path / 'wrong.task', 'right')
 
 
-def test_an_old_library_that_names_the_sides_otherwise_is_refused(tmp_path, monkeypatch):
+def test_an_old_library_that_names_the_sides_otherwise_is_refused(monkeypatch):
     monkeypatch.setattr(mediapipe, '__version__', '0.10.21')
     with pytest.raises(ConfigurationError, match=r'0\.10\.21 names the sides'):
-        HandDetector(tmp_path / 'none.task', 'right')
+        landmark_worker._load('none.task')
+
+
+def test_a_detector_that_was_killed_is_told(model):
+    eye = HandDetector(model, 'right')
+    eye._worker._process.kill()
+    eye._worker._process.wait()
+    with pytest.raises(SourceError, match='the detector of hands has ended'):
+        eye.look(NOTHING, 0.0)
+    eye.close()
+
+
+def test_the_library_cannot_open_a_socket():
+    # It reports to its maker otherwise; the whole child is filtered before it is imported.
+    code = (
+        'import socket, sys, threading\n'
+        'from leconvmn_ros.hands.no_network import forbid_network\n'
+        'socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()\n'
+        'forbid_network()\n'
+        'def attempt(family):\n'
+        '    try:\n'
+        '        socket.socket(family, socket.SOCK_DGRAM)\n'
+        '        print("open", family)\n'
+        '    except PermissionError:\n'
+        '        print("refused")\n'
+        'families = [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX]\n'
+        'threads = [threading.Thread(target=attempt, args=(f,)) for f in families]\n'
+        '[(t.start(), t.join()) for t in threads]\n'
+        'try:\n'
+        '    socket.getaddrinfo("localhost.invalid", 80)\n'
+        'except OSError:\n'
+        '    print("no look-up")\n'
+    )
+    child = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=False
+    )
+    assert child.stdout.splitlines() == ['refused'] * 3 + ['no look-up'], child.stderr
+
+
+def test_the_worker_is_filtered_before_it_imports_the_library(detector):
+    eye = detector('right')
+    status = Path(f'/proc/{eye._worker._process.pid}/status').read_text()
+    assert 'Seccomp:\t2' in status
+    assert 'NoNewPrivs:\t1' in status
+    source = inspect.getsource(landmark_worker._serve)
+    assert source.index('forbid_network()') < source.index('_load(')
