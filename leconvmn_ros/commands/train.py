@@ -24,6 +24,7 @@ from leconvmn_ros.commands.arguments import (
 from leconvmn_ros.commands.parsers.train import OVERRIDES
 from leconvmn_ros.commands.progress import progress_bar, remark, say, say_duration
 from leconvmn_ros.commands.read_recording import read_recording
+from leconvmn_ros.dataset.filter_choice import choose_filters, filter_remarks
 from leconvmn_ros.dataset.hold_out import hold_out_named, HoldOut, RepetitionHoldOut
 from leconvmn_ros.dataset.reference_lag import align_reference
 from leconvmn_ros.dataset.summary import training_summary
@@ -41,6 +42,7 @@ from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train import train
 from leconvmn_ros.training.train_on_all import train_on_all
 
+_FILTERS = ('high_pass', 'mains')
 # The same, declared apart because it is no number.
 _ORDER = ('fit', RecurrentFitSettings, 'order')
 
@@ -65,6 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     for recording in recordings:
         lines = training_summary(recording, hold_out, learn_validation=not settings.choose_epoch)
         for line in lines:
+            remark(line)
+    if start is None:
+        filters = choose_filters(recordings, settings.high_pass, settings.mains, hold_out)
+        for line in filter_remarks(recordings, filters):
             remark(line)
     with progress_bar('train') as progress:
 
@@ -111,6 +117,13 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
         data = fine_tuning(trained).model_dump()
     if arguments.validation is not None:
         data['choose_epoch'] = True
+    for name in _FILTERS:
+        if (value := getattr(arguments, name)) is not None:
+            if start is not None:
+                raise ConfigurationError(
+                    f'--from goes on with the filters that are there: no {option(name)} then'
+                )
+            data[name] = value
     for part, _, name in (*OVERRIDES, _ORDER):
         if (value := getattr(arguments, name)) is not None:
             values = data[part] if part else data

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From EMG samples to long-exposure images: sliding RMS, mu-law, standardisation, image.
+"""From EMG samples to long-exposure images: filters, sliding RMS, mu-law, standardisation, image.
 
 Everything here is a stream: feed chunks of any size, a whole recording is one big chunk. The
 numbers do not depend on how the samples were cut into chunks, and a chunk costs time in proportion
@@ -22,8 +22,9 @@ Source: Guo et al., J. Neural Eng. 18 (2021) 026027.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from leconvmn_ros.emg.filters import Cascade, sections
 from leconvmn_ros.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,9 @@ _LOG_MU = np.log1p(MU)
 _VALUES_AT_ONCE = 2**18
 # Blocks of the sliding RMS with at least so many channels together are done side by side.
 _SIDE_BY_SIDE = 128
+
+
+HIGHEST_CORNER = 0.4  # of the rate
 
 
 class ExposureConfig(StrictModel):
@@ -63,6 +67,21 @@ class SignalPathConfig(ExposureConfig):
     sampling_rate: float = Field(
         gt=0, le=100_000, description='samples per second of each channel (Hz)'
     )
+    high_pass: float = Field(
+        default=0, ge=0, le=1000, description='corner of the high-pass of raw EMG (Hz); 0 = none'
+    )
+    mains: Literal[0, 50, 60] = Field(
+        default=0, description='mains frequency that notches take out (Hz); 0 = none'
+    )
+
+    @model_validator(mode='after')
+    def _below_half_the_rate(self) -> 'SignalPathConfig':
+        if self.high_pass >= HIGHEST_CORNER * self.sampling_rate:
+            raise ValueError(
+                f'high-pass of {self.high_pass:g} Hz at a rate of {self.sampling_rate:g} Hz; '
+                f'it must be below {HIGHEST_CORNER * self.sampling_rate:g} Hz'
+            )
+        return self
 
     @model_validator(mode='after')
     def _long_enough(self) -> 'SignalPathConfig':
@@ -225,7 +244,7 @@ class SlidingRms:
 
 
 class SignalPath:
-    """Samples in, features out: sliding RMS, mu-law, standardisation; one row per sample."""
+    """Samples in, features out: filters, RMS, mu-law, standardisation; one row per sample."""
 
     def __init__(
         self, config: SignalPathConfig, statistics: FeatureStatistics | None = None
@@ -240,6 +259,8 @@ class SignalPath:
                 f'statistics of {len(statistics.mean)} channels for a path of {config.channels}'
             )
         self._config = config
+        filters = sections(config.high_pass, config.mains, config.sampling_rate)
+        self._filters = Cascade(filters, config.channels) if filters else None
         self._rms = SlidingRms(config.window_length, config.channels)
         self._at_once = max(1, _VALUES_AT_ONCE // config.channels)
         self._standardise = statistics if config.standardise else None
@@ -250,6 +271,8 @@ class SignalPath:
     def reset(self) -> None:
         """Forget all samples."""
         self._rms.reset()
+        if self._filters is not None:
+            self._filters.reset()
 
     def push(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
         """Take samples (samples, channels) in V and return their features, same shape."""
@@ -262,7 +285,8 @@ class SignalPath:
         return features
 
     def _features(self, samples: NDArray[np.floating]) -> NDArray[np.float64]:
-        values = self._rms.push(samples)
+        filtered = samples if self._filters is None else self._filters.push(samples)
+        values = self._rms.push(filtered)
         if self._config.companding:
             # mu_law, for values that have no sign, in place.
             np.multiply(values, MU, out=values)

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leconvmn_ros.dataset.alignment import reference_joints
+from leconvmn_ros.dataset.filter_choice import FilterChoice, NO_FILTERS
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.dataset.repetitions import repetitions_of
 from leconvmn_ros.dataset.segments import cut_segments, Segment
@@ -73,6 +74,7 @@ def gather(
     exposure: ExposureConfig,
     hold_out: HoldOut,
     *,
+    filters: FilterChoice = NO_FILTERS,
     learn_validation: bool = False,
     known_joints: Sequence[JointOutput] = (),
 ) -> TrainingData:
@@ -82,6 +84,7 @@ def gather(
         recordings: with reference angles; channel counts and rates must agree.
         exposure: what a feature and an image are.
         hold_out: which part plays which role.
+        filters: what the EMG is filtered with.
         learn_validation: make the validation part training data.
         known_joints: what the outputs of a model that was trained before mean; they keep that
             meaning, and their limits only widen.
@@ -108,7 +111,7 @@ def gather(
             f'{len(training)} stretches of EMG with reference to learn from and '
             f'{len(validation)} to choose the epoch; at least one of each is needed'
         )
-    path = _signal_path(recordings[0].chunks[0], exposure)
+    path = _signal_path(recordings[0].chunks[0], exposure, filters)
     features = [SignalPath(path).push(segment.samples) for segment, _ in training]
     statistics = FeatureStatistics.of(np.concatenate(features))
     joints = _outputs(names, np.concatenate([segment.angles for segment, _ in training]))
@@ -143,11 +146,15 @@ def _onsets(segment: Segment, recording: Recording) -> tuple[int, ...]:
     return tuple(sorted({len(segment.lead_in) + place for place in inside.tolist()}))
 
 
-def _signal_path(first: EmgChunk, exposure: ExposureConfig) -> SignalPathConfig:
+def _signal_path(
+    first: EmgChunk, exposure: ExposureConfig, filters: FilterChoice
+) -> SignalPathConfig:
     try:
         return SignalPathConfig(
             channels=first.samples.shape[1],
             sampling_rate=first.sampling_rate,
+            high_pass=filters.high_pass,
+            mains=filters.mains,
             **exposure.model_dump(),
         )
     except ValidationError as error:

@@ -15,7 +15,7 @@
 """Settings of a training, and the named ones: LE-ConvMN in three sizes, and its rivals."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from leconvmn_ros.emg.signal_path import ExposureConfig
 from leconvmn_ros.errors import ConfigurationError
@@ -42,6 +42,16 @@ class TrainingSettings(StrictModel):
     fit: Annotated[
         RecurrentFitSettings | SpgpFitSettings | RidgeFitSettings, Field(discriminator='kind')
     ] = RecurrentFitSettings()
+    high_pass: float | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description='corner of the high-pass of raw EMG (Hz); 0 = none; none given = by the rate, '
+        'and none for an envelope',
+    )
+    mains: Literal[0, 50, 60] = Field(
+        default=0, description='mains frequency that notches take out (Hz); 0 = none'
+    )
     preset: str = Field(
         default='', description='name and version of the preset that these settings began as'
     )
@@ -210,7 +220,9 @@ CURRENT_PRESETS = {
     for name, settings in _PRESETS.items()
 }
 # By name, and those of before by name and version.
-PRESETS = CURRENT_PRESETS | _named({f'{name}@1': s for name, s in _PRESETS_1.items()})
+PRESETS = CURRENT_PRESETS | _named(
+    {f'{name}@1': s.model_copy(update={'high_pass': 0.0}) for name, s in _PRESETS_1.items()}
+)
 
 # To go on from a decoder: it has only to get used to other electrodes, so fewer and smaller steps.
 FINE_TUNING = {'epochs': 20, 'learning_rate': 1e-3}

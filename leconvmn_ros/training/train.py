@@ -24,6 +24,7 @@ touched.
 from collections.abc import Callable, Sequence
 import time
 
+from leconvmn_ros.dataset.filter_choice import choose_filters, FilterChoice
 from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, RepetitionHoldOut
 from leconvmn_ros.decoding.checkpoint import (
     Checkpoint,
@@ -112,11 +113,18 @@ def train(
             model, data, seed=settings.seed, stop_after=stop_after, on_epoch=on_epoch
         )
 
+    if start is None:
+        filters = choose_filters(recordings, settings.high_pass, settings.mains)
+    else:
+        known = start.description.signal_path
+        filters = FilterChoice(known.high_pass, known.mains)
+
     def gathered(*, learn_validation: bool) -> TrainingData:
         return gather(
             recordings,
             settings.exposure,
             hold_out,
+            filters=filters,
             learn_validation=learn_validation,
             known_joints=known_joints,
         )

@@ -31,6 +31,7 @@ from leconvmn_ros.commands.arguments import (
     add_setting,
     add_topics,
     integers,
+    number,
 )
 from leconvmn_ros.emg.signal_path import ExposureConfig
 from leconvmn_ros.training.fit_settings import Order, RecurrentFitSettings
@@ -75,6 +76,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for _, model, name in OVERRIDES:
         add_setting(parser, model, name, None, remark="instead of the preset's")
+    parser.add_argument(
+        '--high-pass',
+        type=number(float, 0, 1000),
+        metavar='HZ',
+        help='corner of the high-pass of raw EMG; 0 = none (default: 20, below a rate of 400 Hz '
+        'only against an offset and then 5; none for an envelope)',
+    )
+    parser.add_argument(
+        '--mains',
+        type=int,
+        choices=(0, 50, 60),
+        help='mains frequency whose hum is filtered out (Hz); 0 = none (default)',
+    )
     parser.add_argument(
         '--order',
         choices=get_args(Order),
