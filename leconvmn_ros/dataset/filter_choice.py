@@ -17,6 +17,7 @@
 from collections.abc import Sequence
 from typing import cast, Final, get_args, Literal, NamedTuple
 
+from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.emg.kind import EMG_KIND, EmgKind, guess_kind, has_offset
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.recording import Recording
@@ -49,7 +50,10 @@ NO_FILTERS = FilterChoice()
 
 
 def choose_filters(
-    recordings: Sequence[Recording], high_pass: float | None, mains: Mains
+    recordings: Sequence[Recording],
+    high_pass: float | None,
+    mains: Mains,
+    hold_out: HoldOut | None = None,
 ) -> FilterChoice:
     """Return the filters for recordings of one set of electrodes.
 
@@ -58,6 +62,7 @@ def choose_filters(
         high_pass: corner (Hz), 0 = none; None = what raw EMG of this rate needs, none for an
             envelope.
         mains: mains frequency (Hz), 0 = no notches.
+        hold_out: what may not be looked at; None = everything may.
 
     Raises:
         RecordingError: some of the recordings are raw EMG, others an envelope.
@@ -75,7 +80,9 @@ def choose_filters(
         if rate >= RATE_OF_AMPLIFIERS:
             high_pass = CORNER
         else:
-            needed = any(has_offset(_looked_at(each), rate) for each in recordings if each.chunks)
+            needed = any(
+                has_offset(_looked_at(each, hold_out), rate) for each in recordings if each.chunks
+            )
             high_pass = CORNER_BELOW_400_HZ if needed else 0.0
     return FilterChoice(float(high_pass), mains)
 
@@ -105,10 +112,16 @@ def filter_remarks(recordings: Sequence[Recording], choice: FilterChoice) -> lis
     return remarks
 
 
-def _looked_at(recording: Recording) -> NDArray[np.float32]:
-    """Return the first minutes of the EMG."""
+def _looked_at(recording: Recording, hold_out: HoldOut | None = None) -> NDArray[np.float32]:
+    """Return the first minutes of the EMG that may be looked at."""
+    chunks = recording.chunks
+    if hold_out is not None:
+        stamps_ns = np.array([chunk.stamp_ns for chunk in chunks], dtype=np.int64)
+        roles = hold_out.roles(stamps_ns, recording.labels, recording.span_ns)
+        own = np.flatnonzero(roles == Role.TRAINING).tolist()
+        chunks = [chunks[place] for place in own] or chunks
     samples, taken = [], 0
-    for chunk in recording.chunks:
+    for chunk in chunks:
         samples.append(chunk.samples)
         taken += len(chunk.samples)
         if taken >= _MOST_LOOKED_AT:

@@ -114,7 +114,7 @@ def train(
         )
 
     if start is None:
-        filters = choose_filters(recordings, settings.high_pass, settings.mains)
+        filters = choose_filters(recordings, settings.high_pass, settings.mains, hold_out)
     else:
         known = start.description.signal_path
         filters = FilterChoice(known.high_pass, known.mains)
