@@ -25,7 +25,7 @@ from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.decoding.checkpoint import package_version
 from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import hash_file
+from leconvmn_ros.files import check_input, hash_file
 from leconvmn_ros.recordings.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.recordings.bags import bag_name
 from leconvmn_ros.strict_model import StrictModel
@@ -175,7 +175,10 @@ def bag_files(path: Path) -> dict[str, Path]:
         RecordingError: there is no such bag.
     """
     try:
-        files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+        if not path.is_dir():
+            check_input(path)
+            return {path.name: path}
+        files = [file for file in path.iterdir() if file.is_file()]
     except OSError as error:
         raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
     return {file.name: file for file in sorted(files)}

@@ -16,7 +16,7 @@
 
 import argparse
 
-from leconvmn_ros.commands.progress import progress_bar, say
+from leconvmn_ros.commands.progress import progress_bar, remark, say
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers import find_format, ImportOptions
 from leconvmn_ros.importers.options import (
@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not written:
             raise RecordingError(f'{path} holds no recording')
         for bag, recording in written:
+            for line in recording.remarks:
+                remark(f'{bag}: {line}')
             say(f'{bag}: {_described(recording)}')
     return 0
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.files import check_input
+from leconvmn_ros.importers.library_warnings import collected_warnings
 from leconvmn_ros.importers.options import (
     chosen_columns,
     ImportOptions,
@@ -59,7 +60,8 @@ def read_edf(
         RecordingError: it is damaged, or has no EMG.
         ConfigurationError: edfio is not installed; unit or signals must be said.
     """
-    recording = open_edf(path)
+    with collected_warnings('edfio') as remarks:
+        recording = open_edf(path)
     signals = list(recording.signals)
     names = [str(signal.label) for signal in signals]
     emg = chosen_columns(options.emg, names) if options.emg else _emg(signals)
@@ -101,6 +103,7 @@ def read_edf(
             unit=str(signals[emg[0]].physical_dimension) or 'V',
         ),
         chunk=options.chunk,
+        remarks=remarks,
     )
 
 

@@ -144,7 +144,8 @@ def read_ros_bag(path: Path, options: ImportOptions) -> Iterator[Recording]:
         mapping = _mapping(path, bag, options)
         volts = _volts(path, mapping.emg, options)
         collected = _collect(path, bag, mapping)
-    emg = _emg(path, collected.emg, options.rate or mapping.emg.rate, volts)
+    remarks: list[str] = []
+    emg = _emg(path, collected.emg, options.rate or mapping.emg.rate, volts, remarks)
     yield make_recording(
         f'rosbag_{bag_name(path)}',
         emg,
@@ -152,6 +153,7 @@ def read_ros_bag(path: Path, options: ImportOptions) -> Iterator[Recording]:
         _labels(collected.labels, mapping.labels),
         describe(options, 'ROS bag', source=path.name, unit=f'{volts:g} V'),
         chunk=options.chunk,
+        remarks=remarks,
     )
 
 
@@ -297,12 +299,18 @@ def _emg(
     messages: Sequence[tuple[float, bool, NDArray[np.float64]]],
     rate: float | None,
     volts: float,
+    remarks: list[str],
 ) -> EmgSignal:
     if not messages:
         raise RecordingError(f'{path} holds no message of EMG')
     shapes = [values.shape[1] for _, _, values in messages]
     channels = max(set(shapes), key=shapes.count)
     kept = [each for each in messages if each[2].shape[1] == channels and len(each[2])]
+    if others := len(messages) - len(kept):
+        remarks.append(
+            f'{others} of {len(messages)} messages of EMG left out: they have not {channels} '
+            'channels'
+        )
     stamped = all(is_stamp for _, is_stamp, _ in kept)
     times = np.array([time for time, _, _ in kept])
     counts = np.array([len(values) for _, _, values in kept])

@@ -88,6 +88,7 @@ def make_recording(
     information: Mapping[str, str] | None = None,
     *,
     chunk: float = 0.02,
+    remarks: Sequence[str] = (),
 ) -> Recording:
     """Put signals together.
 
@@ -98,6 +99,7 @@ def make_recording(
         labels: movements.
         information: what to keep with it.
         chunk: duration of the EMG in one message (s).
+        remarks: what else was left out or is strange.
 
     Returns:
         The recording, its first sample at `FIRST_STAMP_NS`.
@@ -127,12 +129,14 @@ def make_recording(
         information['movement_names'] = '; '.join(
             f'{number}: {text}' for number, text in sorted(labels.names.items())
         )
+    told = list(remarks)
     return Recording(
         name,
-        _chunks(name, emg, chunk),
-        None if angles is None else _reference(name, angles, start),
+        _chunks(name, emg, chunk, told),
+        None if angles is None else _reference(name, angles, start, told),
         None if labels is None else make_labels(labels, start),
         information,
+        tuple(told),
     )
 
 
@@ -252,11 +256,16 @@ def _tidy(word: str) -> str:
     )
 
 
-def _chunks(name: str, emg: EmgSignal, chunk: float) -> list[EmgChunk]:
+def _chunks(name: str, emg: EmgSignal, chunk: float, remarks: list[str]) -> list[EmgChunk]:
     values = np.ascontiguousarray(emg.values, np.float32)
     size = max(1, round(min(chunk * emg.rate, len(values))))
     chunks = []
-    for first, last, count, stamp_ns in _runs(name, emg):
+    runs = _runs(name, emg)
+    if len(runs) > 1:
+        last_run = runs[-1]
+        lost = last_run[2] + last_run[1] - last_run[0] - len(values)
+        remarks.append(f'gaps in the EMG: {len(runs) - 1}, {lost / emg.rate:.2f} s in all')
+    for first, last, count, stamp_ns in runs:
         for begin in range(first, last, size):
             since_ns = round((begin - first) * NANOSECONDS / emg.rate)
             chunks.append(
@@ -295,10 +304,14 @@ def _runs(name: str, emg: EmgSignal) -> list[tuple[int, int, int, int]]:
     return runs
 
 
-def _reference(name: str, angles: AngleSignal, start: float) -> JointTrack | None:
+def _reference(
+    name: str, angles: AngleSignal, start: float, remarks: list[str]
+) -> JointTrack | None:
     order = np.argsort(angles.times, kind='stable')
     times, values = np.asarray(angles.times)[order], np.asarray(angles.values)[order]
     known = np.isfinite(values).all(axis=1) & np.isfinite(times) & (times >= start - 1)
+    if missing := len(known) - np.count_nonzero(known):
+        remarks.append(f'{missing} of {len(known)} rows of angles left out: not all are there')
     slots = np.floor((times - start) * _REFERENCE_RATE + 1e-6)
     known[known] &= np.diff(slots[known], prepend=-np.inf) > 0
     times, values = times[known], values[known]

@@ -20,6 +20,7 @@ from typing import Any
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.files import open_input
+from leconvmn_ros.importers.library_warnings import collected_warnings
 from leconvmn_ros.importers.options import (
     chosen_columns,
     ImportOptions,
@@ -69,7 +70,7 @@ def read_xdf(path: Path, options: ImportOptions) -> Iterator[Recording]:
     except OSError as error:
         raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
     try:
-        with file:
+        with file, collected_warnings('pyxdf') as remarks:
             streams, _ = pyxdf.load_xdf(file, verbose=False)
     except Exception as error:  # pyxdf answers damage with whatever error it stumbles on
         raise RecordingError(f'{path} is damaged or no XDF file: {error}') from error
@@ -88,6 +89,7 @@ def read_xdf(path: Path, options: ImportOptions) -> Iterator[Recording]:
         _markers(others),
         describe(options, 'XDF', source=path.name, unit=unit),
         chunk=options.chunk,
+        remarks=remarks,
     )
 
 

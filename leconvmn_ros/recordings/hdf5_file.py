@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import open_input
+from leconvmn_ros.files import check_input, open_input
 from leconvmn_ros.recordings.mat5_file import LARGEST_VARIABLE
 from leconvmn_ros.recordings.optional_library import import_optional
 import numpy as np
@@ -85,6 +85,10 @@ class Hdf5File:
         self._h5py: ModuleType = import_optional('h5py', 'hdf5', 'to read HDF5 and MATLAB 7.3')
         self.attributes: dict[str, Any] = {}
         found: dict[str, Hdf5Variable] = {}
+        try:
+            check_input(path)
+        except OSError as error:
+            raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
         try:
             with open_input(path) as file, self._h5py.File(file, 'r') as root:
                 self._walk(root, '', found, depth=0)

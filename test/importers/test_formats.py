@@ -145,7 +145,7 @@ def test_csv_names_its_unit_in_the_header(tmp_path):
     assert_emg(recording)
 
 
-def test_csv_with_missing_angles_keeps_the_others(tmp_path):
+def test_csv_with_missing_angles_keeps_the_others(tmp_path, capsys):
     path = write_csv(tmp_path / 'a.csv')
     lines = path.read_text().splitlines()
     for row in range(1, 300):
@@ -157,9 +157,10 @@ def test_csv_with_missing_angles_keeps_the_others(tmp_path):
     assert_emg(recording)
     assert_angles(recording)
     assert recording.reference.stamps_ns[0] >= FIRST_STAMP_NS + 299 / RATE * 1e9
+    assert '299 of 600 rows of angles left out' in capsys.readouterr().err
 
 
-def test_a_gap_in_the_times_becomes_a_gap_in_the_count(tmp_path):
+def test_a_gap_in_the_times_becomes_a_gap_in_the_count(tmp_path, capsys):
     path = write_csv(tmp_path / 'a.csv')
     lines = path.read_text().splitlines()
     path.write_text('\n'.join(lines[:201] + lines[401:]))
@@ -167,6 +168,7 @@ def test_a_gap_in_the_times_becomes_a_gap_in_the_count(tmp_path):
     counts = [chunk.first_sample for chunk in recording.chunks]
     assert 400 in counts
     assert 204 not in counts
+    assert 'gaps in the EMG: 1, 1.00 s in all' in capsys.readouterr().err
     gap = recording.chunks[counts.index(400)]
     assert gap.stamp_ns == FIRST_STAMP_NS + 2 * 10**9
 
@@ -273,6 +275,16 @@ def test_edf_in_an_unknown_unit_asks_for_it(tmp_path):
         list(find_format(path).read(path, ImportOptions()))
     with pytest.raises(ConfigurationError, match="'au': say --unit"):
         list(find_format(path).read(path, ImportOptions(emg=('ch*',))))
+
+
+def test_a_cut_edf_is_read_up_to_its_end_and_reported_in_one_line(tmp_path, capsys):
+    path = write_edf(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    (recording,) = convert(path, tmp_path / 'o').values()
+    assert 0 < len(recording.chunks) < 600 / 4
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'edf' in line]
+    assert any('Data was truncated' in line for line in lines)
+    assert not any('site-packages' in line for line in lines)
 
 
 @pytest.mark.parametrize('place', [0, 200, 252, 700])
