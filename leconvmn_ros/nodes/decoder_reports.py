@@ -40,6 +40,7 @@ class DecoderReports:
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, 1)
         self._last = time.monotonic()
         self._waiting_since: float | None = None
+        self._alone = True
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
         )
@@ -61,6 +62,7 @@ class DecoderReports:
         """
         now = time.monotonic()
         news = events.news() if events else []
+        news += self._rivals(events)
         for sentence in (*news, *health.remarks(), *self._still_waiting(events, stale, now)):
             self._node.get_logger().warning(sentence)
         statuses = health.report(_input_state(events, stale, now), now - self._last)
@@ -70,8 +72,22 @@ class DecoderReports:
                 self._node.get_fully_qualified_name(),
                 self._node.get_clock().now().to_msg(),
                 statuses,
+                hardware_id=self._node.resolve_topic_name('emg'),
             )
         )
+
+    def _rivals(self, events: InputEvents | None) -> list[str]:
+        """Return a sentence, once, if somebody else publishes the topic of the estimates."""
+        topic = self._node.resolve_topic_name('joint_states')
+        publishers = 0 if events is None else self._node.count_publishers(topic)
+        begins, self._alone = publishers > 1 and self._alone, publishers <= 1
+        if not begins:
+            return []
+        sentence = (
+            f'{publishers} nodes publish {topic}: whoever reads it takes them for one hand; '
+            'stop the others, or give this node a namespace: -r __ns:=/human_hand'
+        )
+        return [sentence]
 
     def _still_waiting(
         self, events: InputEvents | None, stale: StaleInput, now: float

@@ -24,13 +24,16 @@ TOPIC = '/diagnostics'
 PERIOD = 1.0  # s
 
 
-def diagnostic_array(node_name: str, stamp: Any, statuses: Sequence[Status]) -> DiagnosticArray:
+def diagnostic_array(
+    node_name: str, stamp: Any, statuses: Sequence[Status], hardware_id: str = ''
+) -> DiagnosticArray:
     """Make the message.
 
     Args:
         node_name: fully qualified name of the node that reports.
         stamp: time of the report, a builtin_interfaces/Time.
         statuses: state of each part of the node.
+        hardware_id: device or topic that it is about; by default the node itself.
     """
     message = DiagnosticArray()
     message.header.stamp = stamp
@@ -39,6 +42,7 @@ def diagnostic_array(node_name: str, stamp: Any, statuses: Sequence[Status]) -> 
             level=bytes([status.level]),
             name=f'{node_name.lstrip("/")}: {status.part}',
             message=status.summary,
+            hardware_id=hardware_id or node_name.lstrip('/'),
             values=[KeyValue(key=key, value=value) for key, value in status.values.items()],
         )
         for status in statuses

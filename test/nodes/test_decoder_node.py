@@ -304,6 +304,16 @@ def test_namespace_remapping_and_reliable_input(ros, start, checkpoint):
 
 
 @pytest.mark.slow
+def test_another_publisher_of_its_estimates_is_reported_once(ros, decoder):
+    other = ros.node.create_publisher(JointState, '/joint_states', 10)
+    try:
+        decoder.wait_for_text('2 nodes publish /joint_states: whoever reads it takes them')
+        ros.spin(1.5)
+        assert decoder.text.count('2 nodes publish /joint_states') == 1
+    finally:
+        ros.node.destroy_publisher(other)
+
+
 def test_wrong_parameters_end_it_with_a_reason(start, checkpoint):
     trained = {'checkpoint': checkpoint}
     reasons = {

@@ -193,6 +193,9 @@ def test_the_message():
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (3, 5)
     one, other = message.status
     assert one.name == 'left/decoder: input'
+    assert one.hardware_id == other.hardware_id == 'left/decoder'
+    (about,) = diagnostic_array('/left/decoder', Time(), statuses[:1], '/emg').status
+    assert about.hardware_id == '/emg'
     assert (one.level, one.message) == (DiagnosticStatus.OK, 'fine')
     assert [(value.key, value.value) for value in one.values] == [('rate (Hz)', '200')]
     assert other.level == DiagnosticStatus.ERROR
