@@ -13,7 +13,7 @@
 # limitations under the License.
 """Directives that write the reference from the code, so that it cannot fall behind.
 
-``{command} NAME`` documents a command from its parser, ``{nodes}`` the parameters of all nodes
+``{commands}`` documents every command from its parser, ``{nodes}`` the parameters of every node
 from their declarations.
 """
 
@@ -22,26 +22,29 @@ from collections.abc import Iterator
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
-from leconvmn_ros.cli import build_parser
+from leconvmn_ros.cli import build_parser, COMMANDS
 from sphinx.application import Sphinx
 
 WIDTHS = (30, 70)
 
 
-class Command(Directive):
-    """The description, usage and arguments of one command."""
-
-    required_arguments = 1
+class Commands(Directive):
+    """The description, usage and arguments of every command."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the nodes of the page."""
-        name = self.arguments[0]
-        parser = _subparser(name)
-        usage = parser.format_usage().removeprefix('usage: ').rstrip()
-        text = [
-            nodes.paragraph(text=part.strip()) for part in (parser.description or '').split('\n\n')
-        ]
-        return [*text, nodes.literal_block(usage, usage, language='text'), _table(_rows(parser))]
+        """Return a section for each command."""
+        sections = []
+        for name in COMMANDS:
+            parser = _subparser(name)
+            section = nodes.section(ids=[f'command-{name}'])
+            section += nodes.title(text=name)
+            for part in (parser.description or '').split('\n\n'):
+                section += nodes.paragraph(text=part.strip())
+            usage = parser.format_usage().removeprefix('usage: ').rstrip()
+            section += nodes.literal_block(usage, usage, language='text')
+            section += _table(_rows(parser))
+            sections.append(section)
+        return sections
 
 
 def _subparser(name: str) -> argparse.ArgumentParser:
@@ -100,6 +103,6 @@ def _table(rows: 'Iterator[tuple[str, str]] | list[tuple[str, str]]') -> nodes.t
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
-    app.add_directive('command', Command)
+    app.add_directive('commands', Commands)
     app.add_directive('nodes', NodeParameters)
     return {'parallel_read_safe': True}
