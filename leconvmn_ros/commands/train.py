@@ -43,8 +43,11 @@ from leconvmn_ros.training.train import train
 from leconvmn_ros.training.train_on_all import train_on_all
 
 _FILTERS = ('high_pass', 'mains')
-# The same, declared apart because it is no number.
-_ORDER = ('fit', RecurrentFitSettings, 'order')
+# The same, declared apart because they are no numbers.
+_CHOICES = (
+    ('fit', RecurrentFitSettings, 'order'),
+    ('fit', RecurrentFitSettings, 'donnings'),
+)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments, start)
     everything = arguments.all or arguments.test == 'none'
     named = _hold_out(arguments)
+    if arguments.donnings and len(arguments.bags) < 2:
+        raise ConfigurationError('--donnings takes a BAG of each day, two or more; got 1')
     check_place(arguments.output)
     if arguments.reference == 'cue' and arguments.reference_lag != 0:
         raise ConfigurationError(
@@ -124,7 +129,7 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
                     f'--from goes on with the filters that are there: no {option(name)} then'
                 )
             data[name] = value
-    for part, _, name in (*OVERRIDES, _ORDER):
+    for part, _, name in (*OVERRIDES, *_CHOICES):
         if (value := getattr(arguments, name)) is not None:
             values = data[part] if part else data
             if name not in values:

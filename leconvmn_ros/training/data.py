@@ -119,13 +119,17 @@ def gather(
         joints = _widened(known_joints, joints)
     mean, scale = np.array([j.mean for j in joints]), np.array([j.scale for j in joints])
 
+    own = _own_statistics(training, path, statistics)
+
     def stretch(segment: Segment, recording: Recording) -> FeatureSegment:
         # Led in, so that the model has been running when it is scored, as it has in use.
         samples, context = np.concatenate((segment.lead_in, segment.samples)), len(segment.lead_in)
         targets = np.zeros((len(samples), len(names)), dtype=np.float32)
         targets[context:] = (segment.angles - mean) / scale
         features = SignalPath(path, statistics).push(samples)
-        return FeatureSegment(features, targets, context, _onsets(segment, recording))
+        return FeatureSegment(
+            features, targets, context, _onsets(segment, recording), own.get(id(recording))
+        )
 
     return TrainingData(
         path,
@@ -134,6 +138,29 @@ def gather(
         [stretch(*each) for each in training],
         [stretch(*each) for each in validation],
     )
+
+
+def _own_statistics(
+    training: Sequence[tuple[Segment, Recording]],
+    path: SignalPathConfig,
+    statistics: FeatureStatistics,
+) -> dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return mean and deviation of each recording's standardised features, by its identity.
+
+    They are of its training part. With a single recording there is nothing of its own.
+    """
+    if len({id(recording) for _, recording in training}) < 2:
+        return {}
+    features: dict[int, list[NDArray[np.float32]]] = {}
+    for segment, recording in training:
+        row = SignalPath(path, statistics).push(segment.samples)
+        features.setdefault(id(recording), []).append(row)
+    joined = {key: np.concatenate(rows) for key, rows in features.items()}
+    return {
+        # A channel that was off in one donning would else be blown up.
+        key: (rows.mean(axis=0), np.maximum(rows.std(axis=0), 0.1))
+        for key, rows in joined.items()
+    }
 
 
 def _onsets(segment: Segment, recording: Recording) -> tuple[int, ...]:

@@ -121,6 +121,12 @@ class RecurrentFitSettings(FitSettings):
         'as single repetitions (a movement and the rest after it) in random order, with the state '
         'carried from each to the next',
     )
+    donnings: bool = Field(
+        default=False,
+        description='each recording is a donning of its own: while learning, its features are '
+        'standardised a random share of the way by its own statistics instead of by those of all, '
+        'so that the decoder fits a new donning with either',
+    )
     random_phase: bool = Field(
         default=True, description='shift the grid of images anew in each epoch'
     )

@@ -88,6 +88,7 @@ def fit_recurrent(
             rng,
             random_phase=settings.random_phase,
             order=settings.order,
+            donnings=settings.donnings,
         )
         if settings.noise:
             noise = rng.standard_normal(lanes.images.shape, dtype=np.float32)

@@ -35,12 +35,27 @@ class FeatureSegment:
         targets: standardised angles, shape (samples, joints); of no meaning in the context.
         context: number of samples at its start that lead into it and are not scored.
         onsets: samples at which a movement begins, after the context: where it may be cut.
+        own: mean and standard deviation of each channel's features over the training part of its
+            own recording, if that matters; shape (channels,) each.
     """
 
     features: NDArray[np.float32]
     targets: NDArray[np.float32]
     context: int = 0
     onsets: tuple[int, ...] = ()
+    own: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    def standardised(self, share: float) -> NDArray[np.float32]:
+        """Return the features with a share of the way to statistics of their own, 0 to 1.
+
+        0 leaves them standardised over all recordings; 1 gives each channel mean 0 and standard
+        deviation 1 over its own recording.
+        """
+        if self.own is None:
+            return self.features
+        mean, deviation = self.own
+        moved: NDArray[np.float32] = (self.features - share * mean) / deviation**share
+        return moved.astype(np.float32)
 
     def repetitions(self) -> list['FeatureSegment']:
         """Return what is not context, cut where movements begin."""
@@ -50,7 +65,7 @@ class FeatureSegment:
             len(self.features),
         ]
         return [
-            FeatureSegment(self.features[first:last], self.targets[first:last])
+            FeatureSegment(self.features[first:last], self.targets[first:last], own=self.own)
             for first, last in pairwise(edges)
         ]
 
@@ -127,6 +142,7 @@ def arrange_sequences(
     *,
     random_phase: bool = True,
     order: Order = 'recording',
+    donnings: bool = False,
 ) -> SequenceBatch:
     """Cut stretches into images and lay them out in parallel lanes of about equal length.
 
@@ -138,6 +154,8 @@ def arrange_sequences(
         random_phase: if shuffled, shift the image grid of each by a random phase (augmentation).
         order: 'recording' keeps stretches whole and resets the state before each; 'repetitions'
             cuts them into single repetitions and carries the state from each to the next.
+        donnings: if shuffled, standardise each stretch a random share of the way by the
+            statistics of its own recording (augmentation).
 
     Raises:
         RecordingError: no stretch holds a whole image.
@@ -163,7 +181,10 @@ def arrange_sequences(
         phase = 0
         if rng is not None and random_phase:
             phase = int(rng.integers(0, min(image_length, spare + 1)))
-        images, targets = _images(stretch.features[phase:], stretch.targets[phase:], config)
+        features = stretch.features
+        if rng is not None and donnings:
+            features = stretch.standardised(rng.uniform())
+        images, targets = _images(features[phase:], stretch.targets[phase:], config)
         shortest = lengths.index(min(lengths))
         context = max(0, stretch.context - phase) // image_length
         rows[shortest].append(_Row(images, targets, context))

@@ -127,6 +127,10 @@ FAILURES = {
         'train {}/bag --output {new}/o --validation 2',
         '--validation needs --test beside it',
     ),
+    'train on donnings of one day': (
+        'train {}/bag --output {new}/o --donnings',
+        '--donnings takes a BAG of each day, two or more; got 1',
+    ),
     'train on the test': (
         'train {}/bag --output {new}/o --test 2 --validation 2',
         r'repetitions \[2\] are in both',

@@ -162,3 +162,20 @@ def test_without_validation_data_there_is_no_first_pass():
     with pytest.raises(RecordingError, match=r'2 stretches .* and 0 to choose the epoch'):
         gather([lacking], EXPOSURE, HOLD_OUT)
     assert len(gather([lacking], EXPOSURE, HOLD_OUT, learn_validation=True).training) == 2
+
+
+def test_statistics_of_their_own_are_of_each_recording_s_training_part():
+    quiet = make_recording(seed=1, name='another day')
+    loud = with_emg(quiet, 30 * emg_of(quiet))
+    recordings = [make_recording(), loud]
+    data = gather(recordings, EXPOSURE, HOLD_OUT)
+    own = {id(stretch.own): stretch.own for stretch in data.training}
+    assert len(own) == 2
+    first, second = own.values()
+    # Louder than the mean of both, and the other way round.
+    assert (first[0] < 0).all()
+    assert (second[0] > 0).all()
+    same = gather([changed_where(r, Role.TEST) for r in recordings], EXPOSURE, HOLD_OUT)
+    for one, other in zip(data.training, same.training, strict=True):
+        np.testing.assert_array_equal(one.own[0], other.own[0])
+    assert gather(recordings[:1], EXPOSURE, HOLD_OUT).training[0].own is None

@@ -267,3 +267,35 @@ def test_in_random_order_nothing_leads_in():
     arranged = arrange_sequences([stretch], PATH, 1, order='repetitions')
     (lane,) = used_images(arranged)
     assert [first for first, *_ in lane] == [1015, 1030, 1040]
+
+
+def donned(mean, deviation):
+    features = np.random.default_rng(0).normal(mean, deviation, (400, 2)).astype(np.float32)
+    own = features.mean(axis=0), features.std(axis=0)
+    return FeatureSegment(features, np.zeros((400, 1), np.float32), onsets=(100,), own=own)
+
+
+def test_statistics_of_its_own_are_gone_all_the_way_or_not_at_all():
+    stretch = donned([1.0, -2.0], [0.5, 3.0])
+    np.testing.assert_array_equal(stretch.standardised(0), stretch.features)
+    moved = stretch.standardised(1)
+    np.testing.assert_allclose(moved.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(moved.std(axis=0), 1, rtol=1e-5)
+    half = stretch.standardised(0.5)
+    assert ((half.std(axis=0) - 1) * (stretch.features.std(axis=0) - 1) > 0).all()
+    assert numbered([30])[0].standardised(1) is not None
+
+
+def test_donnings_are_standardised_some_of_the_way_in_each_epoch_and_never_when_scored():
+    stretch = donned([1.0, -2.0], [0.5, 3.0])
+    rng = np.random.default_rng(0)
+
+    def mean(**options):
+        arranged = arrange_sequences([stretch], PATH, 1, **options)
+        return float(arranged.images[arranged.used][:, 0].mean())
+
+    means = [mean(rng=rng, donnings=True, order='repetitions') for _ in range(20)]
+    assert min(means) < 0.4
+    assert max(means) > 0.7
+    assert mean(donnings=True) == pytest.approx(1.0, abs=0.1)
+    assert mean(rng=rng) == pytest.approx(1.0, abs=0.1)

@@ -90,6 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='mains frequency whose hum is filtered out (Hz); 0 = none (default)',
     )
     parser.add_argument(
+        '--donnings',
+        action='store_true',
+        default=None,
+        help='each BAG is of another day, with the electrodes taken off and put on again between '
+        'them: learn to do without exact places and gains (needs two BAGs or more)',
+    )
+    parser.add_argument(
         '--order',
         choices=get_args(Order),
         help="how the training data follow one another, instead of the preset's: single "
