@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from math import nan
 from typing import Any
 
-from leconvmn_ros.commands.progress import progress_bar, say, show
+from leconvmn_ros.commands.progress import progress_bar, remark, say, show
 from leconvmn_ros.commands.read_recording import read_recording
 from leconvmn_ros.dataset.reference_lag import MOST_LAG, shifted
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
@@ -157,11 +157,15 @@ def _decode(decoder: Decoder, recording: Recording) -> JointTrack:
     with progress_bar(f'decode {recording.name}') as progress:
         estimates = decode_recording(decoder, recording, progress)
     if len(estimates.stamps_ns) == 0:
+        if reason := decoder.contradiction:
+            raise RecordingError(f'{recording.name}: {reason}')
         raise RecordingError(
             f'{recording.name} gave no estimate: the decoder takes {decoder.channels} channels at '
             f'{decoder.sampling_rate:g} Hz; '
             f'input: {decoder.counts.faults() or "shorter than one image"}'
         )
+    if decoder.level_remark:
+        remark(f'{recording.name}: {decoder.level_remark}')
     return estimates
 
 

@@ -15,8 +15,10 @@
 """What a training will see of a recording, in words, before it takes its time."""
 
 from leconvmn_ros.dataset.alignment import LONGEST_GAP_NS, reference_joints
+from leconvmn_ros.dataset.filter_choice import kind_of
 from leconvmn_ros.dataset.hold_out import HoldOut, movement_at, Role
 from leconvmn_ros.dataset.segments import cut_segments
+from leconvmn_ros.emg.level import unit_words
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import NANOSECONDS, Recording
@@ -56,6 +58,10 @@ def training_summary(
         parts += f'{choose:.0f} s to choose the epoch, '
     parts += f'{test:.0f} s to test'
     lines = [f'{recording.name}: {whole:.0f} s of EMG; {parts}']
+    learnt = [segment.samples for segment in segments if segment.role is Role.TRAINING]
+    envelope = kind_of(recording) == 'envelope'
+    if learnt and (doubt := unit_words(max(learnt, key=len), envelope=envelope)):
+        lines.append(doubt)
     if (covered := (learn + choose + test) / whole) < LEAST_COVERED:
         lines.append(
             f'only {covered:.0%} of the EMG has reference angles, of the same time and no more '

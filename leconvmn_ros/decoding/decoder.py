@@ -22,6 +22,7 @@ from leconvmn_ros.decoding.checkpoint import Checkpoint
 from leconvmn_ros.decoding.network_streams import NetworkStreams
 from leconvmn_ros.decoding.output_limits import OutputLimits
 from leconvmn_ros.emg.intake import Intake, IntakeCounts, Piece
+from leconvmn_ros.emg.level import IMPOSSIBLE, level_words, LevelMeter
 from leconvmn_ros.emg.signal_path import Image, LongExposure, SignalPath
 from leconvmn_ros.emg.signal_quality import SignalQuality
 from leconvmn_ros.engines.devices import find_device
@@ -100,6 +101,7 @@ class Decoder:
         self.joint_names = tuple(joint.name for joint in joints)
         self._intake = Intake(path.channels, path.sampling_rate, greatest_age=greatest_age)
         self._signal_path = SignalPath(path, checkpoint.description.statistics)
+        self._level = LevelMeter(path, checkpoint.description.statistics)
         self.quality = SignalQuality(
             path,
             self.counts,
@@ -122,6 +124,8 @@ class Decoder:
         self._scale = np.array([joint.scale for joint in joints])
         self._lower = np.array([joint.lower for joint in joints])
         self._upper = np.array([joint.upper for joint in joints])
+        # Of all estimates so far, and how many of them were beyond what the training had.
+        self.angles = self.angles_at_a_limit = 0
         self._output = OutputLimits(speed_limit, 1 / self.output_rate, self.counts)
         self.reset()
 
@@ -149,12 +153,22 @@ class Decoder:
     def contradiction(self) -> str:
         """Why the source cannot be believed at all, in words; empty if it can."""
         measured = self._intake.measured_rate
-        if measured is None or not self._intake.rate_contradicts:
-            return ''
-        return (
-            f'the source says {self.sampling_rate:g} Hz, but by stamps and counter it takes '
-            f'{measured:.4g} samples a second: no estimates'
-        )
+        if measured is not None and self._intake.rate_contradicts:
+            return (
+                f'the source says {self.sampling_rate:g} Hz, but by stamps and counter it takes '
+                f'{measured:.4g} samples a second: no estimates'
+            )
+        return f'{self.level_remark} No estimates' if self._too_loud else ''
+
+    @property
+    def level_remark(self) -> str:
+        """That the EMG is far louder or quieter than in training, in words; empty if not."""
+        return level_words(self._level.ratio)
+
+    @property
+    def _too_loud(self) -> bool:
+        ratio = self._level.ratio
+        return ratio is not None and ratio > IMPOSSIBLE
 
     def decode(self, chunk: EmgChunk, now_ns: int | None = None) -> list[Estimate]:
         """Take the next chunk and return the estimates it completes, in time order.
@@ -201,10 +215,12 @@ class Decoder:
     def _completed(self, piece: Piece) -> Iterator[_Completed]:
         """Yield the images that a piece completes."""
         features = self._signal_path.push(piece.samples)
+        self._level.add(features)
+        possible = not (self._intake.rate_contradicts or self._too_loud)
         enough_channels = self.quality.mask(piece.samples, features)
         for image in self._images.push(features):
             stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
-            believed = bool(enough_channels[image.last]) and not self._intake.rate_contradicts
+            believed = bool(enough_channels[image.last]) and possible
             yield _Completed(stamp_ns, image, believed)
 
     def _estimates(self, completed: Sequence[_Completed]) -> list[Estimate]:
@@ -232,12 +248,16 @@ class Decoder:
         return self._limited(stamp_ns, self._mean)
 
     def _limited(self, stamp_ns: int, positions: NDArray[np.float64]) -> list[Estimate]:
-        limited = self._output.limited(stamp_ns, positions.clip(self._lower, self._upper))
+        clipped = positions.clip(self._lower, self._upper)
+        self.angles += len(positions)
+        self.angles_at_a_limit += int(np.count_nonzero(clipped != positions))
+        limited = self._output.limited(stamp_ns, clipped)
         return [] if limited is None else [Estimate(stamp_ns, limited)]
 
     def reset(self) -> None:
         """Expect a new source: forget all samples and all recurrent state, keep the counts."""
         self._intake.reset()
+        self._level.reset()
         self.quality.reset()
         self._output.reset()
         self._restart()

@@ -28,6 +28,8 @@ from leconvmn_ros.status import Level, Status
 SAME_CLOCK = 10.0
 # Share of a second beyond which the decoder has no time left.
 BUSY = 0.9
+# Share of the angles beyond which the EMG is none of that kind which was learnt.
+AT_LIMITS = 0.25
 # What the log says before the faults that it tells.
 FAULTS = 'faults since the last report: '
 # Where a counter of IntakeCounts is reported; all others are of the input.
@@ -80,6 +82,7 @@ class DecoderHealth:
         self._model = model
         self._last = replace(decoder.counts)
         self._last_not_finite = decoder.not_finite_values.copy()
+        self._last_angles = (decoder.angles, decoder.angles_at_a_limit)
         self._processing: list[float] = []
         self._ages: list[float] = []
 
@@ -103,8 +106,8 @@ class DecoderHealth:
         """Return what to tell of them, each in a sentence."""
         news = self.news()
         remarks = [FAULTS + in_words(news)] if news else []
-        if contradiction := self._decoder.contradiction:
-            remarks.append(contradiction)
+        if reason := self._decoder.contradiction or self._decoder.level_remark:
+            remarks.append(reason)
         if not news.keys().isdisjoint({'wrong_channels', 'wrong_rate'}):
             remarks.append(
                 f'this decoder takes {self._decoder.channels} channels at '
@@ -117,6 +120,7 @@ class DecoderHealth:
         statuses = [self._input(state, period), self._output(period), self._signal(period)]
         self._last = replace(self._decoder.counts)
         self._last_not_finite = self._decoder.not_finite_values.copy()
+        self._last_angles = (self._decoder.angles, self._decoder.angles_at_a_limit)
         self._processing, self._ages = [], []
         return statuses
 
@@ -154,15 +158,21 @@ class DecoderHealth:
 
     def _output(self, period: float) -> Status:
         news, rate = self._news_of('output'), len(self._ages) / period
+        angles = self._decoder.angles - self._last_angles[0]
+        at_limits = (self._decoder.angles_at_a_limit - self._last_angles[1]) / max(1, angles)
         if news:
             level, summary = Level.WARN, in_words(news)
         elif sum(self._processing) > BUSY * period:
             level, summary = Level.ERROR, 'the decoder does not keep up'
+        elif at_limits > AT_LIMITS:
+            level = Level.WARN
+            summary = f'{at_limits:.0%} of all angles are at a limit of the training'
         else:
             level, summary = Level.OK, 'fine'
         values = {
             'rate (Hz)': f'{rate:.1f}',
             'expected rate (Hz)': f'{self._decoder.output_rate:g}',
+            'angles at a limit': f'{at_limits:.0%}',
             'model': self._model,
             'device': self._decoder.device,
             'limited in speed': str(self._decoder.counts.limited_estimates),
@@ -186,6 +196,8 @@ class DecoderHealth:
         if quality.too_many_masked:
             level = Level.ERROR
             summary = f'{quality.masked.sum()} of {len(words)} channels masked: no estimates'
+        elif remark := self._decoder.level_remark:
+            level, summary = Level.WARN, remark
         elif bad := [str(channel) for channel, word in enumerate(words) if word != 'fine']:
             level, summary = Level.WARN, f'not fine: channel {", ".join(bad)}'
         else:

@@ -154,13 +154,23 @@ def test_stamps_do_not_drift_at_a_rate_without_whole_nanoseconds():
 
 
 def test_positions_stay_within_what_training_saw():
-    emg = make_emg(200) * 1e4
+    emg = make_emg(200) * 50
     free = decode(Decoder(make_checkpoint(gain=200)), cut(emg, []))
     limits = (-0.05, 0.15)
     kept = decode(Decoder(make_checkpoint(gain=200, limits=limits)), cut(emg, []))
     free_positions = np.array([e.positions for e in free])
     assert free_positions.min() < limits[0] < limits[1] < free_positions.max()
     np.testing.assert_array_equal([e.positions for e in kept], free_positions.clip(*limits))
+
+
+def test_emg_in_microvolts_gives_no_estimates_and_the_likely_mistake():
+    decoder = Decoder(make_checkpoint())
+    estimates = decode(decoder, evenly_cut(make_emg(1000) * np.float32(1e6), 10))
+    assert estimates[-1].stamp_ns < estimates[0].stamp_ns + 1.1e9
+    assert decoder.counts.withheld_estimates > 50
+    assert 'is it in V, or in uV? No estimates' in decoder.contradiction
+    decoder.reset()
+    assert decoder.contradiction == ''
 
 
 def test_output_is_turned_into_radians_by_mean_and_scale():
