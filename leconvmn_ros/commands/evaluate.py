@@ -156,9 +156,9 @@ def _decoder(checkpoint: Checkpoint, arguments: argparse.Namespace) -> Decoder:
 def _decode(decoder: Decoder, recording: Recording) -> JointTrack:
     with progress_bar(f'decode {recording.name}') as progress:
         estimates = decode_recording(decoder, recording, progress)
+    if reason := decoder.contradiction:
+        raise RecordingError(f'{recording.name}: {reason}')
     if len(estimates.stamps_ns) == 0:
-        if reason := decoder.contradiction:
-            raise RecordingError(f'{recording.name}: {reason}')
         raise RecordingError(
             f'{recording.name} gave no estimate: the decoder takes {decoder.channels} channels at '
             f'{decoder.sampling_rate:g} Hz; '
