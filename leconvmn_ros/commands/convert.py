@@ -17,6 +17,7 @@
 import argparse
 
 from leconvmn_ros.commands.progress import progress_bar, remark, say
+from leconvmn_ros.emg.kind import EMG_KIND
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers import find_format, ImportOptions
 from leconvmn_ros.importers.options import (
@@ -71,7 +72,7 @@ def _options(arguments: argparse.Namespace) -> ImportOptions:
         seconds=SECONDS.get(arguments.time_unit or ''),
         movement=arguments.movement_column,
         repetition=arguments.repetition_column,
-        envelope=arguments.envelope,
+        kind=arguments.kind,
         stream=arguments.stream,
         mapping=arguments.mapping,
         database=arguments.database,
@@ -96,7 +97,7 @@ def _described(recording: Recording) -> str:
         parts.append(f'angles of {", ".join(recording.reference.names)}')
     if recording.labels is None:
         parts.append('no movements')
-    envelope = recording.information.get('emg_kind') == 'envelope'
+    envelope = recording.information.get(EMG_KIND) == 'envelope'
     if not envelope and not _QUIETEST < level < _LOUDEST:
         parts.append(f'RMS of the EMG is {level:.3g} V, which is no surface EMG: is --unit right?')
     return '; '.join(parts)

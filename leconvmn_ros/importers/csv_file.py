@@ -162,7 +162,13 @@ def table_recording(path: Path, options: ImportOptions, layout: Layout, kind: st
         EmgSignal(values.astype(np.float32), rate, times),
         angles,
         movements,
-        describe(options, kind, source=path.name, unit=f'{volts:g} V'),
+        describe(
+            options,
+            kind,
+            source=path.name,
+            unit=f'{volts:g} V',
+            kind='raw' if kind == 'BrainFlow' else None,
+        ),
         chunk=options.chunk,
     )
 

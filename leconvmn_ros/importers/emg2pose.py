@@ -72,7 +72,7 @@ def read_emg2pose(path: Path, options: ImportOptions) -> Iterator[Recording]:
     found = np.asarray(angles.any(axis=1))
     values = np.where(found[:, None], angles[:, list(JOINT_COLUMNS.values())], np.nan)
     rate = options.rate or _number(file, 'sample_rate') or _RATE
-    information = describe(options, 'emg2pose', source=path.name, unit=_UNIT) | {
+    information = describe(options, 'emg2pose', source=path.name, unit=_UNIT, kind='raw') | {
         name: str(file.attributes[f'emg2pose/{name}'])
         for name in ('user', 'session', 'side', 'stage')
         if f'emg2pose/{name}' in file.attributes

@@ -21,6 +21,7 @@ from math import isfinite, pi
 from pathlib import Path
 import re
 
+from leconvmn_ros.emg.kind import EmgKind
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recordings.ninapro_layouts import Database
@@ -46,7 +47,7 @@ class ImportOptions:
         seconds: seconds per unit of the times.
         movement: column of the movement.
         repetition: column of the repetition.
-        envelope: whether the EMG is rectified and smoothed already.
+        kind: whether the EMG is raw, or rectified and smoothed already.
         stream: name of the stream of EMG, where there are several.
         mapping: YAML file that names topics and fields of a bag.
         database: of Ninapro.
@@ -63,7 +64,7 @@ class ImportOptions:
     seconds: float | None = None
     movement: str | None = None
     repetition: str | None = None
-    envelope: bool = False
+    kind: EmgKind | None = None
     stream: str | None = None
     mapping: Path | None = None
     database: Database | None = None

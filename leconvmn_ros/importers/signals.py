@@ -17,6 +17,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from leconvmn_ros.emg.kind import EMG_KIND, EmgKind
 from leconvmn_ros.emg.message import MOST_CHANNELS
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers.options import ImportOptions, MOST_RATE
@@ -141,16 +142,31 @@ def make_recording(
 
 
 def describe(
-    options: ImportOptions, file_format: str, *, source: str, unit: str, joint_unit: str = 'rad'
+    options: ImportOptions,
+    file_format: str,
+    *,
+    source: str,
+    unit: str,
+    kind: EmgKind | None = None,
 ) -> dict[str, str]:
-    """Return what a bag says of its origin."""
+    """Return what a bag says of its origin.
+
+    Args:
+        options: what the user says.
+        file_format: name of the format.
+        source: name of the file.
+        unit: of the EMG in the file.
+        kind: whether the EMG of this format is raw or an envelope; None = it may be either, and
+            whoever reads the bag has to find out.
+    """
+    known = options.kind or kind
     return {
         'database': file_format,
         'source_file': source.encode('utf-8', 'replace').decode('utf-8'),
-        'emg_kind': 'envelope' if options.envelope else 'raw',
+        **({} if known is None else {EMG_KIND: known}),
         'emg_unit': 'V',
         'emg_source_unit': unit,
-        'joint_unit': joint_unit,
+        'joint_unit': 'rad',
     }
 
 

@@ -20,6 +20,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from leconvmn_ros.emg.kind import EMG_KIND, EmgKind
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import (
@@ -51,7 +52,7 @@ def write_arrays(
     angle_times: ArrayLike | None = None,
     movement: ArrayLike | None = None,
     repetition: ArrayLike | None = None,
-    envelope: bool = False,
+    kind: EmgKind | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write EMG and angles as a bag, from which `leconvmn_ros train` learns.
@@ -66,7 +67,8 @@ def write_arrays(
             a row per sample.
         movement: movement number of each sample, 0 = rest, shape (samples,).
         repetition: repetition number of each sample, shape (samples,).
-        envelope: whether the EMG is rectified and smoothed already.
+        kind: whether the EMG is raw, or an envelope (rectified and smoothed already); None = who
+            reads the bag has to find out.
         overwrite: replace a bag that is there.
 
     Raises:
@@ -89,7 +91,7 @@ def write_arrays(
         regular_chunks(samples, rate),
         None if angles is None else _track(name, angles, joint_names, angle_times, rate),
         _labels(name, movement, repetition, len(samples), rate),
-        {'emg_kind': 'envelope' if envelope else 'raw', 'emg_unit': 'V', 'joint_unit': 'rad'},
+        {'emg_unit': 'V', 'joint_unit': 'rad'} | ({} if kind is None else {EMG_KIND: kind}),
     )
     write_recording(recording, path, overwrite=overwrite)
 

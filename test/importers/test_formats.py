@@ -108,7 +108,7 @@ def test_csv_with_usual_names_needs_its_unit_alone(tmp_path):
     assert_emg(recording)
     assert_angles(recording)
     assert_movements(recording)
-    assert recording.information['emg_kind'] == 'raw'
+    assert 'emg_kind' not in recording.information
 
 
 def test_csv_of_other_names_is_read_by_options(tmp_path):
@@ -422,6 +422,7 @@ def test_emg2pose_becomes_a_bag_with_ten_joints(tmp_path):
     assert not np.any((seconds > 0.5) & (seconds < 0.999))
     assert recording.information['side'] == 'left'
     assert 'nominal' in recording.information['emg_unit']
+    assert recording.information['emg_kind'] == 'raw'
 
 
 @pytest.mark.parametrize('version', [2, 3])

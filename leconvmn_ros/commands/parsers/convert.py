@@ -51,8 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--unit', metavar='UNIT', help='of the EMG: V, mV, uV, nV, or the volts of one unit (1e-5)'
     )
     signals.add_argument('--rate', type=float, metavar='HZ', help='samples of EMG per second')
-    signals.add_argument(
-        '--envelope', action='store_true', help='the EMG is rectified and smoothed already'
+    kinds = signals.add_mutually_exclusive_group()
+    kinds.add_argument(
+        '--envelope',
+        action='store_const',
+        const='envelope',
+        dest='kind',
+        help='the EMG is rectified and smoothed already',
+    )
+    kinds.add_argument(
+        '--raw',
+        action='store_const',
+        const='raw',
+        dest='kind',
+        help='the EMG is neither rectified nor smoothed',
     )
     signals.add_argument(
         '--emg-columns',
