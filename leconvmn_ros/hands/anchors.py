@@ -65,6 +65,8 @@ TOUCHING, NOT_TOUCHING = 0.002, 0.0035
 # The thumb turns to a finger that is so near (m). In a fist the human thumb is not far from ring
 # and little finger: they must be nearer, 31 mm and 47 mm at the least, than there.
 TURNS_WITHIN = {'index': 0.040, 'middle': 0.040, 'ring': 0.033, 'little': 0.048}
+# Nearer than this (m) a finger counts in full; how much the first one counts at the least.
+NEAR, LEAST_ENGAGED = 0.006, 0.003
 # Below this distance of the human fingertips (m) the thumb closes by distance, from twice that
 # on by the bend of the thumb.
 MEASURED_WITHIN = 0.025
@@ -264,11 +266,11 @@ class AnchoredMap:
     def _turn(self, near: Sequence[float]) -> tuple[float, list[float]]:
         """Return where the thumb turns to, and how much each finger counts in that."""
         engaged = [
-            max(1 - distance / TURNS_WITHIN[name], 0.0) ** 2 / (distance + 0.002) ** 2
+            (max(1 - distance / TURNS_WITHIN[name], 0.0) * NEAR / (distance + NEAR)) ** 2
             for name, distance in zip(self._fingers, near, strict=True)
         ]
         # Of none, the first.
-        engaged[0] += 1.0
+        engaged[0] += LEAST_ENGAGED
         total = sum(engaged)
         shares = [part / total for part in engaged]
         return sum(number * share for number, share in enumerate(shares)), shares

@@ -35,6 +35,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 320, 360
+# What is seen, over the length of the fingers.
+PALM_AND_FINGERS = 2.5
 FRAMES_PER_SECOND = 12.5
 MOVING = ('.gif', '.webp')
 INK = (60, 60, 66)
@@ -101,17 +103,13 @@ class Studio:
         return middle
 
     def _make_camera(self) -> mujoco.MjvCamera:
-        model, data = self._drawn.model.model, self._drawn.model.data
-        seen = [g for g in range(model.ngeom) if model.geom_group[g] == self._group]
-        places = data.geom_xpos[seen]
-        radius = model.geom_rbound[seen][:, None]
-        low, high = (places - radius).min(0), (places + radius).max(0)
-        tips = [self._drawn.tip(finger)[2] for finger in self._drawn.fingers]
-        # A forearm is cut off.
-        height = min(high[2] - low[2], 2.4 * (max(tips) - self._knuckles()[2]))
+        tips = np.array([self._drawn.tip(finger) for finger in self._drawn.tips])
+        knuckles = self._knuckles()
+        # As much below the knuckles as above: a forearm is cut off.
+        height = PALM_AND_FINGERS * (tips[:, 2].max() - knuckles[2])
         camera = mujoco.MjvCamera()
-        camera.lookat = [*((low + high) / 2)[:2], max(tips) + 0.02 - height / 2]
-        camera.distance = 1.5 * max(height, 0.9 * (high - low)[:2].max())
+        camera.lookat = [*((tips.min(0) + tips.max(0)) / 2)[:2], knuckles[2] + 0.02 * height]
+        camera.distance = 1.35 * max(height, 1.2 * np.ptp(tips[:, 1]))
         camera.azimuth, camera.elevation = 180.0 - 35.0, -12.0
         return camera
 
