@@ -32,6 +32,7 @@ from leconvmn_ros.errors import LeconvmnError, OutputError, printable
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 
 COMMANDS = {
+    'wear': 'from a bare arm to a moving hand: record, train and decode in one sitting',
     'demo': 'replay, decode and evaluate a subject over ROS 2',
     'sources': 'list the sources of EMG: what is installed and what is found',
     'record': 'record topics to a bag, or recover one whose recorder was killed',

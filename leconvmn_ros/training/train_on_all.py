@@ -108,19 +108,20 @@ def held_out_scores(
         RecordingError: there is nothing to score.
     """
     decoder = Decoder(checkpoint, device=device)
+    hold_out = checkpoint.description.training.hold_out
     comparisons = []
+    nothing: RecordingError | None = None
     for recording in recordings:
-        if recording.reference is None:
+        track, labels, span = recording.reference, recording.labels, recording.span_ns
+        if track is None:
             continue
         decoder.reset()
-        comparisons.append(
-            compare(
-                decode_recording(decoder, recording),
-                recording.reference,
-                recording.labels,
-                recording.span_ns,
-                checkpoint.description.training.hold_out,
-            )
-        )
+        estimates = decode_recording(decoder, recording)
+        try:
+            comparisons.append(compare(estimates, track, labels, span, hold_out))
+        except RecordingError as error:  # the held-out repetitions are in another recording
+            nothing = error
+    if not comparisons and nothing is not None:
+        raise nothing
     mean = as_json(join(comparisons).score())['mean']
     return {metric: mean[metric] for metric in METRICS}
