@@ -47,7 +47,7 @@ def ros_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         # A name in the kernel, not a file: it is free again when this process ends, however.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reservation:
             try:
-                reservation.bind(f'\0leconvmn_ros_test_domain_{domain}')
+                reservation.bind(f'\0leconvmn_ros_domain_{domain}')
             except OSError:
                 continue
             with pytest.MonkeyPatch.context() as patch:
