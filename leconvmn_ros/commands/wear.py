@@ -12,16 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From a bare arm to a moving hand: source, guided session, training, decoder, in one sitting.
-
-Put the band on, open the page, follow the hand for some minutes, wait for the training, and move a
-hand. Everything is kept in a folder; the next day the decoder that is in it can be used again, or
-a new session replaces it. Ctrl-C ends it at any moment; a session goes on where it was, and a
-decoder is there only when it is complete.
-
---source synthetic is a simulated wearer who follows the cue. A bag as source has no wearer to
-guide: the decoder is trained on it and then runs on its EMG.
-"""
+"""What `leconvmn_ros wear` does; its arguments are in parsers/wear.py."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +24,7 @@ import re
 import time
 from typing import Any, TYPE_CHECKING
 
-from leconvmn_ros.commands.arguments import number
+from leconvmn_ros.commands.parsers.wear import SYNTHETIC
 from leconvmn_ros.commands.progress import progress_bar, remark, say
 from leconvmn_ros.dataset.cue_timing import find_timings, retimed
 from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, RepetitionHoldOut
@@ -48,21 +39,19 @@ from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.bag_types import CUE_TOPIC, ESTIMATE_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.recordings.bags import read_bag
-from leconvmn_ros.ros_domain import domain_argument, OWN, to_listen
+from leconvmn_ros.ros_domain import to_listen
 from leconvmn_ros.sources.registry import source_names
 from leconvmn_ros.training.presets import PRESETS
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train_on_all import train_on_all
 from leconvmn_ros.view.page import import_viser
 from leconvmn_ros.wearing.folder import DESCRIPTION, read_record, session_bags, SessionFolder
-from leconvmn_ros.wearing.session import DEFAULT_SESSION, load_session, Session
+from leconvmn_ros.wearing.session import load_session, Session
 from leconvmn_ros.wearing.status import GuideStatus
 
 if TYPE_CHECKING:
     from leconvmn_ros.nodes.wear_link import WearLink
 
-SYNTHETIC = 'synthetic'
-REFERENCES = ('cue', 'camera', 'mirrored', 'glove')
 WEARER_TOPIC = '/wearer_joint_states'
 LONGEST_START = 120.0  # s
 POLL_PERIOD = 0.1  # s
@@ -97,73 +86,6 @@ class Sitting:
     def start(self, name: str, **parameters: object) -> NodeProcess:
         """Start a node."""
         return self.launcher.start(name, parameters | self.clock)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument(
-        '--source',
-        required=True,
-        metavar='NAME',
-        help=f'{", ".join(source_names())}, or the folder of a bag; see the command sources',
-    )
-    parser.add_argument(
-        '--source-options',
-        default='',
-        metavar='WORDS',
-        help="what the source wants to know, as 'board=CYTON serial_port=/dev/ttyUSB0'",
-    )
-    parser.add_argument(
-        '--reference',
-        choices=REFERENCES,
-        default='cue',
-        help='what the training learns: the pose that was asked for (cue), a camera on the same '
-        'hand, a camera on the other hand that mirrors it, or joint_states_reference of a glove',
-    )
-    parser.add_argument('--hand', metavar='PROFILE', help='move this robot hand, see hand')
-    parser.add_argument(
-        '--session',
-        default=DEFAULT_SESSION,
-        metavar='NAME',
-        help='quick (2 min), standard (4 min), full (10 min), or a .yaml file',
-    )
-    parser.add_argument('--side', choices=('right', 'left'), default='right', help='the arm')
-    parser.add_argument(
-        '--output', type=Path, default=Path('wear'), metavar='FOLDER', help='where everything goes'
-    )
-    parser.add_argument(
-        '--preset', choices=sorted(PRESETS), default='small', help='model and how it is trained'
-    )
-    again = parser.add_mutually_exclusive_group()
-    again.add_argument('--use', action='store_true', help='use the decoder of last time')
-    again.add_argument('--again', action='store_true', help='record and train again')
-    parser.add_argument(
-        '--practice',
-        action='store_true',
-        help='after the training lead one more session and score the live estimates',
-    )
-    parser.add_argument(
-        '--end', action='store_true', help='end when all is done, instead of by Ctrl-C'
-    )
-    parser.add_argument(
-        '--speed',
-        type=number(float, 0.1, 50),
-        default=1.0,
-        metavar='X',
-        help='of the simulated wearer; for tests',
-    )
-    parser.add_argument(
-        '--auto-start', action='store_true', help='start without a button, once the signal is good'
-    )
-    parser.add_argument('--port', type=number(int, 1024, 65535), default=8080, help='of the page')
-    parser.add_argument(
-        '--domain',
-        type=domain_argument,
-        default=OWN,
-        metavar='DOMAIN',
-        help='ROS domain of the nodes: own (the default) = one that nobody else uses, current = '
-        'that of the environment, or a number from 0 to 232; that of the robot with --hand',
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
