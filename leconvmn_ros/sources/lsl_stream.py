@@ -148,7 +148,7 @@ class LslSource(EmgSource):
         chosen = [channels[place] for place in self._columns]
         units = dict.fromkeys(entry['unit'] for entry in chosen)
         return SourceDescription(
-            device=info.name(),
+            device=info.name()[:100],
             channels=tuple(entry['label'] or str(place) for place, entry in enumerate(chosen)),
             sampling_rate=self._rate(info),
             unit=', '.join(units),

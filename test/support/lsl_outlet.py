@@ -25,6 +25,8 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+
 DEFAULTS = {
     'name': 'test band',
     'source_id': 'band-1',
@@ -38,6 +40,7 @@ DEFAULTS = {
     'format': 'float32',
     'stamps': 'lsl',
     'first': 0,
+    'file': None,
 }
 
 CONFIGURATION = """
@@ -79,7 +82,10 @@ def outlet(**settings):
 def stream(settings):
     import pylsl
 
-    names = settings['types'] or ['EMG'] * settings['channels']
+    # A recording to stream instead of numbers (the device's unit), shape (samples, channels).
+    recorded = None if settings['file'] is None else np.load(settings['file'])
+    channels = settings['channels'] if recorded is None else recorded.shape[1]
+    names = settings['types'] or ['EMG'] * channels
     count = len(names)
     info = pylsl.StreamInfo(
         settings['name'],
@@ -103,11 +109,12 @@ def stream(settings):
     while True:
         due = settings['first'] + int((pylsl.local_clock() - start) * settings['true_rate'])
         while sent + settings['chunk'] <= due:
-            # Channel 0 counts, the others hold their own number.
-            values = [
-                [float(sent + row), *map(float, range(1, count))]
-                for row in range(settings['chunk'])
-            ]
+            rows = range(sent, sent + settings['chunk'])
+            if recorded is None:
+                # Channel 0 counts, the others hold their own number.
+                values = [[float(row), *map(float, range(1, count))] for row in rows]
+            else:
+                values = recorded[np.array(rows) % len(recorded)].tolist()
             last = (sent + settings['chunk'] - 1 - settings['first']) / settings['true_rate']
             made.push_chunk(values, start + last + offset)
             sent += settings['chunk']
