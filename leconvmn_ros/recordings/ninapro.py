@@ -19,12 +19,14 @@ from pathlib import Path
 import re
 from typing import Any
 
+from leconvmn_ros.emg.description import EmgDescription
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.files import hash_file
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recording import SampledSubject
+from leconvmn_ros.recordings.description import INFORMATION_KEY
 from leconvmn_ros.recordings.mat_file import MatFile, open_mat
-from leconvmn_ros.recordings.ninapro_layouts import Database, GLOVE_COLUMNS, LAYOUTS
+from leconvmn_ros.recordings.ninapro_layouts import Database, ELECTRODES, GLOVE_COLUMNS, LAYOUTS
 from leconvmn_ros.recordings.subject_check import first_non_finite, LARGEST_LABEL
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +103,8 @@ def read_ninapro(
         positions=np.radians(degrees.astype(np.float64)),
         movement=movement,
         repetition=_kept_during_rest(movement, repetition),
-        information=_information(file, database, labels, calibrated=source == 'angles'),
+        information=_information(file, database, labels, calibrated=source == 'angles')
+        | _electrodes(database, emg.shape[1], rate),
     )
 
 
@@ -318,6 +321,22 @@ def _kept_during_rest(
     """Return the repetition of the latest sample with a movement, 0 before the first."""
     latest = np.maximum.accumulate(np.where(movement > 0, np.arange(len(movement)), -1))
     return np.where(latest < 0, 0, repetition[latest])
+
+
+def _electrodes(database: Database, channels: int, rate: float) -> dict[str, str]:
+    """Return where the electrodes sat, as `read_description` finds it."""
+    known = ELECTRODES.get((database, channels))
+    if known is None:
+        return {}
+    description = EmgDescription(
+        source='ninapro',
+        device=f'Ninapro {database}',
+        sampling_rate=rate,
+        channels=tuple(map(str, range(channels))),
+        rings=known.rings,
+        offset=known.offset,
+    )
+    return {INFORMATION_KEY: description.to_json()}
 
 
 def _information(

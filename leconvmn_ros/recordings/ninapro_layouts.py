@@ -142,3 +142,23 @@ LAYOUTS: Final[dict[Database, Layout]] = {
         citation='Krasoulis et al., Front. Neurosci. 13 (2019) 891',
     ),
 }
+
+
+class Electrodes(NamedTuple):
+    """Where the electrodes of a database sit; the fields of `EmgDescription`."""
+
+    rings: tuple[tuple[int, ...], ...]
+    offset: tuple[float, ...] = ()
+
+
+_BAND = tuple(range(8))
+# By database and channels. Eight electrodes at the height of the radio-humeral joint come first;
+# the others of DB1 to DB3 and DB7 sit on single muscles. DB5: two Myo armbands, the second nearer
+# to the wrist and turned by half an electrode (22.5 degrees). Of other recordings it is not known.
+ELECTRODES: Final[dict[tuple[Database, int], Electrodes]] = {
+    ('DB1', 10): Electrodes((_BAND,)),
+    ('DB2', 12): Electrodes((_BAND,)),
+    ('DB3', 12): Electrodes((_BAND,)),
+    ('DB5', 16): Electrodes((_BAND, tuple(range(8, 16))), (0.5,)),
+    ('DB7', 12): Electrodes((_BAND,)),
+}

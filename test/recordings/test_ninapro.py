@@ -14,13 +14,16 @@
 
 """Ninapro files become sampled subjects, and those become bags."""
 
+from dataclasses import replace
 import hashlib
 import os
 from pathlib import Path
 
+from leconvmn_ros.emg.description import parse_description
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recordings.bags import FIRST_STAMP_NS, read_bag, write_bag
+from leconvmn_ros.recordings.description import read_description
 from leconvmn_ros.recordings.ninapro import read_ninapro
 from leconvmn_ros.recordings.ninapro_layouts import GLOVE_COLUMNS, VOLTS_PER_MYO_COUNT
 import numpy as np
@@ -332,3 +335,27 @@ def test_calibrated_angles_of_db9_replace_the_glove(tmp_path):
 def test_a_rate_that_cannot_be_is_refused(tmp_path, rate):
     with pytest.raises(ConfigurationError, match='rate is'):
         read_ninapro(save(tmp_path / 'a.mat', make_variables()), rate=rate)
+
+
+@pytest.mark.parametrize(
+    ('database', 'channels', 'rings'),
+    [('DB5', 16, (tuple(range(8)), tuple(range(8, 16)))), ('DB1', 10, (tuple(range(8)),))],
+)
+def test_the_place_of_the_electrodes_is_kept_in_the_bag(
+    ninapro, tmp_path, database, channels, rings
+):
+    path = next((ninapro / database).glob('S1_*.mat'))
+    subject = read_ninapro(path)
+    description = parse_description(subject.information['emg_description'])
+    assert len(description.channels) == channels
+    assert description.rings == rings
+    assert description.offset == ((0.5,) if database == 'DB5' else ())
+    short = replace(
+        subject,
+        emg=subject.emg[:100],
+        positions=subject.positions[:100],
+        movement=subject.movement[:100],
+        repetition=subject.repetition[:100],
+    )
+    write_bag(short, tmp_path / 'bag')
+    assert read_description(tmp_path / 'bag') == description
