@@ -53,8 +53,7 @@ def test_emg_of_a_person_through_lsl_moves_the_hand_as_it_does_offline(
     chunks = [chunk_from_message(arrival.message) for arrival in emg]
     sent = np.concatenate([chunk.samples for chunk in chunks])
     # What was published is the recording, from wherever the node came in, in volts.
-    difference = np.abs(microvolts * 1e-6 - sent[0]).sum(axis=1)
-    begin = int(np.argmin(difference))
+    begin = int(np.argmin(np.abs(microvolts * 1e-6 - sent[0]).sum(axis=1)))
     expected = np.roll(microvolts, -begin, axis=0)[: len(sent)] * 1e-6
     np.testing.assert_allclose(sent, expected, rtol=1e-5)
     # The bag holds all of it, and where the electrodes sat.

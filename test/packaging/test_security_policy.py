@@ -44,10 +44,11 @@ def used(names_and_types):
     return {name for name, _ in names_and_types}
 
 
-@pytest.mark.parametrize('name', ['decoder', 'evaluator', 'replay'])
+@pytest.mark.parametrize('name', ['decoder', 'emg_source', 'evaluator', 'replay'])
 def test_a_node_may_do_what_it_does_and_no_more(ros, start, tmp_path, name):
     parameters = {
         'decoder': lambda: {'checkpoint': untrained_checkpoint(tmp_path)},
+        'emg_source': lambda: {'source': 'mindrove'},
         'evaluator': lambda: {'output': tmp_path / 'results'},
         'replay': lambda: {'bag': small_bag(tmp_path, 1.0), 'start_paused': True},
     }[name]()
