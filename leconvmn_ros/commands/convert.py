@@ -65,8 +65,8 @@ def _options(arguments: argparse.Namespace) -> ImportOptions:
     return ImportOptions(
         rate=rate,
         volts=None if arguments.unit is None else parse_volts(arguments.unit),
-        emg=parse_columns(arguments.emg_columns),
-        angles=parse_angles(arguments.angles),
+        emg=parse_columns(arguments.emg_columns or ''),
+        angles=parse_angles(arguments.angles or ''),
         radians=RADIANS.get(arguments.angle_unit or ''),
         time=arguments.time_column,
         seconds=SECONDS.get(arguments.time_unit or ''),

@@ -68,14 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     signals.add_argument(
         '--emg-columns',
-        default='',
         metavar='COLUMNS',
         help='columns, channels or signals of the EMG: names, patterns (emg_*), numbers or ranges '
         '(2-9) with commas between; counted from 1, for BrainFlow from 0',
     )
     signals.add_argument(
         '--angles',
-        default='',
         metavar='JOINT=COLUMN,...',
         help='column of the angle of each joint; else the columns with names of joints',
     )
