@@ -22,6 +22,14 @@ endif
 PACKAGING := setup.py CMakeLists.txt pyproject.toml package.xml $(MODULES)
 PACKAGING += $(shell find msg launch config -type f -not -name '*.pyc')
 
+# A guided session with a simulated wearer, four times as fast as a person.
+WEAR_DEMO := wear --source synthetic --speed 4 --session quick --auto-start --practice --output demo/wear
+
+# Instruction sets and threads that the numeric tests must not depend on.
+PROCESSORS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=SSE41 ONEDNN_MAX_CPU_ISA=AVX2
+PROCESSORS += OPENBLAS_CORETYPE=Nehalem OPENBLAS_CORETYPE=Haswell OMP_NUM_THREADS=2
+NUMERIC_TESTS := test/engines test/models test/decoding test/evaluation test/emg
+
 IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(IN_VENV) python -m pip --disable-pip-version-check
 PIP_VERSION := 25.3
@@ -34,13 +42,14 @@ unexport ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLET
 export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: help setup demo test lint docs clean check-system
+.PHONY: help setup demo test test-processors lint docs clean check-system
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    synthetic subject, replay, decoder and evaluator over ROS 2; ends with scores and a plot'
-	@echo '             (VIEW=1: in real time, shown in the browser)'
+	@echo '             (VIEW=1: in real time, shown in the browser; WEAR=1: a session with a simulated wearer)'
 	@echo 'make test    the tests (TESTS=test/evaluation/test_metrics.py for some of them)'
+	@echo 'make test-processors   the numeric tests on emulated processors and other numbers of threads'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make docs    the documentation, into docs/_build/html'
 	@echo 'make setup   only what the above do first: everything into $(VENV)'
@@ -48,10 +57,16 @@ help:
 	@echo 'With DISTRO=kilted: on ROS 2 Kilted instead of Jazzy, in .venv-kilted'
 
 demo: setup
-	$(IN_VENV) leconvmn_ros demo $(if $(VIEW),--view)
+	$(IN_VENV) leconvmn_ros $(if $(WEAR),$(WEAR_DEMO),demo $(if $(VIEW),--view))
 
 test: setup
 	$(IN_VENV) pytest -n 2 $(PYTEST_ARGS) $(TESTS)
+
+test-processors: setup
+	@for processor in $(PROCESSORS); do \
+	  echo "--- $$processor"; \
+	  env $$processor $(IN_VENV) pytest -q -n 2 -m 'not slow and not browser and not docs' $(NUMERIC_TESTS) || exit 1; \
+	done
 
 lint: setup
 	$(IN_VENV) ruff check

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 for variable in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
-    os.environ[variable] = '1'
+    os.environ.setdefault(variable, '1')
 # A parent that runs ROS nodes itself must not configure ours.
 for variable in ('ROS_NAMESPACE', 'FASTRTPS_DEFAULT_PROFILES_FILE', 'ROS_LOCALHOST_ONLY'):
     os.environ.pop(variable, None)
