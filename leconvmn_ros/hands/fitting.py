@@ -58,7 +58,7 @@ HUMAN_REPAIRS = 3
 TURNED_TO_A_FINGER = 0.4
 # A thumb that is out of the way has so much room (m).
 ROOM = 0.001
-RANDOM_STARTS, REFINED = 4000, 8
+RANDOM_STARTS, REFINED = 4000, 24
 RANDOM_OUT = 3000
 # Steps along the way of the thumb.
 FINE_STEPS = 40

@@ -89,18 +89,23 @@ class Studio:
 
     def _knuckles(self) -> Array:
         """Return the middle of where the fingers begin (m)."""
-        model = self._drawn.model.model
+        model, data = self._drawn.model.model, self._drawn.model.data
+        ways = [self._way(finger) for finger in self._drawn.fingers]
+        shared = set(ways[0]).intersection(*ways[1:])
         places = []
-        for finger in self._drawn.fingers:
-            body = int(model.body(self._drawn.tips[finger].link).id)
-            first = body
-            while model.body_parentid[body] and self._drawn.model.joints:
-                if model.body_jntnum[body]:
-                    first = body
-                body = int(model.body_parentid[body])
-            places.append(self._drawn.model.data.xpos[first].copy())
+        for way in ways:
+            first = [body for body in way if body not in shared and model.body_jntnum[body]][-1]
+            places.append(data.xpos[first].copy())
         middle: Array = np.mean(places, axis=0)
         return middle
+
+    def _way(self, finger: str) -> list[int]:
+        """Return the bodies from a fingertip to the world."""
+        model = self._drawn.model.model
+        way = [int(model.body(self._drawn.tips[finger].link).id)]
+        while way[-1]:
+            way.append(int(model.body_parentid[way[-1]]))
+        return way
 
     def _make_camera(self) -> mujoco.MjvCamera:
         tips = np.array([self._drawn.tip(finger) for finger in self._drawn.tips])
