@@ -137,7 +137,8 @@ def delay(comparisons: Sequence[Comparison]) -> float:
     if not period > 0:
         return nan
     lags = range(round(LEAST_DELAY / period), round(MOST_DELAY / period) + 1)
-    values = np.array([_correlation_at(comparisons, lag) for lag in lags])
+    blocks = [_blocks(comparison) for comparison in comparisons]
+    values = np.array([_correlation_at(comparisons, blocks, lag) for lag in lags])
     if not np.isfinite(values).any():
         return nan
     best = int(np.nanargmax(values))
@@ -150,12 +151,19 @@ def delay(comparisons: Sequence[Comparison]) -> float:
     return place * period
 
 
-def _correlation_at(comparisons: Sequence[Comparison], lag: int) -> float:
+def _blocks(comparison: Comparison) -> NDArray[np.int64]:
+    """Return the number of the gapless block that each estimate belongs to."""
+    steps = np.diff(comparison.stamps_ns, prepend=comparison.stamps_ns[:1])
+    block: NDArray[np.int64] = np.cumsum(steps > 1.5 * NANOSECONDS * _period(comparison))
+    return block
+
+
+def _correlation_at(
+    comparisons: Sequence[Comparison], blocks: Sequence[NDArray[np.int64]], lag: int
+) -> float:
     """Return the mean over joints of the correlation with the truth `lag` estimates ago."""
     truths, estimates = [], []
-    for comparison in comparisons:
-        steps = np.diff(comparison.stamps_ns, prepend=comparison.stamps_ns[:1])
-        block = np.cumsum(steps > 1.5 * NANOSECONDS * _period(comparison))
+    for comparison, block in zip(comparisons, blocks, strict=True):
         count = len(block) - abs(lag)
         if count < 2:
             continue
