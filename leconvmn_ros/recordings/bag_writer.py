@@ -17,7 +17,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TYPE_CHECKING
+from typing import Final, TYPE_CHECKING
 
 from leconvmn_ros.emg.message import FRAME_ID
 from leconvmn_ros.errors import OutputError
@@ -32,12 +32,13 @@ from leconvmn_ros.recordings.bag_types import (
     REFERENCE_TOPIC,
     REFERENCE_TYPE,
     type_definition,
-    typestore,
 )
+from leconvmn_ros.recordings.cdr import Packer
+from leconvmn_ros.recordings.checked_writer import CheckedWriter
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import StoragePlugin
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -82,14 +83,9 @@ class BagWriter:
         """
         self._folder = AtomicFolder(Path(path), BAG_FOLDER, overwrite=overwrite)
         self._information = dict(information or {})
-        self._store = typestore()
-        types = self._store.types
-        self._time: Any = types['builtin_interfaces/msg/Time']
-        self._header: Any = types['std_msgs/msg/Header']
-        self._messages: dict[str, Any] = {name: types[name] for _, name, _ in _TOPICS}
-        self._no_values = np.empty(0)
+        self._packer = Packer()
         self._connections: dict[str, Connection] = {}
-        self._writer: Writer
+        self._writer: CheckedWriter
 
     def __enter__(self) -> 'Self':
         """Make the partial folder and open the bag in it.
@@ -118,17 +114,16 @@ class BagWriter:
         Raises:
             OutputError: it cannot be written.
         """
-        samples, channels = chunk.samples.shape
+        samples = len(chunk.samples)
         log_ns = chunk.stamp_ns + round((samples - 1) / chunk.sampling_rate * NANOSECONDS)
-        data = np.ascontiguousarray(chunk.samples, dtype=np.float32).reshape(-1)
-        message = self._messages[EMG_TYPE](
-            header=self._stamped(chunk.stamp_ns, FRAME_ID),
-            sampling_rate=float(chunk.sampling_rate),
-            first_sample=int(chunk.first_sample),
-            channels=channels,
-            samples=data,
+        data = self._packer.emg(
+            chunk.stamp_ns,
+            FRAME_ID,
+            float(chunk.sampling_rate),
+            int(chunk.first_sample),
+            chunk.samples,
         )
-        self._write(EMG_TYPE, log_ns, message)
+        self._write(EMG_TYPE, log_ns, data)
 
     def write_reference(
         self, stamp_ns: int, names: Sequence[str], positions: NDArray[np.float64]
@@ -143,15 +138,7 @@ class BagWriter:
         Raises:
             OutputError: it cannot be written.
         """
-        values = np.ascontiguousarray(positions, dtype=np.float64)
-        message = self._messages[REFERENCE_TYPE](
-            header=self._stamped(stamp_ns),
-            name=list(names),
-            position=values,
-            velocity=self._no_values,
-            effort=self._no_values,
-        )
-        self._write(REFERENCE_TYPE, stamp_ns, message)
+        self._write(REFERENCE_TYPE, stamp_ns, self._packer.state(stamp_ns, names, positions))
 
     def write_label(self, stamp_ns: int, movement: int, repetition: int) -> None:
         """Write a MovementLabel on /movement_label.
@@ -165,10 +152,8 @@ class BagWriter:
         Raises:
             OutputError: it cannot be written.
         """
-        message = self._messages[LABEL_TYPE](
-            header=self._stamped(stamp_ns), movement=int(movement), repetition=int(repetition)
-        )
-        self._write(LABEL_TYPE, stamp_ns, message)
+        data = self._packer.label(stamp_ns, int(movement), int(repetition))
+        self._write(LABEL_TYPE, stamp_ns, data)
 
     def __exit__(
         self,
@@ -191,7 +176,9 @@ class BagWriter:
             self._folder.discard()
 
     def _open(self, bag: Path) -> None:
-        self._writer = Writer(bag, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+        self._writer = CheckedWriter(
+            bag, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP
+        )
         for key, value in self._information.items():
             self._writer.set_custom_data(key, value)
         self._writer.open()
@@ -205,12 +192,7 @@ class BagWriter:
                 offered_qos_profiles=[qos],
             )
 
-    def _stamped(self, stamp_ns: int, frame_id: str = '') -> Any:
-        seconds, nanoseconds = divmod(int(stamp_ns), NANOSECONDS)
-        return self._header(stamp=self._time(sec=seconds, nanosec=nanoseconds), frame_id=frame_id)
-
-    def _write(self, name: str, log_ns: int, message: object) -> None:
-        data = self._store.serialize_cdr(message, name)
+    def _write(self, name: str, log_ns: int, data: bytes) -> None:
         try:
             self._writer.write(self._connections[name], int(log_ns), data)
         except OSError as error:

@@ -31,11 +31,12 @@ from leconvmn_ros.recordings.bounded_reader import BoundedFile, DECOMPRESSORS, L
 from leconvmn_ros.recordings.message_batch import MessageBatch
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, Message, Schema, Statistics
+from mcap.records import Channel, Chunk, Footer, Message, Schema, Statistics
 from mcap.stream_reader import StreamReader
 import numpy as np
 
 _RECORD = struct.Struct('<BQ')
+_BEHIND_SUMMARY = 4 + 8  # bytes of its checksum and of the magic behind it
 _MESSAGE = struct.Struct('<HIQQ')
 
 
@@ -88,6 +89,8 @@ def mcap_batches(path: Path, topics: Collection[str]) -> Iterator[MessageBatch]:
                 if topic is not None and topic.name in topics:
                     place = _Places([record.log_time], [0], [len(record.data)])
                     yield place.batch(topic, bytes(record.data))
+            elif isinstance(record, Footer):
+                _check_summary(path, record)
             elif isinstance(record, Statistics):
                 indexed = record.channel_message_counts
     _compare_counts(path, found, indexed, channels)
@@ -155,6 +158,21 @@ def _places(data: bytes, note: Callable[[Schema | Channel], None]) -> dict[int, 
             note(Channel.read(ReadDataStream(BytesIO(data[start:end]))))
         at = end
     return places
+
+
+def _check_summary(path: Path, footer: Footer) -> None:
+    """Refuse an index that is not the one that was written.
+
+    Raises:
+        RecordingError: its checksum does not fit.
+    """
+    if not footer.summary_crc or not footer.summary_start:
+        return
+    with BoundedFile(path) as file:
+        file.seek(footer.summary_start)
+        covered = file.read()[:-_BEHIND_SUMMARY]
+    if crc32(covered) != footer.summary_crc:
+        raise RecordingError(f'{path} is damaged: the checksum of its index does not fit')
 
 
 def _compare_counts(

@@ -59,8 +59,8 @@ def test_synthesize_is_reproducible(capsys, folder, tmp_path):
     code, output, _ = run(capsys, 'synthesize', '--output', tmp_path / 'bag', *SMALL)
     assert code == 0
     assert output == f'{tmp_path}/bag: 2 channels at 50 Hz, 32 s\n'
-    assert (tmp_path / 'bag' / 'bag.mcap').read_bytes() == (
-        folder / 'bag' / 'bag.mcap'
+    assert (tmp_path / 'bag' / 'bag_0.mcap').read_bytes() == (
+        folder / 'bag' / 'bag_0.mcap'
     ).read_bytes()
     assert run(capsys, 'synthesize', '--output', tmp_path / 'o', *SMALL, '--seed', 5)[0] == 0
     one, other = (read_bag(path).chunks[9].samples for path in (tmp_path / 'bag', tmp_path / 'o'))

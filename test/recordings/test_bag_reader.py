@@ -15,6 +15,7 @@
 """Bags of others, and bags that are damaged."""
 
 import shutil
+import struct
 
 from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.recording import EmgChunk
@@ -406,7 +407,7 @@ def damaged(data, random):
     return bytes(data)
 
 
-@pytest.mark.parametrize('name', ['bag.mcap', 'metadata.yaml'])
+@pytest.mark.parametrize('name', ['bag_0.mcap', 'metadata.yaml'])
 def test_damage_gives_a_recording_or_one_clear_error(tmp_path, name):
     path = make_template(tmp_path)
     whole = (path / name).read_bytes()
@@ -422,10 +423,38 @@ def test_damage_gives_a_recording_or_one_clear_error(tmp_path, name):
     assert set(lines) == {1}
 
 
+def test_no_flipped_bit_changes_what_is_read(tmp_path):
+    path = make_template(tmp_path)
+    whole = (path / 'bag_0.mcap').read_bytes()
+    expected = repr(read_bag(path))
+    random = np.random.default_rng(3)
+    noticed = 0
+    for place in random.integers(len(whole), size=200).tolist():
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(random.integers(8))
+        (path / 'bag_0.mcap').write_bytes(changed)
+        try:
+            assert repr(read_bag(path)) == expected
+        except RecordingError:
+            noticed += 1
+    assert noticed > 180
+
+
+def test_a_bag_that_lost_a_message_its_index_knows_is_refused(tmp_path):
+    path = write(tmp_path / 'bag', [('/emg', emg(first=2 * n), n + 1) for n in range(9)])
+    (file,) = path.glob('*.mcap')
+    whole = file.read_bytes()
+    number = struct.pack('<Q', 9)
+    place = whole.rindex(struct.pack('<H', 1) + number)
+    file.write_bytes(whole[: place + 2] + struct.pack('<Q', 10) + whole[place + 10 :])
+    with pytest.raises(RecordingError, match='holds 9 messages on /emg, its index says 10'):
+        read_bag(path)
+
+
 def test_every_truncation_of_the_recorded_file_is_noticed(tmp_path):
     path = make_template(tmp_path)
-    whole = (path / 'bag.mcap').read_bytes()
+    whole = (path / 'bag_0.mcap').read_bytes()
     for length in range(0, len(whole), 211):
-        (path / 'bag.mcap').write_bytes(whole[:length])
+        (path / 'bag_0.mcap').write_bytes(whole[:length])
         with pytest.raises(RecordingError, match='damaged'):
             read_bag(path)

@@ -25,6 +25,8 @@ from leconvmn_ros.errors import OutputError
 from leconvmn_ros.recording import EmgChunk
 from leconvmn_ros.recordings.bag_types import type_definition
 from leconvmn_ros.recordings.bags import BagWriter, open_bag, read_bag
+from mcap.records import Channel, Chunk, DataEnd, Footer
+from mcap.stream_reader import StreamReader
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
@@ -64,7 +66,7 @@ def test_metadata_is_what_rosbag2_version_9_expects(tmp_path):
     information = YAML(typ='safe').load(text)['rosbag2_bagfile_information']
     assert information['version'] == 9
     assert information['storage_identifier'] == 'mcap'
-    assert information['relative_file_paths'] == ['bag.mcap']
+    assert information['relative_file_paths'] == ['bag_0.mcap']
     assert information['message_count'] == 3
     assert information['starting_time']['nanoseconds_since_epoch'] == 10**9
     assert information['duration']['nanoseconds'] == 3 * 10**7
@@ -84,6 +86,19 @@ def test_metadata_is_what_rosbag2_version_9_expects(tmp_path):
         (qos,) = topic['offered_qos_profiles']
         assert (qos['reliability'], qos['history']) == ('reliable', 'keep_last')
     assert topics['/movement_label']['offered_qos_profiles'][0]['durability'] == 'transient_local'
+
+
+def test_channels_carry_the_type_hash_and_chunks_a_checksum(tmp_path):
+    write_small_bag(tmp_path / 'bag')
+    with (tmp_path / 'bag' / 'bag_0.mcap').open('rb') as file:
+        records = list(StreamReader(file, emit_chunks=True, validate_crcs=True).records)
+    channels = {record.topic: record for record in records if isinstance(record, Channel)}
+    digest = type_definition('leconvmn_ros/msg/EmgArray').digest
+    assert channels['/emg'].metadata['topic_type_hash'] == digest
+    assert 'reliable' in channels['/emg'].metadata['offered_qos_profiles']
+    assert all(record.uncompressed_crc for record in records if isinstance(record, Chunk))
+    assert all(record.data_section_crc for record in records if isinstance(record, DataEnd))
+    assert all(record.summary_crc for record in records if isinstance(record, Footer))
 
 
 def test_definitions_keep_their_comments_and_name_what_they_use(tmp_path):
@@ -106,7 +121,7 @@ def test_nothing_but_the_bag_is_left(tmp_path):
     write_small_bag(tmp_path / 'bag')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bag']
     assert sorted(path.name for path in (tmp_path / 'bag').iterdir()) == [
-        'bag.mcap',
+        'bag_0.mcap',
         'metadata.yaml',
     ]
 
@@ -125,10 +140,10 @@ def test_nothing_is_left_after_an_exception(tmp_path, error):
 
 def test_existing_target_is_refused_and_kept(tmp_path):
     write_small_bag(tmp_path / 'bag', first=1)
-    before = (tmp_path / 'bag' / 'bag.mcap').read_bytes()
+    before = (tmp_path / 'bag' / 'bag_0.mcap').read_bytes()
     with pytest.raises(OutputError, match='exists already'):
         write_small_bag(tmp_path / 'bag')
-    assert (tmp_path / 'bag' / 'bag.mcap').read_bytes() == before
+    assert (tmp_path / 'bag' / 'bag_0.mcap').read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bag']
 
 

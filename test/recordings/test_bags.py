@@ -136,7 +136,7 @@ def test_emg_is_logged_when_its_last_sample_is_taken_and_log_times_never_go_back
 def test_same_subject_gives_the_same_bytes(tmp_path):
     for folder in ('a', 'b'):
         write_bag(make_subject(), tmp_path / folder / 'bag')
-    for name in ('bag.mcap', 'metadata.yaml'):
+    for name in ('bag_0.mcap', 'metadata.yaml'):
         one, other = (tmp_path / folder / 'bag' / name for folder in ('a', 'b'))
         assert one.read_bytes() == other.read_bytes()
 
