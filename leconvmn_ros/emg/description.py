@@ -28,7 +28,8 @@ from pydantic import Field, model_validator, ValidationError
 # A thousand electrodes with long names take less.
 LARGEST_TEXT = 2**16  # characters
 MOST_CHANNELS = 1024
-Text = Annotated[str, Field(max_length=200)]
+LONGEST_NAME = 200  # characters
+Text = Annotated[str, Field(max_length=LONGEST_NAME)]
 Arm = Literal['left', 'right', '']
 
 

@@ -16,7 +16,7 @@
 
 import re
 
-from leconvmn_ros.emg.description import Arm, EmgDescription, MOST_CHANNELS
+from leconvmn_ros.emg.description import Arm, EmgDescription, LONGEST_NAME, MOST_CHANNELS
 from leconvmn_ros.emg.message import HIGHEST_RATE
 from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.sources.contract import SourceDescription
@@ -130,6 +130,11 @@ def choose_volts(source: SourceDescription, settings: SignalSettings) -> float:
     return volts_per(source.unit) if source.volts is None else source.volts
 
 
+def _on_one_line(name: str) -> str:
+    """Return a name that a stranger chose, fit for a log: of one line and some length."""
+    return ''.join(sign if sign.isprintable() else '?' for sign in name[:LONGEST_NAME])
+
+
 def describe(kind: str, source: SourceDescription, settings: SignalSettings) -> EmgDescription:
     """Return what travels with the signal.
 
@@ -150,9 +155,9 @@ def describe(kind: str, source: SourceDescription, settings: SignalSettings) -> 
     try:
         return EmgDescription(
             source=kind,
-            device=source.device,
+            device=_on_one_line(source.device),
             sampling_rate=settings.sampling_rate or source.sampling_rate,
-            channels=tuple(source.channels[channel] for channel in columns),
+            channels=tuple(_on_one_line(source.channels[channel]) for channel in columns),
             rings=rings,
             offset=offset,
             arm=settings.arm or source.arm,

@@ -131,3 +131,11 @@ def test_volts_come_from_the_user_the_source_or_the_unit(scale, unit, volts, exp
             choose_volts(device, SignalSettings(scale=scale))
     else:
         assert choose_volts(device, SignalSettings(scale=scale)) == expected
+
+
+def test_names_that_a_stranger_chose_fit_a_log():
+    device = DEVICE._replace(device='band\n[FATAL] forged', channels=('a\x1b[2J' + 'x' * 500,) * 8)
+    described = describe('test', device, SignalSettings())
+    assert described.device == 'band?[FATAL] forged'
+    assert described.channels[0].startswith('a?[2Jxxx')
+    assert len(described.channels[0]) == 200
