@@ -15,6 +15,7 @@
 """What `leconvmn_ros train` does; its arguments are in parsers/train.py."""
 
 import argparse
+import os
 from typing import Any
 
 from leconvmn_ros.commands.arguments import (
@@ -90,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
             start=start,
             on_start=say_duration,
             on_epoch=on_epoch,
+            # As many as there are cores, where each takes one.
+            processes=len(os.sched_getaffinity(0)) if settings.threads == 1 else 1,
         )
     checkpoint.save(arguments.output)
     record = checkpoint.description.training

@@ -41,6 +41,8 @@ from leconvmn_ros.evaluation.metrics import as_json, METRICS, score_table
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.data import gather, TrainingData
+from leconvmn_ros.training.fit_settings import RecurrentFitSettings
+from leconvmn_ros.training.member_fit import fit_members, trains_apart, WORTH_PROCESSES
 from leconvmn_ros.training.presets import check_goes_on, TrainingSettings
 from leconvmn_ros.training.recurrent_fit import (
     run_sequences,
@@ -61,6 +63,7 @@ def train(
     on_start: Callable[[float], None] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     stop_after: int | None = None,
+    processes: int = 1,
 ) -> Checkpoint:
     """Train a model on recordings of one set of electrodes.
 
@@ -76,6 +79,7 @@ def train(
         on_epoch: called after each epoch.
         stop_after: what another training chose (an epoch, as a rule): nothing is chosen here, and
             the validation part is learnt.
+        processes: members of an ensemble to train at a time, on a CPU; the result is the same.
 
     Returns:
         The trained decoder, with how it scored on the validation part before it learnt that; no
@@ -105,10 +109,25 @@ def train(
 
     def fit(data: TrainingData, stop_after: int | None = None) -> FitResult:
         model = _new_model(data, settings, start).to(torch_device)
-        if on_start is not None and stop_after is None:
-            seconds = settings.fit.expected_seconds(model, data)
-            if seconds is not None:
-                on_start(seconds * (1 + settings.second_pass))
+        apart = isinstance(settings.fit, RecurrentFitSettings) and trains_apart(model, data)
+        at_once = processes if apart else 1
+        if at_once > 1 or (on_start is not None and stop_after is None):
+            seconds = settings.fit.expected_seconds(model, data) or 0.0
+            # To start a process takes seconds as well.
+            at_once = at_once if seconds > WORTH_PROCESSES else 1
+            if on_start is not None and stop_after is None and seconds:
+                members = min(at_once, len(model.member_weights))
+                on_start(seconds * (1 + settings.second_pass) / members)
+        if isinstance(settings.fit, RecurrentFitSettings) and apart:
+            return fit_members(
+                model,
+                data,
+                settings.fit,
+                seed=settings.seed,
+                processes=at_once,
+                stop_after=stop_after,
+                on_epoch=on_epoch,
+            )
         return settings.fit.run(
             model, data, seed=settings.seed, stop_after=stop_after, on_epoch=on_epoch
         )

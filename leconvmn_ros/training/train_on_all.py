@@ -30,6 +30,7 @@ from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording, join
 from leconvmn_ros.evaluation.metrics import as_json, METRICS
+from leconvmn_ros.models.config import MEMBER_WEIGHTS
 from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.reports import EpochReport
@@ -46,6 +47,7 @@ def train_on_all(
     on_start: Callable[[float], None] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     on_score: Callable[[HeldOutScore], None] | None = None,
+    processes: int = 1,
 ) -> Checkpoint:
     """Train as `train` does, score that, and train once more on everything.
 
@@ -57,6 +59,7 @@ def train_on_all(
         start: see `train`; both trainings go on from it.
         on_start: see `train`.
         on_epoch: called after each epoch of both.
+        processes: see `train`.
         on_score: called with the score of the first one, before the second begins.
 
     Returns:
@@ -69,7 +72,12 @@ def train_on_all(
     started = time.monotonic()
     if not recordings:
         raise RecordingError('no recordings to train on')
-    options: dict[str, Any] = {'device': device, 'start': start, 'on_epoch': on_epoch}
+    options: dict[str, Any] = {
+        'device': device,
+        'start': start,
+        'on_epoch': on_epoch,
+        'processes': processes,
+    }
     hold_out = hold_out or default_hold_out(recordings[0])
     first = train(recordings, settings, hold_out=hold_out, on_start=on_start, **options)
     record = first.description.training
@@ -91,7 +99,7 @@ def train_on_all(
         }
     )
     # How much each member counts was found on data that these weights have learnt.
-    shares = {name: tensor for name, tensor in first.weights.items() if name == 'shares'}
+    shares = {name: tensor for name, tensor in first.weights.items() if name == MEMBER_WEIGHTS}
     return replace(
         last,
         description=last.description.model_copy(update={'training': training}),
