@@ -101,7 +101,7 @@ class EvaluatorNode(Node):
         self._quiet = 0.0
         self._next_report = 0.0
         self._log = ThrottledLog(self.get_logger())
-        self._told_of_two = False
+        self._shared: set[str] = set()  # topics of several publishers
         self._finished = False
         self._emg: Subscription | None = None
         self._subscribe()
@@ -198,11 +198,14 @@ class EvaluatorNode(Node):
             self._emg = self.create_subscription(
                 EmgArray, 'emg', self._on_emg, **overridable(EMG_INPUT, self)
             )
-        if self._estimate.get_publisher_count() > 1 and not self._told_of_two:
-            self._told_of_two = True
-            self.get_logger().error(
-                'several nodes publish joint_states: their estimates cannot be told apart'
-            )
+        for topic, subscription in zip(
+            ('joint_states', 'joint_states_reference'), others, strict=True
+        ):
+            if subscription.get_publisher_count() > 1 and topic not in self._shared:
+                self._shared.add(topic)
+                self.get_logger().error(
+                    f'several nodes publish {topic}: their messages cannot be told apart'
+                )
         self._log.flush()
         # Counted in ticks of this timer, not in time: while messages wait, every one of them is
         # taken between two ticks, however slow this machine is.

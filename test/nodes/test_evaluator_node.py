@@ -219,6 +219,17 @@ def test_a_signal_writes_what_there_is(ros, start, tmp_path, number):
     assert 'Traceback' not in node.text
 
 
+def test_several_publishers_of_a_topic_are_reported_once(ros, start, tmp_path):
+    node = start('evaluator', parameters={'output': tmp_path / 'results'})
+    Source(ros)
+    for topic in ('/joint_states', '/joint_states_reference'):
+        ros.publisher(topic, JointState)
+    for topic in ('joint_states', 'joint_states_reference'):
+        node.wait_for_text(f'several nodes publish {topic}: ')
+    ros.spin(0.5)
+    assert node.text.count('several nodes publish') == 2
+
+
 def test_goes_on_if_asked_to(ros, start, tmp_path):
     parameters = {'output': tmp_path / 'results', 'exit_when_done': False}
     node = start('evaluator', parameters=parameters)
