@@ -285,7 +285,10 @@ def fit(hand: ModelledHand, model: str, progress: Progress = lambda _: None) -> 
     for finger in search.fingers:
         pinches[finger], left = search.pinch(finger, fists[finger], towards)
         towards = pinches[finger][: len(search.thumb_joints)]
-        progress(f'{finger}: {1000 * left:.1f} mm between thumb and fingertip in the pinch')
+        tips = 1000 * search.hand.pinch_distance(finger)
+        progress(
+            f'{finger} pinch: {1000 * left:.1f} mm between the fingers, tips {tips:.1f} mm apart'
+        )
     count = len(search.thumb_joints)
     out = search.out(opened, pinches[search.fingers[0]][:count], fists)
     progress(f'thumb out of the way: {np.round(out, 2).tolist()}')
