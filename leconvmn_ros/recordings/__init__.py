@@ -12,3 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""Recordings on disk: rosbag2 bags, read as recordings and written from arrays or messages."""
+
+from leconvmn_ros.recordings.array_bag import write_arrays
+from leconvmn_ros.recordings.bag_reader import open_bag
+from leconvmn_ros.recordings.bag_writer import BagWriter
+from leconvmn_ros.recordings.bags import read_bag, write_bag
+
+__all__ = ['BagWriter', 'open_bag', 'read_bag', 'write_arrays', 'write_bag']
