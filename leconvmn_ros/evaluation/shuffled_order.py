@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 DEFAULT_ORDERS = 4
 # Time zero could be taken for a missing stamp.
 _START_NS = NANOSECONDS
-_CHUNK_SECONDS = 0.1
+_CHUNK_SECONDS = 1.0
 
 
 class ShuffledStream(NamedTuple):
