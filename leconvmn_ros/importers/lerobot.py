@@ -150,7 +150,7 @@ def _read(folder: Path, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
         try:
             with open_input(path) as file:
                 opened = parquet.ParquetFile(file)
-                total += opened.metadata.num_rows
+                total += _values_in(opened.metadata, columns)
                 _check_count(folder, total)
                 table = opened.read(columns=list(columns))
             for name in columns:
@@ -167,9 +167,23 @@ def _read(folder: Path, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
         raise RecordingError(f'{folder}: frames have different shapes: {error}') from error
 
 
-def _check_count(folder: Path, frames: int) -> None:
-    if frames > _MOST_VALUES:
-        raise RecordingError(f'{folder} has more than {_MOST_VALUES} frames')
+def _values_in(metadata: Any, columns: Sequence[str]) -> int:
+    """Return how many values a parquet file says that it has in some columns."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    parts = [group.column(place) for group in groups for place in range(group.num_columns)]
+    # A list is stored below the name of its column: observation.emg.list.element.
+    return sum(
+        int(part.num_values)
+        for part in parts
+        if any(f'{part.path_in_schema}.'.startswith(f'{name}.') for name in columns)
+    )
+
+
+def _check_count(folder: Path, values: int) -> None:
+    if values > _MOST_VALUES:
+        raise RecordingError(
+            f'{folder} has {values} values and more; at most {_MOST_VALUES} are read'
+        )
 
 
 def _array(column: Any) -> NDArray[Any]:

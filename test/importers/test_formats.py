@@ -477,6 +477,25 @@ def test_a_lerobot_dataset_becomes_a_bag(tmp_path, version, window):
         list(find_format(root).read(root, ImportOptions()))
 
 
+def test_a_lerobot_dataset_that_expands_is_refused_by_its_counts(tmp_path, monkeypatch):
+    """A list of one value a hundred million times takes a few bytes in parquet."""
+    arrow = pytest.importorskip('pyarrow')
+    parquet = pytest.importorskip('pyarrow.parquet')
+    for name in ('meta', 'data'):
+        (tmp_path / name).mkdir()
+    info = {'fps': 10, 'features': {'observation.emg': {'shape': [4]}}}
+    (tmp_path / 'meta' / 'info.json').write_text(json.dumps(info))
+    inner = arrow.array(np.zeros(30_000_000, np.int8))
+    rows = arrow.ListArray.from_arrays(arrow.array([0, 30_000_000]), inner)
+    table = arrow.table({'observation.emg': rows, 'episode_index': [0]})
+    file = tmp_path / 'data' / 'a.parquet'
+    parquet.write_table(table, file)
+    assert file.stat().st_size < 10_000
+    monkeypatch.setattr('leconvmn_ros.importers.lerobot._MOST_VALUES', 10_000_000)
+    with pytest.raises(RecordingError, match='values and more'):
+        list(FORMATS['lerobot'].read(tmp_path, ImportOptions(volts=1e-6)))
+
+
 MYO = 'Header header\nint8[4] emg\nuint8 quality\n'.replace('Header', 'std_msgs/Header')
 
 
