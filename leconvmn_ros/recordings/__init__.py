@@ -12,11 +12,39 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings on disk: rosbag2 bags, read as recordings and written from arrays or messages."""
+"""Recordings as rosbag2 bags: read them, write them, and make them of anybody's arrays.
 
-from leconvmn_ros.recordings.array_bag import write_arrays
-from leconvmn_ros.recordings.bag_reader import open_bag
-from leconvmn_ros.recordings.bag_writer import BagWriter
-from leconvmn_ros.recordings.bags import read_bag, write_bag
+    from leconvmn_ros.recordings import read_bag, write_bag
 
-__all__ = ['BagWriter', 'open_bag', 'read_bag', 'write_arrays', 'write_bag']
+    write_bag('session1', emg, 200.0, angles, movement=movement, repetition=repetition)
+    recording = read_bag('session1')
+
+The names are loaded when they are used, so that modules of this room stay cheap to import.
+"""
+
+from importlib import import_module
+from typing import Any, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from leconvmn_ros.recordings.array_bag import write_arrays as write_bag
+    from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
+    from leconvmn_ros.recordings.bag_writer import BagWriter
+    from leconvmn_ros.recordings.bags import read_bag
+
+__all__ = ['BagWriter', 'OpenBag', 'open_bag', 'read_bag', 'write_bag']
+
+# Where each name comes from: module and name there.
+_PLACES = {
+    'BagWriter': ('bag_writer', 'BagWriter'),
+    'OpenBag': ('bag_reader', 'OpenBag'),
+    'open_bag': ('bag_reader', 'open_bag'),
+    'read_bag': ('bags', 'read_bag'),
+    'write_bag': ('array_bag', 'write_arrays'),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    module, there = _PLACES[name]
+    return getattr(import_module(f'{__name__}.{module}'), there)
