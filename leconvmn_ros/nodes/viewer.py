@@ -20,11 +20,13 @@ writers back. The buttons of the page call the services of the guide. It draws a
 whatever came in, and nothing while no page is open.
 """
 
+from pathlib import Path
 from queue import SimpleQueue
 
 from leconvmn_ros.emg.description import parse_description
 from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
+from leconvmn_ros.hands.profile import JOINT_STATE, JOINT_TRAJECTORY, load_profile
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.joint_state import angles_by_name
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
@@ -39,6 +41,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 # A page that is refused tries again every second; one line tells it (s).
 REFUSAL_PERIOD = 10.0
@@ -66,6 +69,9 @@ PARAMETERS = (
         '',
         'pages that may connect besides our own, separated by commas: http://lab-pc:8080',
     ),
+    Parameter('robot_urdf', '', 'URDF of a robot hand, with meshes beside it; needs its profile'),
+    Parameter('robot_profile', '', 'profile of that hand: its commands are shown'),
+    Parameter('robot_prefix', '', 'what the URDF puts before the joint names of the profile'),
 )
 
 
@@ -93,10 +99,47 @@ class ViewerNode(Node):
             allowed_origins=split_origins(self.get_parameter('allowed_origins').value),
             on_refused=self._on_refused,
             on_action=self._pressed.put,
+            robot_urdf=self._robot_urdf(),
+            robot_prefix=self.get_parameter('robot_prefix').value,
         )
         self.get_logger().info(f'live view: {self._view.url}')
         self._subscribe()
         every(1 / self.get_parameter('frame_rate').value, self, self._draw)
+
+    def _robot_urdf(self) -> Path | None:
+        """Read the profile of the robot hand, and return its URDF if one is given.
+
+        Raises:
+            ConfigurationError: one of the two is missing or not allowed, or the hand takes
+                messages in which no joint is named.
+        """
+        urdf, name = (self.get_parameter(key).value for key in ('robot_urdf', 'robot_profile'))
+        if bool(urdf) != bool(name):
+            raise ConfigurationError('robot_urdf and robot_profile must be given together')
+        if not urdf:
+            return None
+        self._profile = load_profile(name)
+        command = self._profile.command
+        if command.type not in {JOINT_STATE, JOINT_TRAJECTORY}:
+            raise ConfigurationError(
+                f'{self._profile.hand} takes {command.type}, whose joints have no names; only '
+                f'{JOINT_STATE} and {JOINT_TRAJECTORY} can be shown'
+            )
+        kind = JointState if command.type == JOINT_STATE else JointTrajectory
+        self.create_subscription(kind, command.topic, self._on_command, **overridable(ONLOOKER))
+        return Path(urdf)
+
+    def _on_command(self, message: JointState | JointTrajectory) -> None:
+        if isinstance(message, JointState):
+            names, values = message.name, message.position
+        else:
+            names = message.joint_names
+            values = message.points[-1].positions if message.points else ()
+        if len(names) != len(values):
+            self._signals.refused += 1
+            return
+        angles = self._profile.in_radians_by_name(dict(zip(names, values, strict=True)))
+        self._signals.add_command(angles)
 
     def _subscribe(self) -> None:
         for kind, topic, callback in (

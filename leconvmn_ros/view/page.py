@@ -28,6 +28,7 @@ from html import escape
 from importlib import import_module
 import io
 from math import pi
+from pathlib import Path
 import socket
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,7 @@ from leconvmn_ros.view.colour_scheme import prefers_dark, with_script
 from leconvmn_ros.view.guide_panel import GuidePanel, short_text
 from leconvmn_ros.view.hand_drawing import DrawnHand
 from leconvmn_ros.view.plots import AnglePlots, EmgPlot, PANEL_WIDTH, TEXT
+from leconvmn_ros.view.robot_hand import RobotHand
 from leconvmn_ros.view.same_origin import guarded_server, SameOrigin
 from leconvmn_ros.view.signals import LATE, LiveSignals, LiveStatus
 from leconvmn_ros.view.urdf_frames import read_frames, wxyz
@@ -55,6 +57,7 @@ OVER_OPACITY = 0.4
 ASIDE = {'right': 0.75, 'left': -0.75}
 # Distance between the middles of two hands that are side by side (m).
 APART = 0.15
+ROBOT_HEIGHT = 0.035  # of the root of a robot hand above the floor (m)
 GRID = (160, 160, 160)  # seen on light and dark
 CAMERA, CAMERA_TARGET = (0.36, 0.0, 0.17), (0.0, 0.01, 0.09)
 # On a phone the panels cover the lower half: the hands are in the upper one.
@@ -74,6 +77,8 @@ class LiveView:
         allowed_origins: Sequence[str] = (),
         on_refused: Callable[[str], None] | None = None,
         on_action: Callable[[Action], None] = lambda _: None,
+        robot_urdf: Path | None = None,
+        robot_prefix: str = '',
     ) -> None:
         """Start to serve.
 
@@ -84,6 +89,8 @@ class LiveView:
             allowed_origins: pages that may connect besides our own, such as `http://lab-pc:8080`.
             on_refused: called, from another thread, with what was refused.
             on_action: called, from another thread, when a button of the guide is pressed.
+            robot_urdf: of a robot hand to show beside the human one, None for none.
+            robot_prefix: what stands before the names of the profile in that URDF.
 
         Raises:
             ConfigurationError: viser is not installed, there is no such address, or an origin is
@@ -95,6 +102,16 @@ class LiveView:
         self._frame = self._plotted = 0
         self._server.on_client_connect(self._welcome)
         self._lay_out(side, on_action)
+        self._robot: RobotHand | None = None
+        if robot_urdf is not None:
+            try:
+                upright = wxyz(Rotation.from_euler('z', ASIDE[side]))
+                self._robot = RobotHand(
+                    self._server, robot_urdf, robot_prefix, upright, ROBOT_HEIGHT
+                )
+            except ConfigurationError:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Stop serving."""
@@ -110,6 +127,8 @@ class LiveView:
             self._estimate.show(signals.estimate.latest)
             self._reference.show(signals.reference.latest)
             self._cue.show(signals.cue.latest)
+            if self._robot is not None:
+                self._robot.show(signals.robot)
         if self._frame % FRAMES_PER_PLOT == 0:
             self._show_texts(signals, guide)
             if signals.messages != self._plotted:  # else a silent page would be drawn again
@@ -175,13 +194,19 @@ class LiveView:
         """Put the hands beside one another; what nobody sends is not there."""
         leads = _leads(guide) is not None
         choice = self._choice.value if signals.reference.latest and not leads else HIDDEN
-        beside = []
+        beside: list[DrawnHand | RobotHand] = []
         if leads and signals.cue.latest:
             beside.append(self._cue)
         if not beside or signals.estimating:
             beside.append(self._estimate)
         if choice == BESIDE:
             beside.append(self._reference)
+        if self._robot is not None:
+            shown = bool(signals.robot) and not leads
+            if shown:
+                beside.append(self._robot)
+            if self._robot.root.visible != shown:
+                self._robot.root.visible = shown
         for place, hand in enumerate(beside):
             hand.place((place - (len(beside) - 1) / 2) * APART)
         if choice == OVER:

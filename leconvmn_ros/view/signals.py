@@ -197,6 +197,7 @@ class LiveSignals:
         reference: the measured angles.
         cue: the hand that a guide shows.
         rings: channels of each ring of electrodes, empty if unknown.
+        robot: newest command of a robot hand (rad, by the names of its profile), empty before one.
         movement: number of the movement and of the repetition that a label names, None before one.
         messages: how many came so far: where it is the same, the signals are the same.
         refused: messages that contradict themselves; the node counts them.
@@ -208,6 +209,7 @@ class LiveSignals:
         self.cue = AngleTrace()
         self.rings: tuple[tuple[int, ...], ...] = ()
         self.movement: tuple[int, int] | None = None
+        self.robot: dict[str, float] = {}
         self.messages = self.refused = 0
         self._guide: tuple[float, GuideStatus] | None = None
         self._clock = clock
@@ -245,6 +247,10 @@ class LiveSignals:
     def add_cue(self, stamp_ns: int, angles: Mapping[str, float]) -> None:
         """Take in a pose of the hand to follow (rad, by name)."""
         self.cue.add(stamp_ns, angles)
+
+    def add_command(self, angles: Mapping[str, float]) -> None:
+        """Take in a command of a robot hand (rad, by the names of its profile)."""
+        self.robot = {name: angle for name, angle in angles.items() if isfinite(angle)}
 
     def add_guide(self, status: GuideStatus) -> None:
         """Take in what a guide says."""

@@ -185,6 +185,11 @@ def test_wrong_parameters_end_it_with_a_reason(start):
         'allowed: float from 1 to 60': {'frame_rate': 0.0},
         "side is 'both'; allowed are": {'side': 'both'},
         "'lab-pc' is not an origin": {'allowed_origins': 'lab-pc'},
+        'robot_urdf and robot_profile must be given together': {'robot_urdf': '/hand.urdf'},
+        'whose joints have no names': {
+            'robot_urdf': '/hand.urdf',
+            'robot_profile': 'inspire_rh56',
+        },
         "cannot serve at host '203.0.113.1'": {'host': '203.0.113.1'},
     }
     nodes = [start('viewer', parameters=parameters) for parameters in reasons.values()]
