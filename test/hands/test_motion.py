@@ -85,7 +85,11 @@ def test_a_fitted_hand_keeps_limits_speed_and_acceleration(name, ways, accelerat
             assert np.abs(change).max() <= acceleration + 1e-3
 
 
-@pytest.mark.parametrize('name', ANCHORS)
+# One motor for each finger, many joints, a palm that folds, 200 commands a second.
+DIFFERENT = ('inspire_rh56', 'shadow_right', 'schunk_svh_right', 'ability_hand_right')
+
+
+@pytest.mark.parametrize('name', DIFFERENT)
 def test_a_fitted_hand_arrives_and_every_pose_on_the_way_is_one_that_was_fitted(name):
     profile, anchors = PROFILES[name], ANCHORS[name]
     motion = Motion(profile, anchors)
