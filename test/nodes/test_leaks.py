@@ -77,8 +77,8 @@ def test_the_test_data_change_nothing_in_the_checkpoint(pair):
     (_, one, reports), (_, other, other_reports) = pair
     assert reports == other_reports
     assert weights_of(one) == weights_of(other)
-    # Statistics, limits, best epoch, validation scores: all but how long it took, and the hash that
-    # tells which recording it was.
+    # Statistics, limits, best epoch, validation scores: all but how long it took, and the hash
+    # that tells which recording it was.
     named = {'seconds': True, 'learnt': {'__all__': {'emg_sha256'}}}
     descriptions = [
         checkpoint.description.model_dump(exclude={'training': named})
