@@ -22,6 +22,7 @@ from leconvmn_ros.dataset.alignment import angles_at
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.emg.latency import Latency
 from leconvmn_ros.emg.sample_count import SampleCount
+from leconvmn_ros.emg.steady_stream import missing_between
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import compare, Comparison
 from leconvmn_ros.evaluation.metrics import as_json
@@ -216,7 +217,7 @@ class Session:
         """Return counts, latency and, if there is anything to compare, scores, as JSON values."""
         report: dict[str, Any] = {
             'estimates': len(self._estimates),
-            'missing_estimates': self._missing_estimates(),
+            'missing_estimates': missing_between(self._estimates.stamps_ns),
             'unscored_estimates': self._unscored_estimates(),
             'lost_messages': {
                 'estimates': self._estimate_sequence.lost,
@@ -251,13 +252,6 @@ class Session:
         return LabelTrack(
             np.array(stamps, dtype=np.int64), np.array(movement), np.array(repetition)
         )
-
-    def _missing_estimates(self) -> int:
-        """Count the estimates that a steady rate would have had where none came."""
-        gaps = np.diff(self._estimates.stamps_ns) if len(self._estimates) > 2 else np.zeros(0)
-        if gaps.size == 0:
-            return 0
-        return int(np.sum(np.maximum(np.round(gaps / np.median(gaps)) - 1, 0)))
 
     def _latency_ms(self) -> dict[str, float] | None:
         """Time from publishing the EMG that completed an estimate to receiving that estimate."""

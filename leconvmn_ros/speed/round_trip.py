@@ -17,10 +17,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from leconvmn_ros.emg.steady_stream import missing_between
 from leconvmn_ros.percentiles import percentiles
 from leconvmn_ros.recording import NANOSECONDS
 import numpy as np
-from numpy.typing import NDArray
 
 # What the source says when it begins.
 PUBLISHING = 'publishing'
@@ -85,13 +85,6 @@ class RoundTrip:
             'chunks': len(sent),
             'late_ms': percentiles((sent - due) / 1e6),
             'estimates': len(stamps),
-            'gaps': _gaps(stamps),
+            'gaps': missing_between(stamps),
             'latency_ms': percentiles(latency_ms),
         }
-
-
-def _gaps(stamps_ns: NDArray[np.int64]) -> int:
-    if len(stamps_ns) < 3:
-        return 0
-    steps = np.diff(stamps_ns)
-    return int((np.rint(steps / np.median(steps)) - 1).clip(0).sum())
