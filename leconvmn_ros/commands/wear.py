@@ -123,6 +123,13 @@ def _checked(arguments: argparse.Namespace) -> Session:
         raise ConfigurationError('--practice needs somebody who follows; a bag does not')
     if arguments.hand is not None:
         load_profile(arguments.hand)
+    elif arguments.hand_urdf is not None:
+        raise ConfigurationError('--hand-urdf shows the hand of --hand, which is not given')
+    if arguments.reference in {'camera', 'mirrored'} and arguments.camera_model is None:
+        raise ConfigurationError(
+            f'--reference {arguments.reference} needs --camera-model, the hand_landmarker.task of '
+            'MediaPipe'
+        )
     check_place(arguments.output / 'decoder')
     return session
 
@@ -167,7 +174,11 @@ def _refuse_company(sitting: Sitting) -> None:
 
 
 def _start_viewer(sitting: Sitting) -> None:
-    viewer = sitting.start('viewer', port=sitting.arguments.port, side=sitting.arguments.side)
+    arguments = sitting.arguments
+    robot = {}
+    if arguments.hand_urdf is not None:
+        robot = {'robot_urdf': arguments.hand_urdf, 'robot_profile': arguments.hand}
+    viewer = sitting.start('viewer', port=arguments.port, side=arguments.side, **robot)
     found: list[str] = []
 
     def there() -> bool:
@@ -244,8 +255,13 @@ def _record(sitting: Sitting, session: Session) -> list[Path]:
     if _is_bag(arguments.source):
         return [Path(arguments.source)]
     if arguments.reference in {'camera', 'mirrored'}:
+        other = {'right': 'left', 'left': 'right'}[arguments.side]
         sitting.start(
-            'hand_camera', side=arguments.side, mirrored=arguments.reference == 'mirrored'
+            'hand_camera',
+            model=arguments.camera_model,
+            camera=arguments.camera,
+            calibration=arguments.camera_calibration,
+            side=other if arguments.reference == 'mirrored' else arguments.side,
         )
     folder = _session_folder(arguments, session)
     sitting.link.show(None)

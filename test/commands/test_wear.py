@@ -211,6 +211,8 @@ def test_a_graph_on_which_somebody_publishes_emg_is_refused(wear, ros):
         (['--source', 'lsl', '--speed', '3'], '--speed is for --source synthetic'),
         (['--source', 'synthetic', '--session', 'none'], "no session 'none'"),
         (['--source', 'synthetic', '--hand', 'none'], 'none'),
+        (['--source', 'synthetic', '--reference', 'mirrored'], 'needs --camera-model'),
+        (['--source', 'synthetic', '--hand-urdf', 'x.urdf'], '--hand, which is not given'),
         (['--source', 'synthetic', '--use', '--again'], 'not allowed with'),
         (['--source', 'synthetic', '--domain', '999'], 'invalid'),
     ],

@@ -57,7 +57,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what the training learns: the pose that was asked for (cue), a camera on the same '
         'hand, a camera on the other hand that mirrors it, or joint_states_reference of a glove',
     )
+    parser.add_argument(
+        '--camera', default='0', metavar='NAME', help='webcam, such as 0 or /dev/video0'
+    )
+    parser.add_argument(
+        '--camera-model', type=Path, metavar='FILE', help='hand_landmarker.task of MediaPipe'
+    )
+    parser.add_argument(
+        '--camera-calibration',
+        default='',
+        metavar='FILE',
+        help='of the flat hand and the fist, see the node hand_camera',
+    )
     parser.add_argument('--hand', metavar='PROFILE', help='move this robot hand, see hand')
+    parser.add_argument(
+        '--hand-urdf', type=Path, metavar='FILE', help='show it on the page, from this URDF'
+    )
     parser.add_argument(
         '--session',
         default=DEFAULT_SESSION,
