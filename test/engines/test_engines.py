@@ -281,7 +281,7 @@ def test_a_stream_leaves_nothing_behind(name):
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 25_000 < 600 * 7 * CHANNELS * 4
+    assert grown < 40_000 < 600 * 7 * CHANNELS * 4
 
 
 def test_timing_takes_turns():
@@ -315,5 +315,7 @@ def test_multiplications_are_those_of_the_module(config):
 
     module = random_network(config).module()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        module(torch.zeros(1, 1, 4, 6), module.initial_state())
+        # With `fresh`, a layer is never one call of PyTorch's LSTM, which is not counted.
+        fresh = torch.zeros(1, 1, dtype=torch.bool)
+        module(torch.zeros(1, 1, 4, 6), module.initial_state(), fresh)
     assert config.multiplications((4, 6), 3) == counter.get_total_flops() // 2
