@@ -104,7 +104,6 @@ def train(
         hold_out = hold_out.model_copy(update={'validation': ()})
     hold_out = hold_out.of(recordings)
 
-    learnt = _learnt(recordings, hold_out, start)
     known_joints = () if start is None else start.description.joints
 
     def fit(data: TrainingData, stop_after: int | None = None) -> FitResult:
@@ -150,6 +149,7 @@ def train(
 
     chooses = settings.choose_epoch and stop_after is None
     data = gathered(learn_validation=not chooses)
+    learnt = _learnt(recordings, hold_out, start)
     fitted = fit(data, stop_after)
     best_epoch = fitted.epoch
     validation: dict[str, float | None] = {}
