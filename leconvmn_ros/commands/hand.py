@@ -186,11 +186,13 @@ def _report_table(profile: HandProfile, reports: 'dict[str, Report]') -> Table:
             f'{report.poses} random human poses: deepest overlap',
             f'{1e3 * report.anywhere:.1f} mm{f" ({links})" if report.anywhere > 0 else ""}',
         )
-        for pinch in report.pinches:
+        for number, pinch in enumerate(report.pinches):
+            # Of each finger, touching and then relaxed.
+            kind = 'relaxed' if number % 2 else 'touching'
             add(
-                f'{pinch.finger} pinch, human {1e3 * pinch.human:.1f} mm '
-                f'(scaled {1e3 * pinch.wanted:.0f})',
-                f'tips {1e3 * pinch.tips:.1f} mm, gap {1e3 * pinch.gap:.1f} mm',
+                f'{pinch.finger} pinch, {kind}, human {1e3 * pinch.human:.1f} mm',
+                f'tips {1e3 * pinch.tips:.1f} mm (scaled {1e3 * pinch.wanted:.0f}), '
+                f'gap {1e3 * pinch.gap:.1f} mm',
             )
         fingers, thumb = report.turns_back
         add('closing: goes back by', f'fingers {fingers:.2f}, thumb {thumb:.2f} rad')

@@ -26,6 +26,7 @@ from pathlib import Path
 import re
 import sys
 from typing import Any, NamedTuple
+import warnings
 import xml.etree.ElementTree as ET
 
 from leconvmn_ros.errors import ConfigurationError
@@ -119,7 +120,10 @@ class RobotModel:
         self._followers = _in_order(self.joints, urdf)
         builder = _Builder(root, urdf, drawn=drawn)
         try:
-            self.model = builder.spec.compile()
+            with warnings.catch_warnings():
+                # Of textures, which nothing here needs.
+                warnings.simplefilter('ignore')
+                self.model = builder.spec.compile()
         except ValueError as error:
             raise ConfigurationError(f'{urdf}: MuJoCo refuses it: {_one_line(error)}') from error
         self.missing: list[str] = builder.missing

@@ -240,7 +240,10 @@ def test_commands_show_what_was_measured(fitted, tmp_path, capsys):
     assert main(['hand', str(profile), '--simulate', str(urdf), '--poses', '20']) == 0
     output = capsys.readouterr().out
     assert 'fist: deepest overlap' in output
-    assert 'index pinch' in output
+    # Every line has a figure of both.
+    cells = [line.split('│')[2:4] for line in output.splitlines() if 'index pinch' in line]
+    assert len(cells) == 2
+    assert all('tips' in cell for row in cells for cell in row)
     assert main(['hand', 'leap', '--check', str(urdf)]) == EXIT_FAILED
     assert 'wrong: joint 1 is not in the URDF' in capsys.readouterr().out
     assert main(['hand', '--check', str(urdf)]) == EXIT_FAILED
