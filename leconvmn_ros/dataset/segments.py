@@ -82,7 +82,7 @@ class _RunParts(NamedTuple):
     def joined(self) -> Run:
         ends = np.cumsum([len(part) for part in self.samples]).tolist()
         return Run(
-            np.concatenate(self.samples),
+            joined_rows(self.samples),
             np.concatenate(self.stamps_ns),
             [range(ends[i] - len(self.samples[i]), ends[i]) for i in self.bridged],
         )
@@ -197,6 +197,29 @@ def gapless_runs(recording: Recording) -> list[Run]:
             'and the stamps must fit it'
         )
     return [run.joined() for run in runs]
+
+
+def joined_rows(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Put arrays behind one another, without a copy where they are so in memory already.
+
+    The chunks of a recording that was read lie behind one another, and an hour of them would take
+    as much memory once more. What is returned must not be changed.
+    """
+    owner = parts[0].base
+    places = [part.__array_interface__['data'][0] for part in parts]
+    sizes = [part.nbytes for part in parts]
+    ends = [place + size for place, size in zip(places, sizes, strict=True)]
+    if (
+        isinstance(owner, np.ndarray)
+        and owner.dtype == parts[0].dtype
+        and owner.ndim == 1
+        and all(part.base is owner and part.flags.c_contiguous for part in parts)
+        and ends[:-1] == places[1:]
+    ):
+        start = (places[0] - owner.__array_interface__['data'][0]) // owner.itemsize
+        values = owner[start : start + sum(sizes) // owner.itemsize]
+        return values.reshape(-1, parts[0].shape[1])
+    return np.concatenate(parts)
 
 
 def _drop_mixed(roles: NDArray[np.int64], bridged: Sequence[range]) -> None:

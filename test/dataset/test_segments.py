@@ -27,7 +27,7 @@ from builders import (
     with_emg,
 )
 from leconvmn_ros.dataset.hold_out import BlockHoldOut, RepetitionHoldOut, Role
-from leconvmn_ros.dataset.segments import cut_segments, gapless_runs, MOST_PIECES
+from leconvmn_ros.dataset.segments import cut_segments, gapless_runs, joined_rows, MOST_PIECES
 from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.recording import JointTrack
 import numpy as np
@@ -335,3 +335,14 @@ def test_validation_can_be_learnt_too_but_nothing_of_the_test(hold_out):
     )
     untouched = cut_segments(recording, JOINTS, hold_out)
     assert_equal_segments(of_role(segments, Role.TEST), of_role(untouched, Role.TEST))
+
+
+def test_what_lies_behind_one_another_is_joined_without_a_copy():
+    values = np.arange(40, dtype=np.float32)
+    parts = [values[first : first + 8].reshape(-1, 2) for first in range(0, 40, 8)]
+    whole = joined_rows(parts[1:])
+    assert np.shares_memory(whole, values)
+    np.testing.assert_array_equal(whole, np.concatenate(parts[1:]))
+    for others in (parts[::2], parts[::-1], [parts[0], parts[1].copy()], [parts[0][::-1]]):
+        np.testing.assert_array_equal(joined_rows(others), np.concatenate(others))
+        assert not np.shares_memory(joined_rows(others), values)
