@@ -14,6 +14,7 @@
 
 """What a recording holds, whatever it came from: EMG, reference angles, movement labels."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -101,6 +102,15 @@ class Recording:
     def span_ns(self) -> tuple[int, int]:
         """Start of the first chunk and end of the last one (ns)."""
         return self.chunks[0].stamp_ns, self.chunks[-1].end_ns
+
+    @property
+    def usual_chunks(self) -> list[EmgChunk]:
+        """The chunks with the number of channels that most of them have.
+
+        A recording that was read from a bag has no others.
+        """
+        ((channels, _),) = Counter(c.samples.shape[1] for c in self.chunks).most_common(1)
+        return [chunk for chunk in self.chunks if chunk.samples.shape[1] == channels]
 
 
 @dataclass(frozen=True, slots=True)

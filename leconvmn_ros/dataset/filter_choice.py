@@ -114,7 +114,7 @@ def filter_remarks(recordings: Sequence[Recording], choice: FilterChoice) -> lis
 
 def _looked_at(recording: Recording, hold_out: HoldOut | None = None) -> NDArray[np.float32]:
     """Return the first minutes of the EMG that may be looked at."""
-    chunks = recording.chunks
+    chunks = recording.usual_chunks
     if hold_out is not None:
         stamps_ns = np.array([chunk.stamp_ns for chunk in chunks], dtype=np.int64)
         roles = hold_out.roles(stamps_ns, recording.labels, recording.span_ns)

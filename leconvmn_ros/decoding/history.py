@@ -95,7 +95,7 @@ def learnt_recordings(
         learnt.append(
             LearntRecording(
                 name=recording.name,
-                emg_sha256=emg_hash(np.concatenate([c.samples for c in recording.chunks])),
+                emg_sha256=emg_hash(np.concatenate([c.samples for c in recording.usual_chunks])),
                 repetitions=tuple(sorted(numbers)),
                 blocks=b''.join(sorted(blocks)).hex(),
             )

@@ -49,7 +49,7 @@ class SettingsTarget:
         """Take the presets as seeds."""
         self._presets = [preset.model_dump(mode='json') for preset in PRESETS.values()]
         self._checkpoint = make_checkpoint()
-        self._parsers = {name: build_parser(name)[0] for name in COMMANDS}
+        self._parsers = {name: build_parser(name) for name in COMMANDS}
         self._options = {name: _options(parser) for name, parser in self._parsers.items()}
 
     def __call__(self, random: Generator) -> None:
