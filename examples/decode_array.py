@@ -19,9 +19,9 @@
 # %% Load a decoder. This needs neither ROS nor PyTorch.
 import sys
 
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.recording import EmgChunk
 import numpy as np
 
 decoder = Decoder(load_checkpoint(sys.argv[1]), output_rate=50.0)

@@ -87,7 +87,7 @@ def _given(**types: type) -> dict[str, ParameterValue]:
 
 
 def _shutdown_after_error(event: ProcessExited, _: LaunchContext) -> Shutdown | None:
-    """End all when the replay failed: the others would wait for it for ever."""
+    """End all when the replay failed: the others would wait for it forever."""
     if event.returncode == 0:
         return None
     return Shutdown(reason=f'{event.process_name} ended with code {event.returncode}')

@@ -25,7 +25,7 @@ import sys
 from threading import current_thread, main_thread
 from typing import NoReturn
 
-from leconvmn_ros.errors import LeconvmnError, OutputError, printable
+from leconvmn_ros.core.errors import LeconvmnError, OutputError, printable
 
 # Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C or SIGTERM
 # (as shells have it).

@@ -23,10 +23,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leconvmn_ros.benchmark.plan import Topics
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.hold_out import NoHoldOut
 from leconvmn_ros.decoding.history import learnt_recordings, overlap_of
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.bags import read_bag
 
 

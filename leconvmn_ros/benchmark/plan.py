@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from leconvmn_ros.benchmark.results import run_folder
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import check_input, hash_file
+from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.decoding.checkpoint import package_version
 from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import check_input, hash_file
 from leconvmn_ros.recordings.bag_types import EMG_TOPIC, LABEL_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.recordings.bags import bag_name
-from leconvmn_ros.strict_model import StrictModel
 from leconvmn_ros.training.presets import TrainingSettings
 from pydantic import Field, model_validator
 
@@ -37,7 +37,7 @@ RUN_VERSION: Final = 2
 
 
 class Bag(StrictModel):
-    """A bag, told apart by its content."""
+    """A bag, identified by its content."""
 
     name: str = Field(min_length=1)
     path: str

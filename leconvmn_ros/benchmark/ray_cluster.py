@@ -30,7 +30,7 @@ from typing import Any
 from leconvmn_ros.benchmark.plan import Bag, bag_files, Job
 from leconvmn_ros.benchmark.results import RunOutput
 from leconvmn_ros.benchmark.run import failure, perform
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 
 
 def run_on_ray(

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 from zipfile import ZipFile
 
+from leconvmn_ros.core.errors import OutputError, RecordingError
+from leconvmn_ros.core.files import open_input, read_input, write_bytes
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from leconvmn_ros.dataset.hold_out import HoldOut
-from leconvmn_ros.errors import OutputError, RecordingError
 from leconvmn_ros.evaluation.comparison import Comparison
 from leconvmn_ros.evaluation.metrics import as_json, ScoreTable
-from leconvmn_ros.files import open_input, read_input, write_bytes
-from leconvmn_ros.strict_model import first_problem, StrictModel
 import numpy as np
 from pydantic import Field, ValidationError
 
@@ -199,7 +199,7 @@ def read_result(folder: Path) -> RunResult | None:
     """Read the result of a run, None if there is none yet.
 
     Raises:
-        RecordingError: the file cannot be read or is none of ours.
+        RecordingError: the file cannot be read or is not ours.
     """
     path = folder / RESULT_FILE
     try:

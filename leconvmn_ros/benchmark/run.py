@@ -40,16 +40,16 @@ from leconvmn_ros.benchmark.results import (
     Scores,
     UseFigures,
 )
+from leconvmn_ros.core.errors import LeconvmnError, RecordingError
+from leconvmn_ros.core.machine_info import describe_machine
+from leconvmn_ros.core.recording import LabelTrack
 from leconvmn_ros.dataset.hold_out import movement_at
 from leconvmn_ros.decoding.checkpoint import Checkpoint, package_version
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.engines.devices import find_device
-from leconvmn_ros.errors import LeconvmnError, RecordingError
 from leconvmn_ros.evaluation.comparison import Comparison, decode_recording
 from leconvmn_ros.evaluation.recording_scores import evaluation_report, score_recording
 from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
-from leconvmn_ros.machine_info import describe_machine
-from leconvmn_ros.recording import LabelTrack
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train import train

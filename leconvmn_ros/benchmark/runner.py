@@ -26,9 +26,9 @@ from leconvmn_ros.benchmark.results import (
     RunResult,
     write_output,
 )
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import read_input, write_bytes
-from leconvmn_ros.strict_model import first_problem
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import read_input, write_bytes
+from leconvmn_ros.core.strict_model import first_problem
 from pydantic import ValidationError
 
 PLAN_FILE = 'benchmark.json'

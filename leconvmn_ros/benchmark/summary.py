@@ -26,9 +26,9 @@ from typing import Final, NamedTuple
 
 from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.results import Failed, Figures, RunResult, Scored, UseFigures
+from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.evaluation.metrics import METRICS
 from leconvmn_ros.evaluation.paired_tests import compare_methods, PairedTest
-from leconvmn_ros.strict_model import StrictModel
 import numpy as np
 from pydantic import Field
 

@@ -23,9 +23,9 @@ from typing import Any
 from leconvmn_ros.benchmark.plan import Plan
 from leconvmn_ros.benchmark.results import Figures, RunResult, Scored, UseFigures
 from leconvmn_ros.benchmark.summary import Group, Spread, Summary
-from leconvmn_ros.errors import printable
+from leconvmn_ros.core.errors import printable
+from leconvmn_ros.core.files import write_json, write_text
 from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES, USE_DIGITS, USE_TITLES
-from leconvmn_ros.files import write_json, write_text
 from rich.table import Table
 from rich.text import Text
 

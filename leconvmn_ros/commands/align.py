@@ -18,11 +18,11 @@ import argparse
 
 from leconvmn_ros.commands.progress import progress_bar, say
 from leconvmn_ros.commands.read_recording import read_recording
+from leconvmn_ros.core.files import write_json
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.hold_out import hold_out_named
 from leconvmn_ros.dataset.reference_lag import find_reference_lag, PLAUSIBLE_DELAY, ReferenceLag
 from leconvmn_ros.evaluation.plots import plot_lag
-from leconvmn_ros.files import write_json
-from leconvmn_ros.recording import Recording
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 from leconvmn_ros.commands.output_file import output_file
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.strict_model import first_problem
 from leconvmn_ros.dataset.hold_out import Protocol
 from leconvmn_ros.dataset.reference_lag import MOST_LAG
 from leconvmn_ros.engines.registry import AUTO, check_engine, ENGINE_NAMES
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.recordings.bag_types import (
     EMG_TOPIC,
     LABEL_TOPIC,
     REFERENCE_TOPIC,
 )
-from leconvmn_ros.strict_model import first_problem
 from pydantic import BaseModel, ValidationError
 
 # The names of the limits in JSON schema.

@@ -33,10 +33,10 @@ from leconvmn_ros.commands.arguments import (
     checked,
 )
 from leconvmn_ros.commands.progress import progress_bar, remark, say, show
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.files import write_text
 from leconvmn_ros.dataset.hold_out import MovementHoldOut
 from leconvmn_ros.engines.devices import runs_at_once
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.files import write_text
 from leconvmn_ros.recordings.bags import bag_name
 from leconvmn_ros.training.presets import PRESETS
 

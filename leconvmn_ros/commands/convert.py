@@ -17,8 +17,9 @@
 import argparse
 
 from leconvmn_ros.commands.progress import progress_bar, remark, say
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.emg.kind import EMG_KIND
-from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers import find_format, ImportOptions
 from leconvmn_ros.importers.options import (
     parse_angles,
@@ -27,7 +28,6 @@ from leconvmn_ros.importers.options import (
     RADIANS,
     SECONDS,
 )
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.array_bag import write_recording
 import numpy as np
 

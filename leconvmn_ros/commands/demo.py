@@ -23,15 +23,15 @@ from typing import Any
 
 from leconvmn_ros.commands.parsers.demo import DEFAULT_RATE
 from leconvmn_ros.commands.progress import progress_bar, remark, say, say_duration, show
+from leconvmn_ros.core.errors import CheckpointError, ConfigurationError, RecordingError
+from leconvmn_ros.core.files import hash_file
+from leconvmn_ros.core.node_processes import Launcher, node_processes, NodeProcess
+from leconvmn_ros.core.recording import SampledSubject
+from leconvmn_ros.core.ros_domain import to_listen
 from leconvmn_ros.decoding.checkpoint import check_place, load_checkpoint
-from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.tables import score_table_text
-from leconvmn_ros.files import hash_file
-from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
-from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.recordings.bags import open_bag, read_bag, write_bag
 from leconvmn_ros.recordings.ninapro import read_ninapro
-from leconvmn_ros.ros_domain import to_listen
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings

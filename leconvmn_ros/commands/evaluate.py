@@ -21,11 +21,13 @@ from typing import Any
 
 from leconvmn_ros.commands.progress import progress_bar, remark, say, show
 from leconvmn_ros.commands.read_recording import read_recording
+from leconvmn_ros.core.errors import CheckpointError, ConfigurationError, RecordingError
+from leconvmn_ros.core.files import write_json
+from leconvmn_ros.core.recording import JointTrack, Recording
 from leconvmn_ros.dataset.reference_lag import MOST_LAG, shifted
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.decoding.history import Overlap, overlap_of
-from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.comparison import decode_recording, join
 from leconvmn_ros.evaluation.plots import plot_comparison
 from leconvmn_ros.evaluation.recording_scores import (
@@ -35,8 +37,6 @@ from leconvmn_ros.evaluation.recording_scores import (
     WHY_SHUFFLED,
 )
 from leconvmn_ros.evaluation.tables import behaviour_table, score_table_text, write_estimates
-from leconvmn_ros.files import write_json
-from leconvmn_ros.recording import JointTrack, Recording
 from leconvmn_ros.recordings.bag_types import REFERENCE_TOPIC
 
 

@@ -17,9 +17,9 @@
 import argparse
 
 from leconvmn_ros.commands.progress import say
+from leconvmn_ros.core.files import write_bytes
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.onnx_export import export
-from leconvmn_ros.files import write_bytes
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leconvmn_ros.commands.progress import remark, say, show
-from leconvmn_ros.errors import ConfigurationError, printable
-from leconvmn_ros.files import write_text
+from leconvmn_ros.core.errors import ConfigurationError, printable
+from leconvmn_ros.core.files import write_text
 from leconvmn_ros.hands.anchors import Anchors, anchors_path, load_anchors
 from leconvmn_ros.hands.profile import (
     HandProfile,

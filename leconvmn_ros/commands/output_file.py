@@ -16,7 +16,7 @@
 
 from pathlib import Path
 
-from leconvmn_ros.files import check_output
+from leconvmn_ros.core.files import check_output
 
 
 def output_file(text: str) -> Path:

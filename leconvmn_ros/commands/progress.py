@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from leconvmn_ros.errors import printable
+from leconvmn_ros.core.errors import printable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segment
@@ -85,7 +85,7 @@ def progress_bar(title: str) -> Iterator['ShowProgress']:
         TimeRemainingColumn(),
         TextColumn('{task.fields[remark]}', markup=False),
     )
-    # The time left is told by the pace of the last hour: steps may be minutes apart.
+    # The time left is estimated from the pace of the last hour: steps may be minutes apart.
     with Progress(*columns, console=CONSOLE, speed_estimate_period=3600) as bar:
         task = bar.add_task(printable(title), total=1.0, remark='')
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import median
 
 from leconvmn_ros.commands.progress import progress_bar, remark
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.cue_timing import find_timings, retimed
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.bag_types import CUE_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.recordings.bags import read_bag
 

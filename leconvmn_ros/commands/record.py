@@ -17,7 +17,7 @@
 import argparse
 
 from leconvmn_ros.commands.progress import say
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.recordings.bag_recovery import recover_bag
 
 

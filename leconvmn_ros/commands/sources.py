@@ -17,7 +17,7 @@
 import argparse
 
 from leconvmn_ros.commands.progress import say
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError
+from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError
 from leconvmn_ros.sources.contract import EmgSource
 from leconvmn_ros.sources.registry import import_library, load_source, source_names
 

@@ -20,12 +20,12 @@ from functools import partial
 from typing import Any
 
 from leconvmn_ros.commands.progress import progress_bar, say, show
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.files import write_json
+from leconvmn_ros.core.machine_info import describe_machine
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.engines.devices import CPU, find_device
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.files import write_json
-from leconvmn_ros.machine_info import describe_machine
 from leconvmn_ros.speed.end_to_end import measure_end_to_end
 from leconvmn_ros.speed.floor import measure_floor
 from leconvmn_ros.speed.limits import find_limit
@@ -207,7 +207,7 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
 def _stages(
     checkpoint: Checkpoint, chunk: int, decoder: Decoder, calls: int, result: dict[str, Any]
 ) -> tuple[dict[str, Stage], dict[str, dict[str, Any]]]:
-    """Time all but the network; stages that need ROS are left out where there is none."""
+    """Time all but the network; stages that need ROS are left out where none exists."""
     path = checkpoint.description.signal_path
     stages = signal_stages(checkpoint, chunk, decoder)
     with ExitStack() as stack:

@@ -25,13 +25,13 @@ from leconvmn_ros.commands.arguments import (
 from leconvmn_ros.commands.parsers.train import OVERRIDES
 from leconvmn_ros.commands.progress import progress_bar, remark, say, say_duration
 from leconvmn_ros.commands.read_recording import read_recording
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.filter_choice import choose_filters, filter_remarks
 from leconvmn_ros.dataset.hold_out import hold_out_named, HoldOut, RepetitionHoldOut
 from leconvmn_ros.dataset.reference_lag import align_reference
 from leconvmn_ros.dataset.summary import training_summary
 from leconvmn_ros.decoding.checkpoint import check_place, Checkpoint, load_checkpoint
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import (
     DEFAULT_PRESET,

@@ -16,7 +16,7 @@
 
 import argparse
 
-from leconvmn_ros.files import write_text
+from leconvmn_ros.core.files import write_text
 from leconvmn_ros.hands.urdf import ESTIMATE, GHOST, hand_urdf
 
 

@@ -26,20 +26,20 @@ from typing import Any, TYPE_CHECKING
 
 from leconvmn_ros.commands.parsers.wear import SYNTHETIC
 from leconvmn_ros.commands.progress import progress_bar, remark, say
+from leconvmn_ros.core.errors import CheckpointError, ConfigurationError, RecordingError
+from leconvmn_ros.core.files import write_json
+from leconvmn_ros.core.node_processes import Launcher, node_processes, NodeProcess
+from leconvmn_ros.core.recording import Recording
+from leconvmn_ros.core.ros_domain import to_listen
 from leconvmn_ros.dataset.cue_timing import find_timings, retimed
 from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, RepetitionHoldOut
 from leconvmn_ros.dataset.reference_lag import align_reference
 from leconvmn_ros.decoding.checkpoint import check_place, HeldOutScore, load_checkpoint
-from leconvmn_ros.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.comparison import compare
 from leconvmn_ros.evaluation.metrics import as_json
-from leconvmn_ros.files import write_json
 from leconvmn_ros.hands.profile import load_profile
-from leconvmn_ros.node_processes import Launcher, node_processes, NodeProcess
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.bag_types import CUE_TOPIC, ESTIMATE_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.recordings.bags import read_bag
-from leconvmn_ros.ros_domain import to_listen
 from leconvmn_ros.sources.registry import source_names
 from leconvmn_ros.training.presets import PRESETS
 from leconvmn_ros.training.reports import EpochReport

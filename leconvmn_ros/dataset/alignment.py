@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import re
 from typing import NamedTuple
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.joints import JOINT_NAMES, LARGEST_ANGLE
-from leconvmn_ros.recording import JointTrack, NANOSECONDS
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES, LARGEST_ANGLE
+from leconvmn_ros.core.recording import JointTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

@@ -34,9 +34,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.segments import gapless_runs
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import JointTrack, LabelTrack, NANOSECONDS, Recording
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray

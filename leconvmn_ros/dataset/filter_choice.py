@@ -17,10 +17,10 @@
 from collections.abc import Sequence
 from typing import cast, Final, get_args, Literal, NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.emg.kind import EMG_KIND, EmgKind, guess_kind, has_offset
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import Recording
 import numpy as np
 from numpy.typing import NDArray
 

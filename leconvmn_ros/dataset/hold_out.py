@@ -19,9 +19,9 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import LabelTrack, Recording
-from leconvmn_ros.strict_model import StrictModel
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import LabelTrack, Recording
+from leconvmn_ros.core.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator

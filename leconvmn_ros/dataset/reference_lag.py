@@ -38,11 +38,11 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import JointTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.alignment import angles_at, check_unit, reference_joints
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.dataset.segments import check_same_time, gapless_runs
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import JointTrack, NANOSECONDS, Recording
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray

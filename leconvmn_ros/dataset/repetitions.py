@@ -21,9 +21,9 @@ repeats each movement several times in a row.
 from itertools import pairwise
 from typing import NamedTuple
 
+from leconvmn_ros.core.recording import LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.dataset.segments import gapless_runs
-from leconvmn_ros.recording import LabelTrack, NANOSECONDS, Recording
 import numpy as np
 from numpy.typing import NDArray
 

@@ -14,7 +14,7 @@
 
 """Recordings cut into stretches that play one role: training, validation or test.
 
-A segment is cut out of the samples before any feature is computed, and its features start afresh:
+A segment is cut out of the samples before any feature is computed, and its features reset:
 nothing of a held-out repetition, not even the tail of an RMS window or the far end of an
 interpolated angle, reaches the training data.
 """
@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import JointTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.alignment import AlignedAngles, angles_at, check_unit, LONGEST_GAP_NS
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.emg.intake import Intake
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import JointTrack, NANOSECONDS, Recording
 import numpy as np
 from numpy.typing import NDArray
 
@@ -171,7 +171,7 @@ def gapless_runs(recording: Recording) -> list[Run]:
     """Return gapless runs of samples, as the decoder's intake has them.
 
     Raises:
-        RecordingError: the intake takes none of the EMG, or nearly every message starts afresh.
+        RecordingError: the intake takes none of the EMG, or nearly every message resets.
     """
     first = recording.chunks[0]
     intake = Intake(first.samples.shape[1], first.sampling_rate)

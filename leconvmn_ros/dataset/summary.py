@@ -14,14 +14,14 @@
 
 """What a training will see of a recording, in words, before it takes its time."""
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import NANOSECONDS, Recording
 from leconvmn_ros.dataset.alignment import LONGEST_GAP_NS, reference_joints
 from leconvmn_ros.dataset.filter_choice import kind_of
 from leconvmn_ros.dataset.hold_out import HoldOut, movement_at, Role
 from leconvmn_ros.dataset.segments import cut_segments
 from leconvmn_ros.emg.level import unit_words
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import NANOSECONDS, Recording
 import numpy as np
 from numpy.typing import NDArray
 

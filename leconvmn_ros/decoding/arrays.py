@@ -14,9 +14,9 @@
 
 """Decodes EMG that is a NumPy array, as in a notebook."""
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import EmgChunk, JointTrack
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import EmgChunk, JointTrack
 import numpy as np
 from numpy.typing import NDArray
 

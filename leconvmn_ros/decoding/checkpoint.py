@@ -25,21 +25,21 @@ import os
 from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
-from leconvmn_ros.dataset.hold_out import HoldOut
-from leconvmn_ros.decoding.history import LearntRecording
-from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
-from leconvmn_ros.errors import CheckpointError
-from leconvmn_ros.files import (
+from leconvmn_ros.core.errors import CheckpointError
+from leconvmn_ros.core.files import (
     check_output_folder,
     complete_folder,
     FolderKind,
     open_input,
     read_input,
 )
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
+from leconvmn_ros.dataset.hold_out import HoldOut
+from leconvmn_ros.decoding.history import LearntRecording
+from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
 from leconvmn_ros.models.config import MEMBER_WEIGHTS, Shape, Weights
 from leconvmn_ros.models.kinds import AnyModelConfig
 from leconvmn_ros.models.network import Network
-from leconvmn_ros.strict_model import first_problem, StrictModel
 import numpy as np
 from pydantic import Field, model_validator, ValidationError
 from safetensors import SafetensorError
@@ -190,7 +190,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, truncated, damaged, or none of ours; the message says
+        CheckpointError: it is missing, truncated, damaged, or not ours; the message says
             which.
     """
     folder = Path(folder)

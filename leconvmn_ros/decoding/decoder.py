@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.checkpoint import Checkpoint
 from leconvmn_ros.decoding.network_streams import NetworkStreams
 from leconvmn_ros.decoding.output_limits import OutputLimits
@@ -27,10 +29,8 @@ from leconvmn_ros.emg.signal_path import Image, LongExposure, SignalPath
 from leconvmn_ros.emg.signal_quality import SignalQuality
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.engines.registry import AUTO, threads_for
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.config import MOST_STATE_VALUES
 from leconvmn_ros.models.network import Network
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

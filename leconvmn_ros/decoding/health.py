@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
+from leconvmn_ros.core.percentiles import percentiles
+from leconvmn_ros.core.status import Level, Status
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.emg.intake import NO_FAULTS
 from leconvmn_ros.emg.signal_quality import Finding, SignalQuality
-from leconvmn_ros.percentiles import percentiles
-from leconvmn_ros.status import Level, Status
 
 # Stamps that are further from the clock than this are of another clock (s).
 SAME_CLOCK = 10.0
@@ -116,7 +116,7 @@ class DecoderHealth:
         return remarks
 
     def report(self, state: InputState, period: float) -> list[Status]:
-        """Report on the last `period` seconds, and start to collect anew."""
+        """Report on the last `period` seconds, and start to collect again."""
         statuses = [self._input(state, period), self._output(period), self._signal(period)]
         self._last = replace(self._decoder.counts)
         self._last_not_finite = self._decoder.not_finite_values.copy()

@@ -22,11 +22,11 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from leconvmn_ros.core.recording import Recording
+from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.dataset.fingerprints import block_hashes, emg_hash, HASH_BYTES
 from leconvmn_ros.dataset.hold_out import HoldOut, repetition_at, Role
 from leconvmn_ros.dataset.segments import gapless_runs
-from leconvmn_ros.recording import Recording
-from leconvmn_ros.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field

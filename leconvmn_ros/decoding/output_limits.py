@@ -19,8 +19,8 @@ be another, so the first estimate of a new start may have any stamp; how much ti
 unknown then, so the angles go on from where they were at the speed allowed.
 """
 
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.emg.intake import IntakeCounts
-from leconvmn_ros.recording import NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

@@ -21,8 +21,8 @@ is what adaptation uses to find by how much an armband was turned.
 import json
 from typing import Annotated, Literal
 
-from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.strict_model import first_problem, StrictModel
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from pydantic import Field, model_validator, ValidationError
 
 # A thousand electrodes with long names take less.

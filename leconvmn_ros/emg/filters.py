@@ -94,7 +94,7 @@ def sections(high_pass_corner: float, mains: float, rate: float) -> list[Section
 class Cascade:
     """Runs filters one behind the other over a stream of samples.
 
-    It starts as if the first sample had been there for ever, so an offset makes no click.
+    It starts as if the first sample had been there forever, so an offset makes no click.
     """
 
     def __init__(self, filters: list[Section], channels: int) -> None:

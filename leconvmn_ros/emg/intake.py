@@ -26,35 +26,35 @@ older than `greatest_age`          the chunk is refused; off by default, as stam
                                    must be of one clock for that
 samples missing, short gap         bridged: the newest samples are repeated backwards: the RMS
                                    stays
-samples missing, long gap          the decoder starts afresh
+samples missing, long gap          the decoder resets
 samples repeated or late           those already decoded (or bridged) are dropped
 counter or time fell back          the source started again, or a bag loops: the decoder starts
                                    afresh
 counter goes on, time jumps        the clock was set, or the counter stood still while the source
-                                   did: the decoder starts afresh
+                                   did: the decoder resets
 =================================  ==============================================================
 
 A refused chunk leaves a hole in the counter, so its samples are counted and treated as missing
 when the next one comes. The same rules hold for a source that was silent for a while: if the
 counter says that nothing is missing (a replay that was paused), decoding goes on as if nothing had
-been; if little is, it is bridged; else the decoder starts afresh.
+been; if little is, it is bridged; else the decoder resets.
 
-What else can be wrong, and where it is told:
+What else can be wrong, and where it is reported:
 
 =================================  ==============================================================
 fault                              response
 =================================  ==============================================================
 channel flat or saturated          masked, see `signal_quality.py`; no estimates while more than
                                    half of the channels are
-mains hum                          counted and told, see `signal_quality.py`
-estimate not finite                dropped, and its stream starts afresh, see `decoder.py`
+mains hum                          counted and reported, see `signal_quality.py`
+estimate not finite                dropped, and its stream resets, see `decoder.py`
 estimate no later than the last    dropped, see `output_limits.py`
 reader takes nothing for seconds   the estimate is dropped, see `nodes/decoder.py`
 message contradicts itself         refused, see `emg_message.py`
 no EMG for `input_timeout`         no estimates or the rest pose, see `nodes/decoder.py`
 more EMG than can be decoded       what waited for `longest_wait` is dropped, see
                                    `nodes/decoder.py`
-several publishers, QoS that does  told, see `nodes/input_events.py`
+several publishers, QoS that does  reported, see `nodes/input_events.py`
 not match, deadline missed
 =================================  ==============================================================
 """
@@ -64,8 +64,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.source_clock import contradicts, RATE_TOLERANCE, SourceClock, Step
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

@@ -17,8 +17,8 @@
 from collections import deque
 from typing import NamedTuple
 
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.source_clock import SourceClock, Step
-from leconvmn_ros.recording import EmgChunk
 
 # EMG messages kept to find the one that completed an estimate; estimates come at most this many
 # messages later.

@@ -21,8 +21,8 @@ Works on the message classes of rclpy and of rosbags alike: both have the fields
 from array import array
 from typing import Any
 
-from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 import numpy as np
 
 FRAME_ID = 'emg'

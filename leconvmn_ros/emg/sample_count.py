@@ -16,8 +16,8 @@
 
 from collections import deque
 
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.source_clock import SourceClock, Step
-from leconvmn_ros.recording import EmgChunk
 
 # Holes that a late message may still fill.
 MOST_HOLES = 100

@@ -24,8 +24,8 @@ Source: Guo et al., J. Neural Eng. 18 (2021) 026027.
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.emg.filters import Cascade, sections
-from leconvmn_ros.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which channels can be believed: flat and saturated ones are masked, mains hum is told.
+"""Which channels can be believed: flat and saturated ones are masked, mains hum is reported.
 
 Every half second of samples is judged. What is found twice in a row holds, until it was absent for
 two seconds:
@@ -23,7 +23,7 @@ finding    what it means                                                        
 flat       all samples are equal                                                     masked
 saturated  half of the samples are the largest or the smallest, and the channel is   masked
            louder than in training (by two standard deviations)
-humming    half of the power is at 50 or at 60 Hz                                    told, no more
+humming    half of the power is at 50 or at 60 Hz                                    reported only
 =========  ========================================================================  ============
 
 A masked channel has the mean of its training data for a feature (0 after standardisation): the

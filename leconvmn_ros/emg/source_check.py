@@ -25,6 +25,8 @@ from datetime import datetime, timezone
 from itertools import pairwise
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.source_clock import (
     CONTRADICTION,
     contradicts,
@@ -34,8 +36,6 @@ from leconvmn_ros.emg.source_clock import (
     SourceClock,
     Step,
 )
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

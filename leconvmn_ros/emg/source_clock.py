@@ -39,7 +39,7 @@ from enum import Enum
 from math import log2
 from typing import NamedTuple
 
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

@@ -14,7 +14,7 @@
 
 """Tells when no EMG has come for too long, and what time it would be at its source meanwhile."""
 
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.recording import NANOSECONDS
 
 
 class StaleInput:

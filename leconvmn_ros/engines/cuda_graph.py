@@ -19,10 +19,10 @@ The state stays on the device, the image goes there and the angles come back thr
 
 from collections.abc import Sequence
 
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.engines.base import Engine
 from leconvmn_ros.engines.devices import full_precision_on, is_device_failure
 from leconvmn_ros.engines.eager import EagerEngine
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.base import Model, State
 from leconvmn_ros.models.network import Network
 import numpy as np

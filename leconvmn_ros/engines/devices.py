@@ -21,7 +21,7 @@ import logging
 import os
 from pathlib import Path
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 
 CPU = 'cpu'
 # Of a training and its evaluation on a GPU, with what CUDA itself takes (bytes): an estimate.

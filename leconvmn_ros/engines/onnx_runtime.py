@@ -20,8 +20,8 @@ The graph is built here from the weights: nothing but weights is ever read from 
 from collections.abc import Sequence
 from math import prod
 
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.engines.base import Engine
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.graph import IMAGE, NEXT_STATE, OUTPUT, STATE
 from leconvmn_ros.models.network import Network
 import numpy as np

@@ -24,8 +24,8 @@ from importlib.util import find_spec
 import os
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.engines.base import Engine
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.network import Network
 
 AUTO = 'auto'

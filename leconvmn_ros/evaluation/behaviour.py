@@ -22,10 +22,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
+from leconvmn_ros.core.recording import JointTrack, NANOSECONDS
 from leconvmn_ros.dataset.alignment import angles_at
 from leconvmn_ros.dataset.repetitions import Repetition
 from leconvmn_ros.evaluation.comparison import Comparison
-from leconvmn_ros.recording import JointTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

@@ -17,12 +17,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, LabelTrack, Recording
 from leconvmn_ros.dataset.alignment import angles_at, check_unit
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.metrics import score_table, ScoreTable
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, Recording
 import numpy as np
 from numpy.typing import NDArray
 

@@ -18,17 +18,17 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.percentiles import percentiles
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 from leconvmn_ros.dataset.alignment import angles_at
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.emg.latency import Latency
 from leconvmn_ros.emg.sample_count import SampleCount
 from leconvmn_ros.emg.steady_stream import missing_between
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import compare, Comparison
 from leconvmn_ros.evaluation.metrics import as_json
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.percentiles import percentiles
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

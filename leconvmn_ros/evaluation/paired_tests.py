@@ -31,7 +31,7 @@ Analysis, 2nd ed.; Lakens, Front. Psychol. 4, 863; Holm, Scand. J. Stat. 6, 65.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from leconvmn_ros.strict_model import StrictModel
+from leconvmn_ros.core.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field

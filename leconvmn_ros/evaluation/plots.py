@@ -17,11 +17,11 @@
 from io import BytesIO
 from pathlib import Path
 
+from leconvmn_ros.core.files import write_bytes
+from leconvmn_ros.core.palette import ESTIMATE_COLOUR, TRUTH_COLOUR
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.dataset.reference_lag import PLAUSIBLE_DELAY, ReferenceLag
 from leconvmn_ros.evaluation.comparison import Comparison
-from leconvmn_ros.files import write_bytes
-from leconvmn_ros.palette import ESTIMATE_COLOUR, TRUTH_COLOUR
-from leconvmn_ros.recording import NANOSECONDS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 import numpy as np

@@ -20,6 +20,8 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import JointTrack, Recording
 from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.dataset.repetitions import (
     held_out_repetitions,
@@ -28,12 +30,10 @@ from leconvmn_ros.dataset.repetitions import (
     RepetitionSamples,
 )
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.behaviour import Behaviour, behaviour, movement_templates, Templates
 from leconvmn_ros.evaluation.comparison import compare, Comparison, join
 from leconvmn_ros.evaluation.metrics import as_json, ScoreTable
 from leconvmn_ros.evaluation.shuffled_order import decode_shuffled, ShuffledStream
-from leconvmn_ros.recording import JointTrack, Recording
 import numpy as np
 
 WHY_SHUFFLED = (

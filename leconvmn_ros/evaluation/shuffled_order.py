@@ -24,12 +24,12 @@ computes its features from the rearranged EMG and carries its state, which no la
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, NANOSECONDS
 from leconvmn_ros.dataset.alignment import angles_at, check_unit
 from leconvmn_ros.dataset.repetitions import Repetition, RepetitionSamples
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import Comparison
-from leconvmn_ros.recording import EmgChunk, JointTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

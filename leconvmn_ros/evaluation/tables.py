@@ -19,10 +19,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.errors import printable
+from leconvmn_ros.core.errors import printable
+from leconvmn_ros.core.files import open_input, write_text
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.evaluation.metrics import METRICS
-from leconvmn_ros.files import open_input, write_text
-from leconvmn_ros.recording import JointTrack
 import numpy as np
 from rich.table import Table
 from rich.text import Text

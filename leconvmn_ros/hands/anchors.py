@@ -35,12 +35,12 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.files import read_input
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.files import read_input
+from leconvmn_ros.core.joints import JOINTS
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from leconvmn_ros.hands.human_tips import OPPOSED, thumb_distances
 from leconvmn_ros.hands.profile import HandProfile
-from leconvmn_ros.joints import JOINTS
-from leconvmn_ros.strict_model import first_problem, StrictModel
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator, ValidationError

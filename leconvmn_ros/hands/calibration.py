@@ -19,10 +19,10 @@ from math import nan, radians
 from pathlib import Path
 from typing import Annotated, Literal
 
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.files import read_input, write_text
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS, LARGEST_ANGLE
-from leconvmn_ros.strict_model import first_problem, StrictModel
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.files import read_input, write_text
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS, LARGEST_ANGLE
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
 import numpy as np
 from pydantic import Field, model_validator, ValidationError
 

@@ -22,7 +22,8 @@ import datetime as dt
 from itertools import product
 from typing import Any, NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands.anchors import (
     AnchoredMap,
     Anchors,
@@ -42,7 +43,6 @@ from leconvmn_ros.hands.anchors import (
 from leconvmn_ros.hands.human_tips import fingertip, thumb_distances
 from leconvmn_ros.hands.modelled_hand import ModelledHand
 from leconvmn_ros.hands.robot_model import Array
-from leconvmn_ros.joints import JOINTS
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize

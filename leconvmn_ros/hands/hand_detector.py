@@ -21,7 +21,7 @@ download from MediaPipe's page on hand landmarks.
 from pathlib import Path
 from typing import NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.hands.landmark_worker import LandmarkWorker, SeenHand
 from leconvmn_ros.hands.landmarks import flexions, plausible, Side
 import numpy as np

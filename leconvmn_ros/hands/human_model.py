@@ -30,7 +30,7 @@ sizes: nothing here but the ten joints is measured or estimated on the wearer.
 
 from typing import NamedTuple
 
-from leconvmn_ros.joints import JOINTS
+from leconvmn_ros.core.joints import JOINTS
 
 Vector = tuple[float, float, float]
 

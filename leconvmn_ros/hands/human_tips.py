@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from math import cos, dist, radians, sin
 from typing import NamedTuple
 
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.hands.human_model import DIP_OVER_PIP, Finger, FINGERS, Vector
-from leconvmn_ros.joints import JOINT_NAMES
 
 FINGER_NAMES = tuple(finger.name for finger in FINGERS)
 # Those that the thumb can touch.

@@ -33,7 +33,7 @@ import subprocess
 import sys
 from typing import Any, NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError, SourceError
+from leconvmn_ros.core.errors import ConfigurationError, SourceError
 from leconvmn_ros.hands.landmarks import LANDMARKS
 from leconvmn_ros.hands.no_network import forbid_network
 import numpy as np

@@ -21,7 +21,7 @@ joints in that order are CMC, MCP and IP.
 from collections.abc import Mapping
 from math import isfinite, radians
 
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.core.errors import MalformedMessageError
 
 # What Manus calls each joint; in the SDK the names begin with the side and 'Finger'.
 ERGONOMICS = {

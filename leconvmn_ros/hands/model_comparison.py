@@ -23,13 +23,13 @@ from collections.abc import Mapping
 import re
 from typing import NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands.human_tips import FINGER_NAMES
 from leconvmn_ros.hands.modelled_hand import ModelledHand
 from leconvmn_ros.hands.motion import Motion
 from leconvmn_ros.hands.profile import HandProfile, RobotJoint
 from leconvmn_ros.hands.robot_model import Array, match_joints, ModelJoint, RobotModel
-from leconvmn_ros.joints import JOINTS
 import numpy as np
 
 # Limits agree within the rounding of tables and drawings (rad).

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.hands.human_tips import FINGER_NAMES
 from leconvmn_ros.hands.profile import HandProfile
 from leconvmn_ros.hands.robot_model import Array, match_joints, RobotModel

@@ -25,7 +25,7 @@ import os
 import platform
 from typing import NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 # Classic BPF: load a word, jump if equal or at least, return.

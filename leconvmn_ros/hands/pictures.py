@@ -22,14 +22,14 @@ from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
-from leconvmn_ros.errors import ConfigurationError, OutputError
-from leconvmn_ros.files import write_bytes
+from leconvmn_ros.core.errors import ConfigurationError, OutputError
+from leconvmn_ros.core.files import write_bytes
+from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands.anchors import Anchors
 from leconvmn_ros.hands.modelled_hand import ModelledHand
 from leconvmn_ros.hands.motion import Motion
 from leconvmn_ros.hands.robot_model import Array, DRAWN, RobotModel, TOUCHABLE
 from leconvmn_ros.hands.simulation import commanded, human_sequence, Pose
-from leconvmn_ros.joints import JOINTS
 import mujoco
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont

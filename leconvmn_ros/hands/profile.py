@@ -30,10 +30,10 @@ from math import pi
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.strict_model import first_problem, StrictModel
-from leconvmn_ros.yaml_file import read_yaml
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
+from leconvmn_ros.core.yaml_file import read_yaml
 import numpy as np
 from pydantic import (
     AfterValidator,
@@ -192,7 +192,7 @@ Constant = bool | int | float | str
 
 
 class CommandOutput(StrictModel):
-    """Where and how the hand is told."""
+    """Where and how commands are sent."""
 
     topic: Topic
     type: str = Field(
@@ -379,7 +379,7 @@ class HandProfile(StrictModel):
         return tuple(name for name in JOINT_NAMES if name in followed)
 
     def speed_of(self, joint: RobotJoint) -> float:
-        """Return how fast a joint may be told to move (rad/s)."""
+        """Return how fast a joint may be commanded to move (rad/s)."""
         return joint.speed or self.speed
 
     def acceleration_of(self, joint: RobotJoint) -> float | None:

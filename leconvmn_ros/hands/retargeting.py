@@ -24,13 +24,13 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
 
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.joints import LARGEST_ANGLE
 from leconvmn_ros.hands.anchors import Anchors
 from leconvmn_ros.hands.calibration import Calibration, UNCALIBRATED
 from leconvmn_ros.hands.motion import clip, Motion
 from leconvmn_ros.hands.profile import HandProfile
 from leconvmn_ros.hands.robot_state import DEFAULT_STATE_AGE, RobotState
-from leconvmn_ros.joints import LARGEST_ANGLE
 
 # A step that comes late moves on by no more than so many periods: a stall is no jump.
 LONGEST_STEP = 2

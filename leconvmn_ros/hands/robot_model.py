@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 import warnings
 import xml.etree.ElementTree as ET
 
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.files import open_input
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.files import open_input
 import numpy as np
 from numpy.typing import NDArray
 

@@ -20,7 +20,7 @@ A hand may report its joints in one message or in several; each joint has its ow
 from collections.abc import Mapping, Sequence
 from math import isfinite, radians
 
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.core.errors import MalformedMessageError
 from leconvmn_ros.hands.profile import RobotJoint
 
 # Zero positions and soft limits of real hands are a few degrees off (rad).

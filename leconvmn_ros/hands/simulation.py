@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 import time
 from typing import NamedTuple
 
+from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands.anchors import Anchors, finger_joints, UPPER
 from leconvmn_ros.hands.calibration import UNCALIBRATED
 from leconvmn_ros.hands.fitting import human_pinch
@@ -30,7 +31,6 @@ from leconvmn_ros.hands.human_tips import thumb_distances
 from leconvmn_ros.hands.modelled_hand import ModelledHand
 from leconvmn_ros.hands.motion import Motion
 from leconvmn_ros.hands.retargeting import Retargeter
-from leconvmn_ros.joints import JOINTS
 import numpy as np
 
 Pose = dict[str, float]

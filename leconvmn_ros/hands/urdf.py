@@ -26,7 +26,7 @@ from math import atan2, hypot, radians
 from typing import get_args, Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.hands.human_model import (
     Bone,
     DIP_OVER_PIP,

@@ -20,12 +20,12 @@ from dataclasses import replace
 import io
 from pathlib import Path
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import read_input
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import read_input
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.importers.edf import read_edf
 from leconvmn_ros.importers.options import ImportOptions
 from leconvmn_ros.importers.signals import events_to_labels, LabelSignal, make_labels
-from leconvmn_ros.recording import Recording
 
 _LARGEST_TABLE = 2**24  # bytes
 _MOST_FILES = 10_000

@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.importers.csv_file import Layout, read_header, read_table, table_recording
 from leconvmn_ros.importers.options import chosen_columns, ImportOptions, joint_columns, VOLTS
-from leconvmn_ros.recording import Recording
 import numpy as np
 
 # Times are those of Unix (s): between 2001 and 2100 they lie here.

@@ -22,8 +22,9 @@ from pathlib import Path
 import re
 from typing import NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.files import open_input
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.files import open_input
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.importers.options import (
     chosen_columns,
     ImportOptions,
@@ -40,7 +41,6 @@ from leconvmn_ros.importers.signals import (
     rate_of,
     samples_to_labels,
 )
-from leconvmn_ros.recording import Recording
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,7 +63,7 @@ class Table(NamedTuple):
     Attributes:
         names: names of all columns; their numbers, if the table has no header.
         has_header: whether it has one.
-        columns: values of the columns that were asked for, by place, NaN where there is none.
+        columns: values of the columns that were asked for, by place, NaN where none exists.
         texts: texts of the columns that were asked for as texts, by place.
     """
 

@@ -18,8 +18,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.files import check_input
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.files import check_input
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.importers.library_warnings import collected_warnings
 from leconvmn_ros.importers.options import (
     chosen_columns,
@@ -35,7 +36,6 @@ from leconvmn_ros.importers.signals import (
     events_to_labels,
     make_recording,
 )
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.optional_library import import_optional
 import numpy as np
 

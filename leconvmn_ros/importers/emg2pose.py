@@ -22,10 +22,10 @@ angles (rad, flexion positive), on one clock.
 from collections.abc import Iterator
 from pathlib import Path
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.importers.options import ImportOptions, VOLTS
 from leconvmn_ros.importers.signals import AngleSignal, describe, EmgSignal, make_recording
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.hdf5_file import Hdf5File
 import numpy as np
 

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.files import open_input
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.files import open_input
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.importers.bids import is_bids, read_bids
 from leconvmn_ros.importers.brainflow_csv import is_brainflow, read_brainflow
 from leconvmn_ros.importers.csv_file import read_csv
@@ -31,7 +32,6 @@ from leconvmn_ros.importers.ros_bag import read_ros_bag
 from leconvmn_ros.importers.ros_messages import ROS1_MAGIC
 from leconvmn_ros.importers.xdf import MAGIC as XDF_MAGIC
 from leconvmn_ros.importers.xdf import read_xdf
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.array_bag import recording_of_subject
 from leconvmn_ros.recordings.hdf5_file import is_hdf5
 from leconvmn_ros.recordings.ninapro import read_ninapro

@@ -22,9 +22,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.files import open_input, read_input
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.emg.message import MOST_CHANNELS
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.files import open_input, read_input
 from leconvmn_ros.importers.options import ImportOptions, joint_columns, VOLTS
 from leconvmn_ros.importers.signals import (
     AngleSignal,
@@ -33,7 +34,6 @@ from leconvmn_ros.importers.signals import (
     LabelSignal,
     make_recording,
 )
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.optional_library import import_optional
 import numpy as np
 from numpy.typing import NDArray

@@ -21,9 +21,9 @@ from math import isfinite, pi
 from pathlib import Path
 import re
 
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.emg.kind import EmgKind
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recordings.ninapro_layouts import Database
 
 VOLTS = {'V': 1.0, 'mV': 1e-3, 'uV': 1e-6, 'nV': 1e-9}

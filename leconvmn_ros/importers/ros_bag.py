@@ -27,8 +27,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import NANOSECONDS, Recording
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
+from leconvmn_ros.core.yaml_file import read_yaml
 from leconvmn_ros.emg.message import MOST_CHANNELS
-from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers.options import (
     ImportOptions,
     MOST_RATE,
@@ -46,11 +50,7 @@ from leconvmn_ros.importers.signals import (
     rate_of,
     samples_to_labels,
 )
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import NANOSECONDS, Recording
 from leconvmn_ros.recordings.bags import bag_name
-from leconvmn_ros.strict_model import first_problem, StrictModel
-from leconvmn_ros.yaml_file import read_yaml
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError

@@ -21,7 +21,7 @@ from pathlib import Path
 import re
 from typing import Any, NamedTuple, Protocol
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.recordings.bag_reader import open_bag
 from leconvmn_ros.recordings.bag_types import typestore
 from leconvmn_ros.recordings.bounded_reader import BoundedFile, Ros1Reader

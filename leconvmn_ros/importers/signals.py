@@ -17,12 +17,12 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.joints import LARGEST_ANGLE
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.emg.kind import EMG_KIND, EmgKind
 from leconvmn_ros.emg.message import MOST_CHANNELS
-from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.importers.options import ImportOptions, MOST_RATE
-from leconvmn_ros.joints import LARGEST_ANGLE
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.recordings.bags import FIRST_STAMP_NS
 from leconvmn_ros.recordings.subject_check import first_non_finite, LARGEST_LABEL
 import numpy as np

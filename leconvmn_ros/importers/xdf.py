@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.files import open_input
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.files import open_input
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.importers.library_warnings import collected_warnings
 from leconvmn_ros.importers.options import (
     chosen_columns,
@@ -36,7 +37,6 @@ from leconvmn_ros.importers.signals import (
     make_recording,
     rate_of,
 )
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.recordings.optional_library import import_optional
 import numpy as np
 

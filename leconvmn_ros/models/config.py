@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
-from leconvmn_ros.strict_model import StrictModel
+from leconvmn_ros.core.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
 

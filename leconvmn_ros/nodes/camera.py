@@ -20,7 +20,7 @@ from threading import Event
 import time
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 import numpy as np
 from numpy.typing import NDArray
 

@@ -21,19 +21,20 @@ lifecycle node: configure loads and warms the model, activate listens and publis
 
 Without usable EMG for `input_timeout` the input is stale: no estimates come out, as none go in, or
 the rest pose does, at the rate of the estimates, with stamps that go on as those of the source
-would have. When EMG comes again, the rules of `intake.py` decide by the sample counter whether
-decoding goes on, bridges a gap or starts afresh.
+would have. When EMG is back, the rules of `intake.py` decide by the sample counter whether
+decoding goes on, bridges a gap or resets.
 """
 
 import gc
 import time
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import ConfigurationError, MalformedMessageError
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.decoder import Decoder, Estimate
 from leconvmn_ros.decoding.health import DecoderHealth
 from leconvmn_ros.emg.message import chunk_from_message
 from leconvmn_ros.emg.stale_input import StaleInput
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.decoder_parameters import (
     InputRule,
@@ -55,7 +56,6 @@ from leconvmn_ros.nodes.quality_of_service import (
     RELIABLE,
 )
 from leconvmn_ros.nodes.running import every, run_node
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
@@ -171,9 +171,7 @@ class DecoderNode(LifecycleNode):
     def _heard(self, chunk: EmgChunk) -> None:
         silence = self._stale.heard(time.monotonic(), chunk.end_ns)
         if silence is not None:
-            self.get_logger().info(
-                f'EMG comes again after {silence:.1f} s', throttle_duration_sec=1.0
-            )
+            self.get_logger().info(f'EMG is back after {silence:.1f} s', throttle_duration_sec=1.0)
 
     def _watch_input(self) -> None:
         if self._configured is None:
@@ -182,7 +180,7 @@ class DecoderNode(LifecycleNode):
         if self._stale.became_stale(now):
             what = 'the rest pose' if rule.rest else 'nothing'
             self.get_logger().warning(
-                f'no EMG for {rule.timeout:g} s: publishing {what} until it comes again',
+                f'no EMG for {rule.timeout:g} s: publishing {what} until EMG is back',
                 throttle_duration_sec=1.0,
             )
         if self._stale.stale and rule.rest:
@@ -205,7 +203,7 @@ class DecoderNode(LifecycleNode):
 
     @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start afresh and listen to the EMG."""
+        """Reset and listen to the EMG."""
         if self._configured is not None:
             decoder, _, rule, _ = self._configured
             decoder.reset()

@@ -18,10 +18,10 @@ import gc
 from pathlib import Path
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import ConfigurationError, printable
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.registry import ENGINE_NAMES
-from leconvmn_ros.errors import ConfigurationError, printable
 from leconvmn_ros.nodes.parameters import LOSSLESS, Parameter, Value
 from rclpy.node import Node
 

@@ -18,11 +18,11 @@ from math import inf
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.decoding.health import DecoderHealth, InputState
 from leconvmn_ros.emg.stale_input import StaleInput
 from leconvmn_ros.nodes.diagnostics import diagnostic_array, TOPIC
 from leconvmn_ros.nodes.input_events import InputEvents
-from leconvmn_ros.recording import NANOSECONDS
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -111,7 +111,7 @@ class DecoderReports:
     def _on_clock_going_back(self, jump: TimeJump) -> None:
         self._node.get_logger().warning(
             f'the clock went back by {-jump.delta.nanoseconds / NANOSECONDS:.3f} s, as with a bag '
-            'that loops: decoding starts afresh where the stamps of the EMG do the same',
+            'that loops: decoding resets where the stamps of the EMG do the same',
             throttle_duration_sec=1.0,
         )
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from leconvmn_ros.status import Status
+from leconvmn_ros.core.status import Status
 
 TOPIC = '/diagnostics'
 PERIOD = 1.0  # s

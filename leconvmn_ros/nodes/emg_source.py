@@ -14,22 +14,24 @@
 
 """The EMG source node: reads a device and publishes `emg`, with `emg_description` (latched).
 
-The device is read in a thread of its own. Where it falls silent or is not there, that is told in
-the log and on /diagnostics at once, and it is opened again by itself.
+The device is read in a thread of its own. Silence and a missing device are reported in the log and
+on /diagnostics at once, and the node opens the device again by itself.
 """
 
 from threading import Event, Thread
 
 from diagnostic_msgs.msg import DiagnosticArray
+from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError
+from leconvmn_ros.core.recording import EmgChunk
+from leconvmn_ros.core.status import Level
+from leconvmn_ros.core.strict_model import first_problem
 from leconvmn_ros.emg.description import EmgDescription
 from leconvmn_ros.emg.message import fill_message
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.diagnostics import diagnostic_array, PERIOD, TOPIC
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.quality_of_service import LATCHED, overridable, RELIABLE
 from leconvmn_ros.nodes.running import every, run_node
-from leconvmn_ros.recording import EmgChunk
 from leconvmn_ros.recordings.bag_types import DESCRIPTION_TOPIC, EMG_TOPIC
 from leconvmn_ros.sources.registry import make_source
 from leconvmn_ros.sources.session import Listener, SourceSession
@@ -40,8 +42,6 @@ from leconvmn_ros.sources.settings import (
     SignalSettings,
 )
 from leconvmn_ros.sources.stream import SILENCE
-from leconvmn_ros.status import Level
-from leconvmn_ros.strict_model import first_problem
 from pydantic import ValidationError
 from rclpy.node import Node
 from rclpy.task import Future

@@ -22,21 +22,21 @@ from pathlib import Path
 import time
 from typing import Any
 
-from leconvmn_ros.dataset.hold_out import HoldOut
-from leconvmn_ros.dataset.reference_lag import MOST_LAG
-from leconvmn_ros.decoding.checkpoint import load_checkpoint
-from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
-from leconvmn_ros.errors import (
+from leconvmn_ros.core.errors import (
     ConfigurationError,
     MalformedMessageError,
     OutputError,
     printable,
     RecordingError,
 )
+from leconvmn_ros.core.files import write_json
+from leconvmn_ros.dataset.hold_out import HoldOut
+from leconvmn_ros.dataset.reference_lag import MOST_LAG
+from leconvmn_ros.decoding.checkpoint import load_checkpoint
+from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
 from leconvmn_ros.evaluation.live import Session
 from leconvmn_ros.evaluation.plots import plot_comparison
 from leconvmn_ros.evaluation.tables import write_estimates
-from leconvmn_ros.files import write_json
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.joint_state import angles_by_name
 from leconvmn_ros.nodes.parameters import declare_parameters, LOSSLESS, Parameter

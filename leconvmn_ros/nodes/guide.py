@@ -17,7 +17,7 @@
 Subscribes `emg` and `emg_description`. Publishes `cue_joint_states` (the hand to follow, 50 Hz),
 `movement_label` and `guide_status` (JSON, see wearing/status.py). The services `~/start`,
 `~/start_anyway`, `~/pause` and `~/redo` are the buttons of the page. It does not start while an
-electrode is bad, unless told to.
+electrode is bad, unless asked to.
 
 All is recorded to bags in the folder `output`, EMG and reference angles as they come, cues and
 labels as they are published. A session that was ended or killed goes on from there.
@@ -30,16 +30,21 @@ from functools import partial
 from pathlib import Path
 import time
 
+from leconvmn_ros.core.errors import (
+    ConfigurationError,
+    LeconvmnError,
+    MalformedMessageError,
+    printable,
+)
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS, Recording
 from leconvmn_ros.dataset.cue_timing import activity, Attempt, Cue, find_timing, rest_spread
 from leconvmn_ros.emg.message import chunk_from_message
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError, MalformedMessageError, printable
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.quality_of_service import EMG_INPUT, LATCHED, NEWEST, overridable, RELIABLE
 from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.nodes.topic_recorder import TopicRecorder
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS, Recording
 from leconvmn_ros.recordings.bag_recorder import BagRecorder, FLUSH_PERIOD
 from leconvmn_ros.recordings.bag_types import (
     CUE_TOPIC,

@@ -29,13 +29,16 @@ import time
 from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
-from leconvmn_ros.emg.message import stamp_to_ns
-from leconvmn_ros.errors import (
+from leconvmn_ros.core.errors import (
     ConfigurationError,
     LeconvmnError,
     MalformedMessageError,
     SourceError,
 )
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import NANOSECONDS
+from leconvmn_ros.core.status import Level, Status
+from leconvmn_ros.emg.message import stamp_to_ns
 from leconvmn_ros.hands.hand_detector import HandDetector, LEAST_SCORE
 from leconvmn_ros.hands.landmarks import (
     calibrate_landmarks,
@@ -43,7 +46,6 @@ from leconvmn_ros.hands.landmarks import (
     LEAST_POSES,
     load_landmark_calibration,
 )
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.nodes.camera import Camera
 from leconvmn_ros.nodes.diagnostics import diagnostic_array, PERIOD, TOPIC
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
@@ -51,9 +53,7 @@ from leconvmn_ros.nodes.pictures import read_picture
 from leconvmn_ros.nodes.quality_of_service import overridable, POSE_INPUT, RELIABLE
 from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.nodes.throttled_log import ThrottledLog
-from leconvmn_ros.recording import NANOSECONDS
 from leconvmn_ros.recordings.bag_types import REFERENCE_TOPIC
-from leconvmn_ros.status import Level, Status
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node

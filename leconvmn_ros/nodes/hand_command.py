@@ -19,7 +19,7 @@ import re
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.hands.profile import HandProfile, JOINT_STATE, JOINT_TRAJECTORY
 from leconvmn_ros.nodes.message_types import find_message_class
 from rclpy.duration import Duration

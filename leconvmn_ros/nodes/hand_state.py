@@ -17,7 +17,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
+from leconvmn_ros.core.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.hands.profile import HandProfile, JOINT_STATE
 from leconvmn_ros.nodes.hand_command import element_of
 from leconvmn_ros.nodes.joint_state import angles_by_name

@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What rclpy's life cycle leaves to its user: errors that are told, requests that are refused."""
+"""What rclpy's life cycle leaves to its user: reported errors and refused requests."""
 
 from collections.abc import Callable
 from functools import wraps
 from traceback import format_exc
 from typing import Any, TypeVar
 
-from leconvmn_ros.errors import LeconvmnError
+from leconvmn_ros.core.errors import LeconvmnError
 from leconvmn_ros.nodes.ending import ASKED_TO_END
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 

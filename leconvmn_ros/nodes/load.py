@@ -24,9 +24,10 @@ from threading import Event, Thread
 import time
 from typing import Any
 
+from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError
+from leconvmn_ros.core.files import write_json
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError
-from leconvmn_ros.files import write_json
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.parameters import declare_parameters, LOSSLESS, Parameter
 from leconvmn_ros.nodes.quality_of_service import (
@@ -35,7 +36,6 @@ from leconvmn_ros.nodes.quality_of_service import (
     RELIABLE,
 )
 from leconvmn_ros.nodes.running import run_node
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.speed.round_trip import PUBLISHING, RoundTrip
 from leconvmn_ros.speed.stages import noise
 from rclpy.node import Node

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import os
 from pathlib import Path
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 
 
 def check_log_folder(environment: Mapping[str, str] = os.environ) -> None:

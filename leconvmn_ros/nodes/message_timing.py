@@ -17,11 +17,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.message import chunk_from_message, fill_message
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.quality_of_service import RELIABLE
-from leconvmn_ros.recording import EmgChunk
 from leconvmn_ros.speed.stages import noise, Stage
 import rclpy
 from rclpy.serialization import deserialize_message, serialize_message

@@ -24,7 +24,7 @@ from pkgutil import iter_modules
 import sys
 from typing import NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 import leconvmn_ros.nodes
 from rcl_interfaces.msg import (
     FloatingPointRange,

@@ -16,7 +16,7 @@
 
 from typing import Any
 
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.core.errors import MalformedMessageError
 import numpy as np
 from numpy.typing import NDArray
 

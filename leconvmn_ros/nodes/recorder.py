@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from pathlib import Path
 import time
 
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError, printable
+from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError, printable
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.running import every, run_node
 from leconvmn_ros.nodes.topic_recorder import TopicRecorder

@@ -23,8 +23,9 @@ from threading import Event, Thread
 import time
 from typing import Any
 
+from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError, printable, RecordingError
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.emg.message import stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError, printable, RecordingError
 from leconvmn_ros.nodes.message_types import find_message_class
 from leconvmn_ros.nodes.parameters import (
     declare_parameters,
@@ -41,7 +42,6 @@ from leconvmn_ros.nodes.quality_of_service import (
     RELIABLE,
 )
 from leconvmn_ros.nodes.running import run_node
-from leconvmn_ros.recording import NANOSECONDS
 from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import EMG_TYPE, LABEL_TYPE
 from leconvmn_ros.recordings.message_batch import BagMessage

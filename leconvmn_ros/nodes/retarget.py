@@ -29,7 +29,12 @@ from pathlib import Path
 import time
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError, OutputError, printable
+from leconvmn_ros.core.errors import (
+    ConfigurationError,
+    MalformedMessageError,
+    OutputError,
+    printable,
+)
 from leconvmn_ros.hands.anchors import Anchors, load_anchors
 from leconvmn_ros.hands.calibration import (
     calibrate,

@@ -21,7 +21,7 @@ import sys
 from traceback import extract_tb
 from typing import Any, Protocol
 
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError
+from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError
 from leconvmn_ros.nodes.ending import ASKED_TO_END, EndRequested, handle_signals, interruptible
 from leconvmn_ros.nodes.log_folder import check_log_folder
 from leconvmn_ros.nodes.throttled_log import ThrottledLog

@@ -21,15 +21,15 @@ With `speed` other than 1 it publishes `/clock`, and all nodes need `use_sim_tim
 
 import time
 
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.core.strict_model import first_problem
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
 from leconvmn_ros.nodes.quality_of_service import overridable, RELIABLE
 from leconvmn_ros.nodes.running import every, run_node
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
-from leconvmn_ros.strict_model import first_problem
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.motion import CONTROL_RATE
 from leconvmn_ros.synthetic.wearer import SimulatedWearer

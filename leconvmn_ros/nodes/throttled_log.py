@@ -17,7 +17,7 @@
 import time
 from typing import Any
 
-from leconvmn_ros.errors import printable
+from leconvmn_ros.core.errors import printable
 
 PERIOD = 1.0  # s
 

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 import time
 from typing import Any
 
+from leconvmn_ros.core.errors import MalformedMessageError, printable
 from leconvmn_ros.emg.message import chunk_from_message
 from leconvmn_ros.emg.sample_count import SampleCount
-from leconvmn_ros.errors import MalformedMessageError, printable
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.message_types import find_message_class
 from leconvmn_ros.recordings.bag_recorder import BagRecorder

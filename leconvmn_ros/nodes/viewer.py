@@ -23,9 +23,9 @@ whatever came in, and nothing while no page is open.
 from pathlib import Path
 from queue import SimpleQueue
 
+from leconvmn_ros.core.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.emg.description import parse_description
 from leconvmn_ros.emg.message import chunk_from_message, stamp_to_ns
-from leconvmn_ros.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.hands.profile import JOINT_STATE, JOINT_TRAJECTORY, load_profile
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from leconvmn_ros.nodes.joint_state import angles_by_name

@@ -20,10 +20,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.emg.kind import EMG_KIND, EmgKind
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import (
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import (
     EmgChunk,
     JointTrack,
     LabelTrack,
@@ -31,6 +30,7 @@ from leconvmn_ros.recording import (
     Recording,
     SampledSubject,
 )
+from leconvmn_ros.emg.kind import EMG_KIND, EmgKind
 from leconvmn_ros.recordings.bag_writer import BagWriter
 from leconvmn_ros.recordings.bags import FIRST_STAMP_NS
 from leconvmn_ros.recordings.subject_check import check_subject, first_non_finite

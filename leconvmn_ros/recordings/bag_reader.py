@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, TYPE_CHECKING
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import check_input
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import check_input
 from leconvmn_ros.recordings.bounded_reader import (
     BoundedDirectoryReader,
     BoundedMcapReader,

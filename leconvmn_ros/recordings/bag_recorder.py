@@ -30,7 +30,7 @@ import time
 from types import TracebackType
 from typing import Final, TYPE_CHECKING
 
-from leconvmn_ros.errors import OutputError
+from leconvmn_ros.core.errors import OutputError
 from leconvmn_ros.recordings.bag_qos import offered_qos
 from leconvmn_ros.recordings.installed_types import find_definition
 from rosbags.interfaces import Connection

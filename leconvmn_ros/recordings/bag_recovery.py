@@ -23,8 +23,8 @@ from pathlib import Path
 import struct
 from tempfile import TemporaryDirectory
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import open_for_repair, open_input
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import open_for_repair, open_input
 from leconvmn_ros.recordings.bag_qos import offered_qos
 from leconvmn_ros.recordings.bag_recorder import MARKER, METADATA_VERSION
 from leconvmn_ros.recordings.bounded_reader import BoundedMcapReader, BoundedReader

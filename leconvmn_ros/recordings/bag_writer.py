@@ -19,10 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TYPE_CHECKING
 
+from leconvmn_ros.core.errors import OutputError
+from leconvmn_ros.core.files import AtomicFolder, FolderKind
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import FRAME_ID
-from leconvmn_ros.errors import OutputError
-from leconvmn_ros.files import AtomicFolder, FolderKind
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.recordings.bag_qos import offered_qos
 from leconvmn_ros.recordings.bag_types import (
     EMG_TOPIC,

@@ -23,10 +23,10 @@ from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS, Recording, SampledSubject
 from leconvmn_ros.emg.source_check import checked_source
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS, Recording, SampledSubject
 from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import (
     EMG_TOPIC,

@@ -35,9 +35,9 @@ from types import ModuleType
 from typing import Any, TYPE_CHECKING
 from urllib.parse import quote
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import check_input, open_input, read_input
-from leconvmn_ros.yaml_file import check_structure
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import check_input, open_input, read_input
+from leconvmn_ros.core.yaml_file import check_structure
 from lz4.frame import LZ4FrameDecompressor
 from rosbags.rosbag1 import reader as ros1_reader
 from rosbags.rosbag2 import metadata, reader, storage_mcap, storage_sqlite3

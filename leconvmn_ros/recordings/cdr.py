@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 import struct
 from typing import Any, NamedTuple
 
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.recording import NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

@@ -23,8 +23,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, LabelTrack
 from leconvmn_ros.emg.message import emg_fault, HIGHEST_RATE, LOWEST_RATE, stamp_to_ns
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack
 from leconvmn_ros.recordings.bag_types import EMG_TYPE, LABEL_TYPE, REFERENCE_TYPE, typestore
 from leconvmn_ros.recordings.cdr import (
     emg_table,

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from leconvmn_ros.core.errors import MalformedMessageError
 from leconvmn_ros.emg.description import EmgDescription, LARGEST_TEXT, parse_description
-from leconvmn_ros.errors import MalformedMessageError
 from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import DESCRIPTION_TOPIC, typestore
 

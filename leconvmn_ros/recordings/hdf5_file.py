@@ -23,8 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import check_input, open_input
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import check_input, open_input
 from leconvmn_ros.recordings.mat5_file import LARGEST_VARIABLE
 from leconvmn_ros.recordings.optional_library import import_optional
 import numpy as np

@@ -29,7 +29,7 @@ as it is.
 
 from typing import NamedTuple
 
-from leconvmn_ros.recording import JointTrack, NANOSECONDS
+from leconvmn_ros.core.recording import JointTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 

@@ -30,8 +30,8 @@ from typing import Any, BinaryIO, NamedTuple, TYPE_CHECKING
 import warnings
 import zlib
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import open_input
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import open_input
 import numpy as np
 from numpy.typing import NDArray
 

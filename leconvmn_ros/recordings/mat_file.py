@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 import warnings
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.files import open_input
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.files import open_input
 from leconvmn_ros.recordings.bounded_reader import BoundedFile
 from leconvmn_ros.recordings.hdf5_file import Hdf5File, is_hdf5
 from leconvmn_ros.recordings.mat5_file import LARGEST_VARIABLE, Mat5File, NUMERIC

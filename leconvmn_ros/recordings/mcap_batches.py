@@ -26,7 +26,7 @@ import struct
 from typing import NamedTuple
 from zlib import crc32
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.recordings.bounded_reader import BoundedFile, DECOMPRESSORS, LARGEST_CHUNK
 from leconvmn_ros.recordings.message_batch import MessageBatch
 from mcap.data_stream import ReadDataStream

@@ -16,7 +16,7 @@
 
 from pathlib import Path
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
 import numpy as np
 from numpy.typing import NDArray
 

@@ -21,7 +21,7 @@ message, with whatever was in that memory before.
 from collections.abc import Sequence
 from typing import Any
 
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.recordings.bag_types import EMG_TYPE, LABEL_TYPE, REFERENCE_TYPE, typestore
 import numpy as np
 from numpy.typing import NDArray

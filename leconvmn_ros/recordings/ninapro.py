@@ -19,11 +19,11 @@ from pathlib import Path
 import re
 from typing import Any
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.files import hash_file
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import SampledSubject
 from leconvmn_ros.emg.description import EmgDescription
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.files import hash_file
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.recordings.description import INFORMATION_KEY
 from leconvmn_ros.recordings.mat_file import MatFile, open_mat
 from leconvmn_ros.recordings.ninapro_layouts import Database, ELECTRODES, GLOVE_COLUMNS, LAYOUTS

@@ -17,7 +17,7 @@
 from importlib import import_module
 from types import ModuleType
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 
 
 def import_optional(name: str, extra: str, purpose: str) -> ModuleType:

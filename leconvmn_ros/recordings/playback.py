@@ -18,7 +18,7 @@ from collections.abc import Callable
 from threading import Condition
 import time
 
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.recording import NANOSECONDS
 
 # Python's longest wait is a few centuries; a slow replay over a hole in the stamps may be longer.
 LONGEST_WAIT = 3600.0  # s

@@ -22,8 +22,8 @@ is used; the rest is left out and counted.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import JointTrack, NANOSECONDS
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import JointTrack, NANOSECONDS
 from leconvmn_ros.recordings.left_out import LeftOut
 from leconvmn_ros.recordings.lost_frames import find_lost_frames
 import numpy as np

@@ -17,9 +17,9 @@
 from math import isfinite
 from typing import Any
 
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import SampledSubject
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import SampledSubject
 import numpy as np
 from numpy.typing import NDArray
 

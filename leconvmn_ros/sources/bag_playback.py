@@ -20,8 +20,8 @@ somebody else's device sent then.
 
 from typing import ClassVar
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.recordings.bag_types import EMG_TOPIC
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.recordings.description import read_description

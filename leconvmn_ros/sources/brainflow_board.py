@@ -22,7 +22,7 @@ from glob import glob
 import os
 from typing import Any, ClassVar
 
-from leconvmn_ros.errors import ConfigurationError, SourceError
+from leconvmn_ros.core.errors import ConfigurationError, SourceError
 from leconvmn_ros.sources.contract import (
     DeviceCounter,
     EmgSource,

@@ -53,8 +53,8 @@ one thread; `close` may come without `open` before it and must not fail.
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
+from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.emg.description import Arm
-from leconvmn_ros.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
 

@@ -21,9 +21,9 @@ from contextlib import suppress
 import time
 from typing import Any, ClassVar
 
+from leconvmn_ros.core.errors import ConfigurationError, SourceError
 from leconvmn_ros.emg.description import MOST_CHANNELS
 from leconvmn_ros.emg.message import HIGHEST_RATE, LOWEST_RATE
-from leconvmn_ros.errors import ConfigurationError, SourceError
 from leconvmn_ros.sources.contract import EmgSource, Reading, SourceDescription, SourceOptions
 from leconvmn_ros.sources.registry import import_library
 import numpy as np

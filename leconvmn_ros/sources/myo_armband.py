@@ -24,7 +24,7 @@ from threading import Event, Thread
 import time
 from typing import Any, ClassVar, NamedTuple
 
-from leconvmn_ros.errors import SourceError
+from leconvmn_ros.core.errors import SourceError
 from leconvmn_ros.recordings.ninapro_layouts import VOLTS_PER_MYO_COUNT
 from leconvmn_ros.sources.contract import EmgSource, Reading, SourceDescription, SourceOptions
 from leconvmn_ros.sources.registry import import_library
@@ -121,7 +121,7 @@ class MyoSource(EmgSource):
         """Keep the connection, in a thread with an event loop of its own."""
         try:
             asyncio.run(self._stay_connected())
-        except Exception as error:  # noqa: BLE001 - of bleak, D-Bus, the system: told, then retried
+        except Exception as error:  # noqa: BLE001 - of bleak, D-Bus, the system: reported, then retried
             self._failure = _without_bluetooth(error)
         finally:
             self._failure = self._failure or 'the connection is closed'

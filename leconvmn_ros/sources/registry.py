@@ -19,9 +19,9 @@ from importlib.metadata import entry_points
 import shlex
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.strict_model import first_problem
 from leconvmn_ros.sources.contract import EmgSource
-from leconvmn_ros.strict_model import first_problem
 from pydantic import ValidationError
 
 GROUP = 'leconvmn_ros.sources'

@@ -21,17 +21,17 @@ from threading import Event
 import time
 from typing import TypeVar
 
+from leconvmn_ros.core.errors import LeconvmnError, SourceError
+from leconvmn_ros.core.recording import EmgChunk
+from leconvmn_ros.core.status import Level, Status
 from leconvmn_ros.emg.description import EmgDescription
-from leconvmn_ros.errors import LeconvmnError, SourceError
-from leconvmn_ros.recording import EmgChunk
 from leconvmn_ros.sources.contract import EmgSource, SourceDescription
 from leconvmn_ros.sources.settings import choose_columns, choose_volts, describe, SignalSettings
 from leconvmn_ros.sources.stream import EmgStream
-from leconvmn_ros.status import Level, Status
 
 # A sample waits so long at most before it is read (s).
 POLL_PERIOD = 0.009
-# A device that is not there is looked for so often (s), and told again so often.
+# A device that is not there is looked for so often (s), and reported again so often.
 RETRY_PERIOD = 2.0
 REMIND_PERIOD = 30.0
 # After a silence of so long the device is opened again (s): its dongle may be back as a new one.

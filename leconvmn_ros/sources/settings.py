@@ -16,13 +16,13 @@
 
 import re
 
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from leconvmn_ros.emg.description import Arm, EmgDescription, LONGEST_NAME, MOST_CHANNELS
 from leconvmn_ros.emg.message import HIGHEST_RATE
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.sources.contract import SourceDescription
 from leconvmn_ros.sources.stream import SILENCE
 from leconvmn_ros.sources.units import volts_per
-from leconvmn_ros.strict_model import first_problem, StrictModel
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError

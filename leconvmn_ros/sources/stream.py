@@ -21,7 +21,7 @@ seconds ago.
 
 from dataclasses import asdict, dataclass
 
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.sources.contract import Reading, SourceDescription
 from leconvmn_ros.sources.sample_clock import SampleClock
 from leconvmn_ros.sources.sample_numbers import Numbered, SampleNumbers

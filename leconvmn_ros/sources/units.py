@@ -14,7 +14,7 @@
 
 """Units in which devices say how large their samples are."""
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 
 # In lower case. The numbers are codes of FIFF, as MNE-LSL writes them: 107 is the volt, the others
 # are powers of ten of it.

@@ -21,11 +21,11 @@ import tempfile
 import time
 from typing import Any
 
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.machine_info import cpu_seconds, resident_bytes
+from leconvmn_ros.core.node_processes import node_processes, NodeProcess
 from leconvmn_ros.decoding.checkpoint import Checkpoint
 from leconvmn_ros.decoding.health import FAULTS
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.machine_info import cpu_seconds, resident_bytes
-from leconvmn_ros.node_processes import node_processes, NodeProcess
 from leconvmn_ros.speed.round_trip import PUBLISHING
 
 # Importing torch, loading a network and choosing an engine (s).

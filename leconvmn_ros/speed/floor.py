@@ -21,7 +21,7 @@ from math import ceil
 import time
 from typing import Any
 
-from leconvmn_ros.percentiles import percentiles
+from leconvmn_ros.core.percentiles import percentiles
 import numpy as np
 
 # A tail of up to so many times that of the floor is the machine's.

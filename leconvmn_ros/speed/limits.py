@@ -17,7 +17,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.speed.end_to_end import measure_end_to_end
 from leconvmn_ros.speed.stages import random_checkpoint
 from leconvmn_ros.training.presets import TrainingSettings

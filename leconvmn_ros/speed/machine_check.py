@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import NamedTuple
 
+from leconvmn_ros.core.percentiles import percentiles
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.percentiles import percentiles
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.speed.stages import random_checkpoint
 from leconvmn_ros.training.presets import PRESETS
 import numpy as np

@@ -19,8 +19,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError, printable
-from leconvmn_ros.files import read_input
+from leconvmn_ros.core.errors import ConfigurationError, printable
+from leconvmn_ros.core.files import read_input
 from leconvmn_ros.speed.floor import is_at_floor
 from leconvmn_ros.speed.machine_check import Held
 from rich.box import SIMPLE

@@ -17,9 +17,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from leconvmn_ros.core.percentiles import percentiles
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.emg.steady_stream import missing_between
-from leconvmn_ros.percentiles import percentiles
-from leconvmn_ros.recording import NANOSECONDS
 import numpy as np
 
 # What the source says when it begins.

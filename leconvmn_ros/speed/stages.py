@@ -22,6 +22,9 @@ from time import perf_counter, process_time
 import tracemalloc
 from typing import Any, NamedTuple
 
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINTS
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.dataset.hold_out import BlockHoldOut
 from leconvmn_ros.decoding.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord
 from leconvmn_ros.decoding.decoder import Decoder
@@ -37,10 +40,7 @@ from leconvmn_ros.engines.base import Engine, stepping
 from leconvmn_ros.engines.devices import CPU
 from leconvmn_ros.engines.registry import ENGINES
 from leconvmn_ros.engines.timing import interleaved
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.joints import JOINTS
 from leconvmn_ros.models.network import Network
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.training.presets import TrainingSettings
 import numpy as np
 from numpy.typing import NDArray

@@ -16,7 +16,7 @@
 
 from typing import Literal
 
-from leconvmn_ros.strict_model import StrictModel
+from leconvmn_ros.core.strict_model import StrictModel
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator

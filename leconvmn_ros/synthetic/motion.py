@@ -23,7 +23,7 @@ Sources:
 from math import sqrt
 from typing import NamedTuple
 
-from leconvmn_ros.joints import JOINTS
+from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.synthetic.config import MOVEMENTS, SyntheticSubjectConfig
 import numpy as np
 from numpy.typing import NDArray

@@ -26,8 +26,8 @@ The movements are in `synthetic_hand`, the muscles and electrodes in `synthetic_
 
 from collections.abc import Callable
 
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import SampledSubject
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import SampledSubject
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.emg import muscle_excitation, record_emg
 from leconvmn_ros.synthetic.motion import move_fingers, on_time_base

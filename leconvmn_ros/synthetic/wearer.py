@@ -27,8 +27,8 @@ Sources:
 from collections import deque
 from typing import NamedTuple
 
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.emg import (
     crosstalk,

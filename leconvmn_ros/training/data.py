@@ -20,6 +20,9 @@ Statistics and limits are of the training part alone.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.recording import EmgChunk, Recording
+from leconvmn_ros.core.strict_model import first_problem
 from leconvmn_ros.dataset.alignment import reference_joints
 from leconvmn_ros.dataset.filter_choice import FilterChoice, NO_FILTERS
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
@@ -33,10 +36,7 @@ from leconvmn_ros.emg.signal_path import (
     SignalPathConfig,
 )
 from leconvmn_ros.emg.source_clock import RATE_TOLERANCE
-from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models.stateless import Examples
-from leconvmn_ros.recording import EmgChunk, Recording
-from leconvmn_ros.strict_model import first_problem
 from leconvmn_ros.training.sequences import FeatureSegment, images_of
 import numpy as np
 from numpy.typing import NDArray

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import ClassVar, Literal, TYPE_CHECKING
 
-from leconvmn_ros.strict_model import StrictModel
+from leconvmn_ros.core.strict_model import StrictModel
 from pydantic import Field
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class RecurrentFitSettings(FitSettings):
         'so that the decoder fits a new donning with either',
     )
     random_phase: bool = Field(
-        default=True, description='shift the grid of images anew in each epoch'
+        default=True, description='shift the grid of images by a random phase in each epoch'
     )
     averaging: float = Field(
         default=0,

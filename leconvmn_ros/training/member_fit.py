@@ -30,7 +30,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from leconvmn_ros.errors import LeconvmnError, RecordingError
+from leconvmn_ros.core.errors import LeconvmnError, RecordingError
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.training.data import TrainingData
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings

@@ -17,14 +17,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.emg.signal_path import ExposureConfig
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.kinds import AnyModelConfig
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.spgp import SpgpConfig
-from leconvmn_ros.strict_model import StrictModel
 from leconvmn_ros.training.fit_settings import (
     Order,
     RecurrentFitSettings,
@@ -232,7 +232,7 @@ def check_goes_on(settings: TrainingSettings) -> None:
     """Check that training with these settings goes on from given weights.
 
     Raises:
-        ConfigurationError: it chooses the weights anew, and would silently drop those given.
+        ConfigurationError: it chooses new weights, and would silently drop those given.
     """
     if not isinstance(settings.fit, RecurrentFitSettings):
         raise ConfigurationError(

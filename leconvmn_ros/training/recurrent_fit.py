@@ -23,7 +23,7 @@ import copy
 from math import ceil, cos, nan, pi
 import time
 
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.models.base import Model, State
 from leconvmn_ros.training.data import TrainingData
 from leconvmn_ros.training.fit_settings import Order, RecurrentFitSettings

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.emg.signal_path import columns_of, SignalPathConfig
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.training.fit_settings import Order
 import numpy as np
 from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from math import isfinite, log, nan, pi
 from typing import NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models.base import Model
 from leconvmn_ros.models.spgp.network import Spgp
 from leconvmn_ros.models.stateless import Examples
@@ -88,7 +88,7 @@ def condition(hyperparameters: Hyperparameters, inputs: Tensor, targets: Tensor)
     zeros = targets.new_zeros
     sums = [identity, zeros(len(pseudo), joints), zeros(()), zeros(())]
     for part in zip(torch.split(scaled, CHUNK), torch.split(targets, CHUNK), strict=True):
-        # Intermediate results are computed anew for the gradient instead of being kept.
+        # Intermediate results are computed again for the gradient instead of being kept.
         terms = checkpoint(
             _terms, lower, hyperparameters, *part, use_reentrant=False, preserve_rng_state=False
         )

@@ -24,6 +24,8 @@ touched.
 from collections.abc import Callable, Sequence
 import time
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.filter_choice import choose_filters, FilterChoice
 from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, RepetitionHoldOut
 from leconvmn_ros.decoding.checkpoint import (
@@ -36,10 +38,8 @@ from leconvmn_ros.decoding.history import learnt_recordings, LearntRecording, me
 from leconvmn_ros.emg.signal_path import SignalPathConfig
 from leconvmn_ros.emg.source_clock import RATE_TOLERANCE
 from leconvmn_ros.engines.devices import find_device
-from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.metrics import as_json, METRICS, score_table
 from leconvmn_ros.models.base import Model
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.data import gather, TrainingData
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.member_fit import fit_members, trains_apart, WORTH_PROCESSES

@@ -24,14 +24,14 @@ from dataclasses import replace
 import time
 from typing import Any
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, NoHoldOut
 from leconvmn_ros.decoding.checkpoint import Checkpoint, HeldOutScore
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording, join
 from leconvmn_ros.evaluation.metrics import as_json, METRICS
 from leconvmn_ros.models.config import MEMBER_WEIGHTS
-from leconvmn_ros.recording import Recording
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train import train

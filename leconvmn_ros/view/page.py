@@ -33,7 +33,7 @@ import socket
 from types import ModuleType
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.hands.urdf import hand_urdf, Side
 from leconvmn_ros.view.colour_scheme import prefers_dark, with_script
 from leconvmn_ros.view.guide_panel import GuidePanel, short_text
@@ -265,7 +265,7 @@ def import_viser() -> ModuleType:
 
 def _serve(viser: ModuleType, host: str, port: int, policy: SameOrigin) -> Any:
     try:
-        # viser would look for a free port for ever.
+        # viser would look for a free port forever.
         socket.create_server((host, 0)).close()
     except OSError as error:
         raise ConfigurationError(f'cannot serve at host {host!r}: {error.strerror}') from error

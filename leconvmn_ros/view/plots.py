@@ -16,9 +16,9 @@
 
 from typing import Any
 
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.palette import ESTIMATE_COLOUR
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.palette import ESTIMATE_COLOUR
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.view.signals import ANGLE_PERIOD_NS, BINS, LiveSignals, WINDOW
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,7 @@ class AnglePlots:
 
 
 class EmgPlot:
-    """All channels below each other in one plot, made anew when their number changes."""
+    """All channels below each other in one plot, rebuilt when their number changes."""
 
     def __init__(self, gui: Any) -> None:
         self._gui = gui

@@ -31,7 +31,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 
 LOOPBACK = ('127.0.0.1', 'localhost', '[::1]')
 DEFAULT_PORTS = {'http': 80, 'https': 443}

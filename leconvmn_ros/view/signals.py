@@ -21,11 +21,11 @@ from statistics import median
 import time
 from typing import NamedTuple
 
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.latency import Latency
 from leconvmn_ros.emg.sample_count import SampleCount
 from leconvmn_ros.emg.source_clock import RESTART_AFTER_NS, SourceClock, Step
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.wearing.status import GuideStatus
 import numpy as np
 from numpy.typing import NDArray
@@ -258,7 +258,7 @@ class LiveSignals:
 
     @property
     def guide(self) -> GuideStatus | None:
-        """What a guide said in the last seconds, None where there is none."""
+        """What a guide said in the last seconds, None where none exists."""
         if self._guide is None or self._clock() - self._guide[0] > GUIDE_MEMORY:
             return None
         return self._guide[1]

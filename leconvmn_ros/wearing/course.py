@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import NamedTuple
 
+from leconvmn_ros.core.recording import LabelTrack, NANOSECONDS
 from leconvmn_ros.dataset.cue_timing import Attempt, attempts
-from leconvmn_ros.recording import LabelTrack, NANOSECONDS
 from leconvmn_ros.wearing.poses import REST_POSE
 from leconvmn_ros.wearing.session import Movement, Session, Trial
 from leconvmn_ros.wearing.timeline import cue_pose, moment, PERIOD, Phase, to_ns
@@ -241,7 +241,7 @@ class SessionCourse:
             if self._tries[trial] < MOST_TRIES:
                 self._last = None
                 self._pending.append(trial)
-                self.message = f'{name}: no muscle activity seen, it comes again later'
+                self.message = f'{name}: no muscle activity seen, it is repeated later'
                 # Before the next cue, whose label may carry this very time.
                 end_ns = self._start_ns + to_ns(self.session.period)
                 labels.append(Label(end_ns - BEFORE_NEXT_NS, 0, 0))

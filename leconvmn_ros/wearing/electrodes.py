@@ -25,10 +25,10 @@ from enum import Enum
 from statistics import median
 from typing import Final
 
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.intake import IntakeCounts
 from leconvmn_ros.emg.signal_path import SignalPathConfig
 from leconvmn_ros.emg.signal_quality import Finding, SignalQuality
-from leconvmn_ros.recording import EmgChunk
 import numpy as np
 from pydantic import ValidationError
 

@@ -17,7 +17,7 @@
     FOLDER/session.json     the session and the seed of its order
     FOLDER/part_1, part_2   bags; a session that was interrupted goes on in the next one
 
-Which repetitions are done is told by the labels in the bags alone.
+Which repetitions are done is known from the labels in the bags alone.
 """
 
 from pathlib import Path
@@ -25,12 +25,12 @@ import random
 import re
 from typing import Literal
 
-from leconvmn_ros.errors import ConfigurationError, OutputError, RecordingError
-from leconvmn_ros.files import read_input, write_text
-from leconvmn_ros.recording import Recording
+from leconvmn_ros.core.errors import ConfigurationError, OutputError, RecordingError
+from leconvmn_ros.core.files import read_input, write_text
+from leconvmn_ros.core.recording import Recording
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from leconvmn_ros.recordings.bag_recovery import is_unfinished, recover_bag
 from leconvmn_ros.recordings.bags import read_bag
-from leconvmn_ros.strict_model import first_problem, StrictModel
 from leconvmn_ros.wearing.course import finished_trials
 from leconvmn_ros.wearing.session import Session, Trial
 from pydantic import Field, ValidationError

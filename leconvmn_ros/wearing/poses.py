@@ -24,7 +24,7 @@ them.
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 import numpy as np
 from numpy.typing import NDArray
 

@@ -26,10 +26,10 @@ from pathlib import Path
 import random
 from typing import Annotated, Any, Literal, NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.strict_model import first_problem, StrictModel
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
+from leconvmn_ros.core.yaml_file import read_yaml
 from leconvmn_ros.wearing.poses import Finger, MOVEMENTS, pose
-from leconvmn_ros.yaml_file import read_yaml
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator, ValidationError
@@ -37,7 +37,7 @@ from pydantic import Field, field_validator, model_validator, ValidationError
 SESSIONS = Path(__file__).with_name('sessions')
 DEFAULT_SESSION = 'standard'
 LONGEST = 3600.0  # s
-# How often an order is drawn anew in which no movement comes twice in a row.
+# How often an order is drawn again because no movement comes twice in a row.
 DRAWS = 100
 
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r'^[^\x00-\x1f\x7f<>&]+$')]

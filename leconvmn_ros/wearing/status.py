@@ -20,8 +20,8 @@ sizes are bounded, and no text of it is taken for HTML.
 
 from typing import Annotated, Literal
 
-from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.strict_model import first_problem, StrictModel
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from pydantic import Field, ValidationError
 
 LARGEST_TEXT = 2**16  # characters

@@ -21,7 +21,7 @@ moves without hurry.
 from enum import Enum
 from typing import NamedTuple
 
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.synthetic.motion import minimum_jerk
 from leconvmn_ros.wearing.poses import REST_POSE
 from leconvmn_ros.wearing.session import Movement, Session

@@ -21,7 +21,7 @@ from cli_harness import run
 from leconvmn_ros.benchmark.people import check_apart
 from leconvmn_ros.benchmark.plan import Topics
 from leconvmn_ros.benchmark.summary import summarise
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.recordings.bags import read_bag, write_bag
 from pydantic import ValidationError
 import pytest

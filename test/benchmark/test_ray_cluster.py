@@ -20,7 +20,7 @@ import sys
 from benchmark_builders import make_bag, make_plan, QUICK
 from leconvmn_ros.benchmark.ray_cluster import run_on_ray
 from leconvmn_ros.benchmark.results import Scored
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 import pytest
 
 needs_ray = pytest.mark.skipif(

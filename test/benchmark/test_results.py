@@ -20,7 +20,7 @@ import tracemalloc
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from leconvmn_ros.benchmark.results import COMPARISON_FILE, pack_comparison, read_comparison
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import Comparison
 import numpy as np
 import pytest

@@ -32,11 +32,11 @@ from leconvmn_ros.benchmark.results import (
     write_output,
 )
 from leconvmn_ros.benchmark.run import perform, score_movements
+from leconvmn_ros.core.errors import OutputError, RecordingError
 from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
 from leconvmn_ros.dataset.repetitions import held_out_repetitions
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import OutputError, RecordingError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording, join
 from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.evaluation.shuffled_order import decode_shuffled

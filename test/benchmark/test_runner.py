@@ -20,7 +20,7 @@ from benchmark_builders import in_process, made_up_bag, make_bag, make_output, m
 from leconvmn_ros.benchmark import run as benchmark
 from leconvmn_ros.benchmark.results import Failed, read_result, RESULT_FILE, RunResult, Scored
 from leconvmn_ros.benchmark.runner import load_plan, results_of, run_missing, save_plan
-from leconvmn_ros.errors import OutputError, RecordingError
+from leconvmn_ros.core.errors import OutputError, RecordingError
 import pytest
 
 

@@ -20,11 +20,11 @@ import re
 
 from cli_harness import QUICK, run, SMALL, write_mat, write_recording
 from leconvmn_ros.cli import EXIT_FAILED, main
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.dataset.hold_out import hold_out_named
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.evaluation.tables import read_estimates
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.recordings.bags import read_bag
 from matplotlib.image import imread
 import numpy as np

@@ -17,9 +17,9 @@
 import json
 
 from cli_harness import run
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.recordings.bag_recorder import BagRecorder
 from leconvmn_ros.recordings.bag_types import (
     CUE_TOPIC,

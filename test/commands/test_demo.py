@@ -17,11 +17,11 @@
 from builders import make_checkpoint
 from leconvmn_ros.commands import demo
 from leconvmn_ros.commands.demo import DEMO_CHECKPOINT
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.dataset.hold_out import hold_out_named
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recordings.bags import read_bag, write_bag
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize

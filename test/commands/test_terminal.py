@@ -21,7 +21,7 @@ import sys
 
 from cli_harness import run
 from leconvmn_ros.commands.progress import progress_bar, remark, say, show
-from leconvmn_ros.errors import LeconvmnError, printable
+from leconvmn_ros.core.errors import LeconvmnError, printable
 from leconvmn_ros.evaluation.tables import score_table_text
 from leconvmn_ros.recordings.array_bag import write_arrays
 import numpy as np

@@ -21,8 +21,8 @@ from pathlib import Path
 import signal
 import socket
 
-from leconvmn_ros.errors import OutputError
-from leconvmn_ros.files import (
+from leconvmn_ros.core.errors import OutputError
+from leconvmn_ros.core.files import (
     AtomicFolder,
     check_input,
     check_output,

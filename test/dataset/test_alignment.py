@@ -16,10 +16,10 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.dataset.alignment import angles_at, check_unit, LONGEST_GAP_NS, reference_joints
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
-from leconvmn_ros.recording import JointTrack
 import numpy as np
 import pytest
 

@@ -12,11 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""When a wearer followed a cue: exact on made-up EMG, robust where there is none."""
+"""When a wearer followed a cue: exact on made-up EMG, robust where none exists."""
 
 from dataclasses import replace
 from itertools import pairwise
 
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.cue_timing import (
     activity,
     attempts,
@@ -25,8 +27,6 @@ from leconvmn_ros.dataset.cue_timing import (
     REACTION_TIME,
     retimed,
 )
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 import numpy as np
 import pytest
 

@@ -17,9 +17,9 @@
 from dataclasses import replace
 
 from builders import evenly_cut
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.filter_choice import choose_filters, filter_remarks, FilterChoice
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import Recording
 import numpy as np
 import pytest
 

@@ -16,6 +16,8 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import EmgChunk, LabelTrack, Recording
 from leconvmn_ros.dataset.hold_out import (
     BlockHoldOut,
     default_hold_out,
@@ -26,8 +28,6 @@ from leconvmn_ros.dataset.hold_out import (
     RepetitionHoldOut,
     Role,
 )
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import EmgChunk, LabelTrack, Recording
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 import pytest

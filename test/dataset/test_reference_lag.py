@@ -18,6 +18,9 @@ from dataclasses import replace
 import json
 
 from builders import changed_where, make_recording
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.hold_out import BlockHoldOut, MovementHoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.dataset.reference_lag import (
     _peak,
@@ -29,9 +32,6 @@ from leconvmn_ros.dataset.reference_lag import (
     shifted,
     USUAL_DELAY,
 )
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 import numpy as np
 import pytest
 

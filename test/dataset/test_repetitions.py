@@ -17,9 +17,9 @@
 from dataclasses import replace
 
 from builders import cut, emg_of, make_recording, PERIOD_NS, START_NS
+from leconvmn_ros.core.recording import LabelTrack
 from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
 from leconvmn_ros.dataset.repetitions import held_out_repetitions, Repetition, repetitions_of
-from leconvmn_ros.recording import LabelTrack
 import numpy as np
 import pytest
 

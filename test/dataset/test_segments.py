@@ -26,10 +26,10 @@ from builders import (
     START_NS,
     with_emg,
 )
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.dataset.hold_out import BlockHoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.dataset.segments import cut_segments, gapless_runs, joined_rows, MOST_PIECES
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import JointTrack
 import numpy as np
 import pytest
 

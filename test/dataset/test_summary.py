@@ -17,11 +17,11 @@
 from dataclasses import replace
 
 from builders import HOLD_OUT, make_recording
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import JointTrack, LabelTrack
 from leconvmn_ros.dataset.hold_out import BlockHoldOut, MovementHoldOut
 from leconvmn_ros.dataset.summary import training_summary
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import JointTrack, LabelTrack
 import numpy as np
 import pytest
 

@@ -15,8 +15,8 @@
 """A NumPy array is decoded as the same EMG live is, or refused with the reason."""
 
 from builders import CHANNELS, cut, make_checkpoint, make_emg, RATE, START_NS
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.decoding import decode_array, Decoder
-from leconvmn_ros.errors import RecordingError
 import numpy as np
 import pytest
 

@@ -25,6 +25,7 @@ import shutil
 from builders import JOINTS, make_checkpoint
 from hypothesis import given, HealthCheck, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.errors import CheckpointError, OutputError
 from leconvmn_ros.decoding import checkpoint as module
 from leconvmn_ros.decoding.checkpoint import (
     check_place,
@@ -36,7 +37,6 @@ from leconvmn_ros.decoding.checkpoint import (
     WEIGHTS_FILE,
 )
 from leconvmn_ros.engines.registry import make_engine
-from leconvmn_ros.errors import CheckpointError, OutputError
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 import numpy as np

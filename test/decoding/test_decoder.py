@@ -31,11 +31,11 @@ from builders import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.devices import find_device
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.lstm import LstmConfig
-from leconvmn_ros.recording import EmgChunk
 import numpy as np
 import pytest
 

@@ -24,12 +24,12 @@ from builders import (
     one_stack,
     with_emg,
 )
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import JointTrack, LabelTrack
 from leconvmn_ros.dataset.fingerprints import block_hashes, emg_hash
 from leconvmn_ros.dataset.hold_out import BlockHoldOut, RepetitionHoldOut
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.history import learnt_recordings, merged, overlap_of
-from leconvmn_ros.errors import RecordingError
-from leconvmn_ros.recording import JointTrack, LabelTrack
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.train import train

@@ -14,8 +14,8 @@
 
 """Where the electrodes sit, as a text that travels with the signal."""
 
+from leconvmn_ros.core.errors import MalformedMessageError
 from leconvmn_ros.emg.description import EmgDescription, parse_description
-from leconvmn_ros.errors import MalformedMessageError
 import pytest
 
 NAMES = tuple(map(str, range(16)))

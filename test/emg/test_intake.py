@@ -16,8 +16,8 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.intake import Intake, IntakeCounts
-from leconvmn_ros.recording import EmgChunk
 import numpy as np
 import pytest
 

@@ -18,9 +18,9 @@ from array import array
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.message import chunk_from_message, fill_message, FRAME_ID, stamp_to_ns
-from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.recording import EmgChunk
 from leconvmn_ros.recordings.bag_types import EMG_TYPE, typestore
 import numpy as np
 import pytest

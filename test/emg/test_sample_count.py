@@ -17,8 +17,8 @@
 from builders import evenly_cut, make_emg, RATE, START_NS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.sample_count import SampleCount
-from leconvmn_ros.recording import EmgChunk
 import numpy as np
 import pytest
 

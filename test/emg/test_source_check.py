@@ -14,8 +14,8 @@
 
 """What a recorded source says is compared with what it does, before any work is done."""
 
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.emg.source_check import checked_source
-from leconvmn_ros.errors import RecordingError
 from marked_source import PERIOD_NS, source, START_NS
 import numpy as np
 import pytest

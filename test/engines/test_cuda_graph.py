@@ -18,12 +18,12 @@ from contextlib import nullcontext
 import logging
 
 from builders import cut, make_checkpoint, make_emg, one_stack, random_network
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.engines.cuda_graph import GraphEngine, HalfGraphEngine
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.engines.eager import EagerEngine
 from leconvmn_ros.engines.registry import ENGINES, make_engine
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig

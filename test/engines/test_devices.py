@@ -16,8 +16,8 @@
 
 from contextlib import nullcontext
 
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.engines.devices import find_device, full_precision_on, runs_at_once
-from leconvmn_ros.errors import ConfigurationError
 import pytest
 import torch
 

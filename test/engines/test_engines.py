@@ -19,11 +19,11 @@ from itertools import pairwise
 import tracemalloc
 
 from builders import CHANNELS, cut, make_checkpoint, make_emg, one_stack, random_network
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.engines.devices import CPU
 from leconvmn_ros.engines.registry import ENGINES, make_engine, threads_for
 from leconvmn_ros.engines.timing import interleaved
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig

@@ -17,10 +17,10 @@
 from dataclasses import replace
 from math import isnan
 
+from leconvmn_ros.core.recording import JointTrack, NANOSECONDS
 from leconvmn_ros.dataset.repetitions import Repetition
 from leconvmn_ros.evaluation.behaviour import behaviour, delay, movement_templates
 from leconvmn_ros.evaluation.comparison import Comparison
-from leconvmn_ros.recording import JointTrack, NANOSECONDS
 import numpy as np
 import pytest
 

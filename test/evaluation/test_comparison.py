@@ -29,11 +29,11 @@ from builders import (
     PERIOD_NS,
     START_NS,
 )
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import JointTrack, LabelTrack, NANOSECONDS
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording, join
 from leconvmn_ros.evaluation.metrics import as_json
-from leconvmn_ros.recording import JointTrack, LabelTrack, NANOSECONDS
 import numpy as np
 import pytest
 

@@ -18,14 +18,14 @@ import json
 from statistics import median
 
 from builders import HOLD_OUT, JOINTS, make_checkpoint, make_recording, PERIOD_NS, START_NS
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.dataset.hold_out import BlockHoldOut
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.emg.latency import EMG_MEMORY, ESTIMATE_MEMORY
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.evaluation.live import Session
 from leconvmn_ros.evaluation.metrics import as_json
-from leconvmn_ros.recording import JointTrack
 import numpy as np
 import pytest
 

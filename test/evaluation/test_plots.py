@@ -14,11 +14,11 @@
 
 """The picture of a result, and its time axis."""
 
+from leconvmn_ros.core.errors import OutputError
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.dataset.reference_lag import ReferenceLag
-from leconvmn_ros.errors import OutputError
 from leconvmn_ros.evaluation.comparison import Comparison
 from leconvmn_ros.evaluation.plots import _scored_time, plot_comparison, plot_lag
-from leconvmn_ros.joints import JOINT_NAMES
 from matplotlib.image import imread
 import numpy as np
 import pytest

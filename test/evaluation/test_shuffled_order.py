@@ -27,15 +27,15 @@ from builders import (
     PERIOD_NS,
     START_NS,
 )
+from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.recording import LabelTrack
 from leconvmn_ros.dataset.alignment import angles_at
 from leconvmn_ros.dataset.hold_out import RepetitionHoldOut, Role
 from leconvmn_ros.dataset.repetitions import held_out_repetitions
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.evaluation.comparison import decode_recording
 from leconvmn_ros.evaluation.recording_scores import evaluation_report, score_recording
 from leconvmn_ros.evaluation.shuffled_order import decode_shuffled
-from leconvmn_ros.recording import LabelTrack
 import numpy as np
 import pytest
 

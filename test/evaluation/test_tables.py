@@ -17,6 +17,7 @@
 import csv
 import os
 
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.evaluation.comparison import Comparison
 from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.evaluation.tables import (
@@ -24,7 +25,6 @@ from leconvmn_ros.evaluation.tables import (
     score_table_text,
     write_estimates,
 )
-from leconvmn_ros.recording import JointTrack
 import numpy as np
 from rich.console import Console
 

@@ -17,12 +17,12 @@
 import json
 from typing import Any, NamedTuple
 
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.evaluation.tables import read_estimates
-from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.recordings.bags import read_bag
 from node_harness import started_nodes
 import numpy as np

@@ -22,11 +22,11 @@ from typing import Any
 
 from builders import CHANNELS, make_checkpoint, RATE
 from fuzz_mutations import NOT_FINITE, ODD_INTEGERS, odd_number, pick
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.emg.intake import Intake, IntakeCounts, Piece
 from leconvmn_ros.emg.message import chunk_from_message
-from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.random import Generator
 

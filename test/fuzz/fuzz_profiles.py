@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_mutations import damaged, damaged_text, damaged_tree, odd_number, odd_value, pick
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.yaml_file import read_yaml
 from leconvmn_ros.hands.calibration import load_calibration, UNCALIBRATED
 from leconvmn_ros.hands.profile import HandProfile, load_profile, SHIPPED_PROFILES
 from leconvmn_ros.hands.retargeting import Retargeter
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.yaml_file import read_yaml
 import numpy as np
 from numpy.random import Generator
 from ruamel.yaml import YAML

@@ -38,7 +38,7 @@ import traceback
 from typing import Any
 import warnings
 
-from leconvmn_ros.errors import LeconvmnError
+from leconvmn_ros.core.errors import LeconvmnError
 import numpy as np
 from numpy.random import Generator
 
@@ -61,7 +61,7 @@ TARGETS = {
 MEMORY_LIMIT = 2**29
 # A case takes milliseconds (s of processor time: the machine may be busy, or stall).
 TIME_LIMIT = 30.0
-# What sleeps for ever uses no processor: so many times the limit, in real time, is a hang as well.
+# What sleeps forever uses no processor: so many times the limit, in real time, is a hang as well.
 PATIENCE = 20
 # Imports, on a busy machine (s).
 LONGEST_START = 600.0

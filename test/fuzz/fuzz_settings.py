@@ -25,14 +25,14 @@ from builders import make_checkpoint, make_recording, one_stack
 from fuzz_mutations import damaged_tree, NOT_FINITE, odd_number, odd_value, pick
 from leconvmn_ros.cli import build_parser, COMMANDS
 from leconvmn_ros.commands.arguments import checked
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.recording import JointTrack, LabelTrack, Recording
 from leconvmn_ros.dataset.alignment import angles_at
 from leconvmn_ros.dataset.hold_out import default_hold_out, hold_out_named
 from leconvmn_ros.dataset.reference_lag import find_reference_lag
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.emg.message import HIGHEST_RATE, LOWEST_RATE
-from leconvmn_ros.errors import ConfigurationError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
-from leconvmn_ros.recording import JointTrack, LabelTrack, Recording
 from leconvmn_ros.recordings.playback import Playback
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings

@@ -18,7 +18,7 @@ import ast
 from pathlib import Path
 
 from fuzz_runner import make_target, run, run_case, TARGETS
-from leconvmn_ros.errors import LeconvmnError
+from leconvmn_ros.core.errors import LeconvmnError
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / 'leconvmn_ros'
@@ -50,7 +50,7 @@ FORBIDDEN_ATTRIBUTES = {('torch', 'load'), ('torch', 'jit'), ('os', 'system'), (
 
 FAULTY = """
 import os, sys, time
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
 
 class Target:
     def __init__(self, folder):

@@ -20,9 +20,9 @@ import sqlite3
 
 from builders import HOLD_OUT, make_recording
 from fuzz_files import rewrite
+from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError, RecordingError
 from leconvmn_ros.dataset.reference_lag import _rms
 from leconvmn_ros.emg.signal_path import ExposureConfig
-from leconvmn_ros.errors import ConfigurationError, LeconvmnError, RecordingError
 from leconvmn_ros.hands.profile import load_profile, SHIPPED_PROFILES
 from leconvmn_ros.recordings.bags import read_bag, write_bag
 from leconvmn_ros.training.data import gather

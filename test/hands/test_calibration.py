@@ -16,7 +16,8 @@
 
 from math import inf, nan
 
-from leconvmn_ros.errors import ConfigurationError, OutputError
+from leconvmn_ros.core.errors import ConfigurationError, OutputError
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.hands.calibration import (
     calibrate,
     Calibration,
@@ -28,7 +29,6 @@ from leconvmn_ros.hands.calibration import (
     median_pose,
     UNCALIBRATED,
 )
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 import numpy as np
 import pytest
 

@@ -21,11 +21,11 @@ import subprocess
 import sys
 
 from hand_pictures import make_model, picture_of
-from leconvmn_ros.errors import ConfigurationError, SourceError
+from leconvmn_ros.core.errors import ConfigurationError, SourceError
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.hands import landmark_worker
 from leconvmn_ros.hands.hand_detector import HandDetector
 from leconvmn_ros.hands.landmarks import calibrate_landmarks
-from leconvmn_ros.joints import JOINT_NAMES
 import numpy as np
 import pytest
 

@@ -21,10 +21,10 @@ import subprocess
 from xml.etree import ElementTree as ET
 
 from leconvmn_ros.cli import main
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.hands.human_model import DIP_OVER_PIP, FINGERS
 from leconvmn_ros.hands.urdf import ESTIMATE, GHOST, hand_urdf, Look
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 import numpy as np
 import pytest
 

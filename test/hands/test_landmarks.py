@@ -14,7 +14,8 @@
 
 """Landmarks to flexions: exact on our own hand model, whatever the frame, on both sides."""
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.hands.human_model import DIP_OVER_PIP
 from leconvmn_ros.hands.landmarks import (
     calibrate_landmarks,
@@ -27,7 +28,6 @@ from leconvmn_ros.hands.landmarks import (
     OPENXR,
     plausible,
 )
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 from model_landmarks import landmarks_of
 import numpy as np
 import pytest

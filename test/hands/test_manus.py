@@ -16,9 +16,9 @@
 
 from math import nan, radians
 
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.hands.manus import angles_from_manus, ERGONOMICS
-from leconvmn_ros.joints import JOINT_NAMES
 import pytest
 
 DEGREES = {name: 10.0 + place for place, name in enumerate(ERGONOMICS.values())}

@@ -16,11 +16,11 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.hands.anchors import AT_REST, load_anchors
 from leconvmn_ros.hands.motion import Motion
 from leconvmn_ros.hands.profile import load_profile, profile_path, shipped_profiles
 from leconvmn_ros.hands.retargeting import Retargeter
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 import numpy as np
 import pytest
 

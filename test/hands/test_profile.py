@@ -21,15 +21,15 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leconvmn_ros.cli import EXIT_FAILED, main
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.yaml_file import LARGEST_FILE, parse_yaml, read_yaml
 from leconvmn_ros.hands.profile import (
     HandProfile,
     load_profile,
     SHIPPED_PROFILES,
     shipped_profiles,
 )
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.yaml_file import LARGEST_FILE, parse_yaml, read_yaml
 from pydantic import ValidationError
 import pytest
 

@@ -18,11 +18,11 @@ from math import inf, nan, pi
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.hands.calibration import Calibration, HumanRange
 from leconvmn_ros.hands.profile import HandProfile, load_profile, shipped_profiles
 from leconvmn_ros.hands.retargeting import Retargeter
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 import numpy as np
 import pytest
 

@@ -17,7 +17,8 @@
 import re
 
 from leconvmn_ros.cli import EXIT_FAILED, main
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands import fitting
 from leconvmn_ros.hands.anchors import AnchoredMap, Anchors, joint_fingerprint, load_anchors
 from leconvmn_ros.hands.human_tips import FINGER_NAMES, fingertip, thumb_distances
@@ -27,7 +28,6 @@ from leconvmn_ros.hands.profile import HandProfile, load_profile, profile_path
 from leconvmn_ros.hands.robot_model import match_joints, RobotModel
 from leconvmn_ros.hands.simulation import measure, pinch_pose
 from leconvmn_ros.hands.urdf import hand_urdf
-from leconvmn_ros.joints import JOINTS
 import numpy as np
 import pytest
 from solid_hand import solid_hand

@@ -32,12 +32,12 @@ import argparse
 from pathlib import Path
 import time
 
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.cue_timing import find_timings, retimed
 from leconvmn_ros.dataset.hold_out import default_hold_out
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.recordings.ninapro import read_ninapro
 from leconvmn_ros.training.presets import PRESETS
 from leconvmn_ros.training.train import train

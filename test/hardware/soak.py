@@ -37,11 +37,11 @@ sys.path.append(str(Path(__file__).parents[1] / 'support'))
 
 from builders import make_checkpoint
 from diagnostic_msgs.msg import DiagnosticArray
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from node_harness import Nodes, Peer, peer, RunningNode, started_nodes, wait_until
 import numpy as np
 from rclpy.qos import qos_profile_sensor_data, QoSProfile

@@ -23,12 +23,12 @@ import re
 import sys
 
 from leconvmn_ros.cli import main
-from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.importers import find_format, FORMATS, ImportOptions
 from leconvmn_ros.importers.emg2pose import JOINT_COLUMNS
 from leconvmn_ros.importers.ros_messages import _check_names, _parsed
 from leconvmn_ros.importers.signals import events_to_labels, rate_of, samples_to_labels
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recordings.array_bag import write_arrays
 from leconvmn_ros.recordings.bags import FIRST_STAMP_NS, read_bag
 import numpy as np

@@ -16,7 +16,7 @@
 
 from copy import deepcopy
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
 from leconvmn_ros.models.config import MOST_WEIGHTS
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.ridge.network import Ridge

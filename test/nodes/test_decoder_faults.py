@@ -25,6 +25,7 @@ import weakref
 
 from builders import make_emg
 from diagnostic_msgs.msg import DiagnosticArray
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.decoder import Estimate
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
 from leconvmn_ros.msg import EmgArray
@@ -33,7 +34,6 @@ from leconvmn_ros.nodes import decoder_reports
 from leconvmn_ros.nodes.decoder import DecoderNode
 from leconvmn_ros.nodes.input_events import InputEvents
 from leconvmn_ros.nodes.quality_of_service import EMG_INPUT
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from node_harness import LOSSLESS, PATIENCE
 import numpy as np
 import pytest
@@ -181,13 +181,13 @@ def test_stale_input_is_told_and_a_source_that_paused_goes_on_where_it_was(run, 
         assert status.level == b'\x02'
         assert len(rig.states) == estimates_of(100)
         rig.send(publisher, 100, first=100)
-        # Nothing is missing by the counter: no image is lost, nothing starts afresh.
+        # Nothing is missing by the counter: no image is lost, nothing resets.
         assert rig.spin_until(lambda: len(rig.states) == estimates_of(200))
         assert rig.counts.faults() == {}
         assert np.diff(rig.stamps).min() == np.diff(rig.stamps).max() == 20_000_000
     output = capfd.readouterr().err
     assert 'no EMG for 0.2 s: publishing nothing' in output
-    assert 'EMG comes again after' in output
+    assert 'EMG is back after' in output
 
 
 def test_a_source_that_was_away_starts_afresh(run):

@@ -19,11 +19,11 @@ import re
 import signal
 import time
 
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.health import FAULTS
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from node_harness import PATIENCE, started_nodes

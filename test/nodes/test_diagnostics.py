@@ -17,10 +17,10 @@
 from builders import CHANNELS, evenly_cut, make_checkpoint, make_emg
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
+from leconvmn_ros.core.status import Level, Status
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.decoding.health import DecoderHealth, FAULTS, in_words, InputState
 from leconvmn_ros.nodes.diagnostics import diagnostic_array
-from leconvmn_ros.status import Level, Status
 import numpy as np
 import pytest
 

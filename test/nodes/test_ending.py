@@ -19,9 +19,9 @@ import signal
 import subprocess
 import sys
 
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import fill_message
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from node_harness import wait_until
 import pytest
 from sensor_msgs.msg import JointState
@@ -31,7 +31,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 IMPORTING = """
 import time
-import leconvmn_ros.program as program
+import leconvmn_ros.core.program as program
 
 def import_slowly(name):
     try:

@@ -18,11 +18,11 @@ import json
 import signal
 import time
 
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import fill_message
 from leconvmn_ros.evaluation.tables import read_estimates
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from node_harness import LATCHED
 import numpy as np
 import pytest

@@ -14,11 +14,11 @@
 
 """The guide node with a simulated wearer at many times the speed: what it shows and records."""
 
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.dataset.cue_timing import attempts, find_timings
 from leconvmn_ros.emg.message import fill_message
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray, MovementLabel
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.wearing.course import finished_trials
 from leconvmn_ros.wearing.status import parse_status

@@ -19,8 +19,8 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from hand_pictures import make_model, picture_of
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.hands.landmarks import load_landmark_calibration
-from leconvmn_ros.joints import JOINT_NAMES
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile

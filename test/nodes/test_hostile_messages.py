@@ -19,7 +19,7 @@ from contextlib import suppress
 import math
 import random
 
-from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray, MovementLabel
 from node_harness import LATCHED
 import pytest

@@ -23,7 +23,7 @@ import sys
 
 from diagnostic_msgs.msg import DiagnosticArray
 from emg_accounts import CHUNK, IMAGE, message_at, sample_of, totals_of
-from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.msg import EmgArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState

@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.nodes.log_folder import check_log_folder
 import pytest
 

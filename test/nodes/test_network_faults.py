@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 
-from leconvmn_ros.node_processes import find_executable
+from leconvmn_ros.core.node_processes import find_executable
 from node_harness import wait_until
 import pytest
 from small_recordings import untrained_checkpoint

@@ -21,9 +21,9 @@ import subprocess
 import sys
 import time
 
-from leconvmn_ros import node_processes as module
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.node_processes import _yaml, find_executable, node_processes
+from leconvmn_ros.core import node_processes as module
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.node_processes import _yaml, find_executable, node_processes
 import pytest
 import yaml
 

@@ -16,7 +16,7 @@
 
 from array import array
 
-from leconvmn_ros.errors import MalformedMessageError
+from leconvmn_ros.core.errors import MalformedMessageError
 from leconvmn_ros.nodes.pictures import read_picture
 import numpy as np
 import pytest

@@ -19,10 +19,10 @@ import re
 import signal
 import time
 
+from leconvmn_ros.core.machine_info import cpu_seconds
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.emg.message import stamp_to_ns
-from leconvmn_ros.machine_info import cpu_seconds
 from leconvmn_ros.msg import EmgArray, MovementLabel
-from leconvmn_ros.recording import NANOSECONDS
 from leconvmn_ros.recordings.bag_reader import open_bag
 from node_harness import LATCHED, lossless, wait_until
 import numpy as np

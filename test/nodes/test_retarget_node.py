@@ -17,11 +17,11 @@
 import math
 import time
 
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.hands.anchors import load_anchors
 from leconvmn_ros.hands.calibration import load_calibration
 from leconvmn_ros.hands.motion import Motion
 from leconvmn_ros.hands.profile import load_profile, profile_path
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 import numpy as np
 import pytest
 from rclpy.qos import qos_profile_sensor_data

@@ -18,11 +18,11 @@ import argparse
 import re
 import sys
 
-from leconvmn_ros import ros_domain
 from leconvmn_ros.commands.demo import add_arguments
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.node_processes import node_processes
-from leconvmn_ros.ros_domain import CURRENT, domain_argument, OWN, ros_environment, to_listen
+from leconvmn_ros.core import ros_domain
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.node_processes import node_processes
+from leconvmn_ros.core.ros_domain import CURRENT, domain_argument, OWN, ros_environment, to_listen
 import pytest
 
 EXPORTED = {

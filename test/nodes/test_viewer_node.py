@@ -21,10 +21,10 @@ import signal
 import time
 
 from browser import find_browser, running_browser
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import fill_message
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from matplotlib.image import imread
 import numpy as np
 import pytest

@@ -21,9 +21,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / 'leconvmn_ros'
 
-# A room may import itself, the modules at the top of the package, and the rooms named here. Each
-# room stands below those that it may import, so there can be no circle.
+# A room may import itself, `core`, and the rooms named here. Each room stands below those that it
+# may import, so there can be no circle.
 MAY_IMPORT = {
+    'core': set(),
     'emg': set(),
     'models': set(),
     'synthetic': set(),
@@ -80,13 +81,13 @@ def imported(source: str) -> set[str]:
 
 def forbidden(room: str, source: str) -> set[str]:
     """Return what code in a room imports although the table does not allow it."""
-    allowed = MAY_IMPORT[room] | {room} | GENERATED
+    allowed = MAY_IMPORT[room] | {room, 'core'} | GENERATED
     return {name for name in imported(source) if (name.split('.')[0] in rooms() - allowed)}
 
 
 def test_every_room_is_in_the_table_and_there_are_few():
     assert rooms() == set(MAY_IMPORT)
-    assert len([*PACKAGE.glob('*.py'), *rooms()]) <= 36
+    assert len([*PACKAGE.glob('*.py'), *rooms()]) <= 30
 
 
 def test_the_table_allows_no_circle():

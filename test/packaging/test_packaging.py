@@ -23,7 +23,7 @@ import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
-from leconvmn_ros.program import BEYOND_ROSDEP
+from leconvmn_ros.core.program import BEYOND_ROSDEP
 import pytest
 
 if sys.version_info >= (3, 11):
@@ -94,7 +94,7 @@ def test_there_is_one_command_and_no_node_with_an_everyday_name_beside_it():
     mine = {
         name
         for name in commands & {*PROGRAMS} - {'leconvmn_ros'}
-        if 'leconvmn_ros.program' in (prefix() / 'bin' / name).read_text(errors='replace')
+        if 'leconvmn_ros.core.program' in (prefix() / 'bin' / name).read_text(errors='replace')
     }
     assert mine == set()
 
@@ -123,7 +123,7 @@ class Hide:
             raise ModuleNotFoundError(f'hidden: {name}', name=name)
 
 sys.meta_path.insert(0, Hide())
-from leconvmn_ros.program import run
+from leconvmn_ros.core.program import run
 run('leconvmn_ros.nodes.replay')
 """
 

@@ -17,8 +17,8 @@
 import shutil
 import struct
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.recording import EmgChunk
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.recordings.bag_types import type_definition, typestore
 from leconvmn_ros.recordings.bags import BagWriter, open_bag, read_bag
 import numpy as np

@@ -19,7 +19,7 @@ import struct
 import subprocess
 import sys
 
-from leconvmn_ros.errors import OutputError, RecordingError
+from leconvmn_ros.core.errors import OutputError, RecordingError
 from leconvmn_ros.recordings.bag_reader import open_bag
 from leconvmn_ros.recordings.bag_recorder import BagRecorder, MARKER
 from leconvmn_ros.recordings.bag_recovery import is_unfinished, recover_bag

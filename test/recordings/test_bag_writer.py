@@ -21,8 +21,8 @@ import subprocess
 import sys
 import textwrap
 
-from leconvmn_ros.errors import OutputError
-from leconvmn_ros.recording import EmgChunk
+from leconvmn_ros.core.errors import OutputError
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.recordings.bag_types import type_definition
 from leconvmn_ros.recordings.bags import BagWriter, open_bag, read_bag
 from mcap.records import Channel, Chunk, DataEnd, Footer
@@ -199,8 +199,8 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
         import resource, signal
         import numpy as np
         from leconvmn_ros.recordings.bags import BagWriter
-        from leconvmn_ros.errors import OutputError
-        from leconvmn_ros.recording import EmgChunk
+        from leconvmn_ros.core.errors import OutputError
+        from leconvmn_ros.core.recording import EmgChunk
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
         try:
@@ -227,8 +227,8 @@ def test_full_disk_at_the_very_end_leaves_nothing(tmp_path):
         import resource, signal
         import numpy as np
         from leconvmn_ros.recordings.bags import BagWriter
-        from leconvmn_ros.errors import OutputError
-        from leconvmn_ros.recording import EmgChunk
+        from leconvmn_ros.core.errors import OutputError
+        from leconvmn_ros.core.recording import EmgChunk
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:

@@ -20,9 +20,9 @@ import tempfile
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import SampledSubject
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import SampledSubject
 from leconvmn_ros.recordings.bags import FIRST_STAMP_NS, open_bag, read_bag, write_bag
 import numpy as np
 import pytest

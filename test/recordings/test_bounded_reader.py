@@ -23,7 +23,7 @@ import textwrap
 import tracemalloc
 
 from fuzz_files import rewrite
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.recordings.bag_types import typestore
 from leconvmn_ros.recordings.bags import open_bag, read_bag, write_bag
 from leconvmn_ros.recordings.bounded_reader import BoundedFile, DECOMPRESSORS, inflate, zstd

@@ -14,7 +14,7 @@
 
 """Frames in which a camera or a glove measured nothing."""
 
-from leconvmn_ros.recording import JointTrack
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.recordings.lost_frames import find_lost_frames
 import numpy as np
 

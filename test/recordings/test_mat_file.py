@@ -19,7 +19,7 @@ import sys
 import tracemalloc
 import zlib
 
-from leconvmn_ros.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
 from leconvmn_ros.recordings.mat5_file import Mat5File as MatFile
 from leconvmn_ros.recordings.mat_file import open_mat
 import numpy as np

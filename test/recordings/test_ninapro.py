@@ -19,9 +19,9 @@ import hashlib
 import os
 from pathlib import Path
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.emg.description import parse_description
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.recordings.bags import FIRST_STAMP_NS, read_bag, write_bag
 from leconvmn_ros.recordings.description import read_description
 from leconvmn_ros.recordings.ninapro import read_ninapro

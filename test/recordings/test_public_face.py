@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 from leconvmn_ros import recordings
-from leconvmn_ros.joints import JOINT_NAMES
+from leconvmn_ros.core.joints import JOINT_NAMES
 import numpy as np
 import pytest
 

@@ -19,7 +19,7 @@ import sys
 import time
 
 from emulated_cyton import EmulatedCyton, VOLTS
-from leconvmn_ros.errors import ConfigurationError, SourceError
+from leconvmn_ros.core.errors import ConfigurationError, SourceError
 from leconvmn_ros.sources.registry import make_source
 from leconvmn_ros.sources.stream import EmgStream
 import numpy as np

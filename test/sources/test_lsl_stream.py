@@ -16,7 +16,7 @@
 
 import time
 
-from leconvmn_ros.errors import ConfigurationError, SourceError
+from leconvmn_ros.core.errors import ConfigurationError, SourceError
 from leconvmn_ros.sources.registry import make_source
 from leconvmn_ros.sources.stream import EmgStream
 from leconvmn_ros.sources.units import volts_per

@@ -17,7 +17,7 @@
 import asyncio
 import time
 
-from leconvmn_ros.errors import SourceError
+from leconvmn_ros.core.errors import SourceError
 from leconvmn_ros.sources.registry import make_source
 from leconvmn_ros.sources.stream import EmgStream
 import numpy as np

@@ -17,8 +17,8 @@
 from collections.abc import Callable
 import time
 
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
 from leconvmn_ros.emg.description import EmgDescription
-from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.recordings.bag_recorder import BagRecorder
 from leconvmn_ros.recordings.bag_types import DESCRIPTION_TOPIC, typestore
 from leconvmn_ros.recordings.bags import read_bag

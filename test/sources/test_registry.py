@@ -16,7 +16,7 @@
 
 import sys
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.sources.contract import EmgSource
 from leconvmn_ros.sources.registry import load_source, make_source, source_names
 import pytest

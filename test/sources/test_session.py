@@ -17,12 +17,12 @@
 from threading import Event, Thread
 import time
 
-from leconvmn_ros.errors import ConfigurationError, SourceError
+from leconvmn_ros.core.errors import ConfigurationError, SourceError
+from leconvmn_ros.core.status import Level
 from leconvmn_ros.sources import session as module
 from leconvmn_ros.sources.contract import EmgSource, Reading, SourceDescription, SourceOptions
 from leconvmn_ros.sources.session import Listener, Phase, SourceSession
 from leconvmn_ros.sources.settings import SignalSettings
-from leconvmn_ros.status import Level
 import numpy as np
 import pytest
 

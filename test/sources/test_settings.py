@@ -14,7 +14,7 @@
 
 """Channels, rings, scale and rate as a user says them."""
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.sources.contract import SourceDescription
 from leconvmn_ros.sources.settings import (
     choose_columns,

@@ -14,7 +14,7 @@
 
 """Units of devices as volts."""
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.sources.units import volts_per
 import pytest
 

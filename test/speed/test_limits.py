@@ -15,7 +15,7 @@
 import json
 
 from leconvmn_ros.cli import main
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.speed import limits as load_limits
 from leconvmn_ros.speed.limits import highest_held, MOST_RATE, what_broke
 from leconvmn_ros.training.presets import PRESETS

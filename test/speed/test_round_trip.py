@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.speed.round_trip import RoundTrip
 import pytest
 

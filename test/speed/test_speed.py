@@ -19,8 +19,8 @@ import sys
 
 from builders import make_checkpoint
 from leconvmn_ros.cli import main
-from leconvmn_ros.machine_info import cpu_seconds, describe_machine, resident_bytes
-from leconvmn_ros.node_processes import find_executable
+from leconvmn_ros.core.machine_info import cpu_seconds, describe_machine, resident_bytes
+from leconvmn_ros.core.node_processes import find_executable
 from leconvmn_ros.speed.floor import is_at_floor, measure_floor
 from leconvmn_ros.speed.machine_check import _held, PRESETS_CHECKED
 from leconvmn_ros.speed.peak_rates import measure_peak_rates

@@ -18,15 +18,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.hold_out import HoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.decoding.checkpoint import Checkpoint, Description, JointOutput, TrainingRecord
 from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.models.config import MEMBER_WEIGHTS, ModelConfig
 from leconvmn_ros.models.le_convmn import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.network import Network
-from leconvmn_ros.recording import EmgChunk, JointTrack, LabelTrack, NANOSECONDS, Recording
 import numpy as np
 import torch
 

@@ -15,8 +15,8 @@
 """Runs commands in this process, and makes what they work on."""
 
 from leconvmn_ros.cli import main
+from leconvmn_ros.core.recording import SampledSubject
 from leconvmn_ros.dataset.reference_lag import shifted
-from leconvmn_ros.recording import SampledSubject
 from leconvmn_ros.recordings.bags import BagWriter, read_bag, write_bag
 import numpy as np
 from scipy.io import savemat

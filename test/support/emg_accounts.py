@@ -14,9 +14,9 @@
 
 """EMG of which every sample is accounted for: how it is sent, and what the decoder says of it."""
 
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
 from leconvmn_ros.msg import EmgArray
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from small_recordings import CHANNELS, RATE, sampled_subject
 
 CHUNK = 4  # samples in a message

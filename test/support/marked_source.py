@@ -14,7 +14,7 @@
 
 """A source of EMG whose samples say when they were really taken."""
 
-from leconvmn_ros.recording import EmgChunk
+from leconvmn_ros.core.recording import EmgChunk
 import numpy as np
 
 RATE = 200.0

@@ -24,7 +24,7 @@ import subprocess
 import time
 from typing import Any, NamedTuple
 
-from leconvmn_ros.node_processes import find_executable
+from leconvmn_ros.core.node_processes import find_executable
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 import rclpy
 from rclpy.executors import SingleThreadedExecutor

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builders import make_checkpoint
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import SampledSubject
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import SampledSubject
 from leconvmn_ros.recordings.bags import write_bag
 import numpy as np
 

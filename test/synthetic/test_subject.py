@@ -18,8 +18,8 @@ import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
-from leconvmn_ros.recording import SampledSubject
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
+from leconvmn_ros.core.recording import SampledSubject
 from leconvmn_ros.synthetic import emg as synthetic_emg
 from leconvmn_ros.synthetic import motion as synthetic_hand
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig

@@ -14,7 +14,7 @@
 
 """The simulated wearer follows the cue late, unevenly, and with EMG that tells what it does."""
 
-from leconvmn_ros.recording import NANOSECONDS
+from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.wearer import REACTION_RANGE, SimulatedWearer
 import numpy as np

@@ -17,10 +17,10 @@
 from dataclasses import replace
 
 from builders import emg_of, HOLD_OUT, JOINTS, make_recording, PERIOD_NS, START_NS, with_emg
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.dataset.hold_out import BlockHoldOut, RepetitionHoldOut, Role
 from leconvmn_ros.emg.signal_path import ExposureConfig, FeatureStatistics, SignalPath
-from leconvmn_ros.errors import ConfigurationError, RecordingError
-from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.training.data import gather
 import numpy as np
 import pytest
@@ -114,7 +114,7 @@ def test_the_validation_part_is_led_in():
     (stretch,) = data.validation
     assert stretch.context == 200
     assert len(stretch.features) == len(stretch.targets) == 399
-    # The features never start afresh at the border.
+    # The features never reset at the border.
     expected = SignalPath(data.signal_path, data.statistics).push(emg_of(recording)[:399])
     np.testing.assert_array_equal(stretch.features, expected)
     mean, scale = (np.array([getattr(j, key) for j in data.joints]) for key in ('mean', 'scale'))

@@ -26,13 +26,13 @@ from builders import (
     weights_of,
     with_emg,
 )
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.dataset.hold_out import Role
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.emg.intake import RATE_TOLERANCE
-from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.models.lstm import LstmConfig
-from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import FINE_TUNING, fine_tuning, PRESETS, TrainingSettings

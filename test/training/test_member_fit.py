@@ -18,7 +18,7 @@ import os
 import signal
 
 from builders import HOLD_OUT, make_recording, one_stack, weights_of
-from leconvmn_ros.errors import RecordingError
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.models.le_convmn.config import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm.config import LstmConfig
 from leconvmn_ros.training import member_fit

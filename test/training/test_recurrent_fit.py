@@ -19,8 +19,8 @@ from itertools import pairwise
 from math import inf, isnan, nan
 
 from builders import HOLD_OUT, JOINTS, make_recording, one_stack
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.emg.signal_path import ExposureConfig, SignalPathConfig
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.models.le_convmn.network import LeConvMn
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.lstm.network import Lstm

@@ -19,8 +19,8 @@ from dataclasses import replace
 from builders import emg_of, make_recording, RATE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.emg.signal_path import SignalPath, SignalPathConfig
-from leconvmn_ros.errors import RecordingError
 from leconvmn_ros.training.sequences import arrange_sequences, FeatureSegment, images_of
 import numpy as np
 import pytest

@@ -27,17 +27,17 @@ from builders import (
     weights_of,
     with_emg,
 )
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.dataset.hold_out import BlockHoldOut, default_hold_out, RepetitionHoldOut, Role
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.errors import ConfigurationError, RecordingError
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
-from leconvmn_ros.joints import JOINT_NAMES
 from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.models.spgp import SpgpConfig
 from leconvmn_ros.models.stateless import Examples
-from leconvmn_ros.recording import JointTrack
 from leconvmn_ros.training import recurrent_fit
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.fit_settings import (

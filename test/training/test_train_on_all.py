@@ -85,7 +85,7 @@ def test_what_was_learnt_is_no_test_and_another_day_is(recording):
 
 
 def test_a_repetition_that_is_not_there_is_one_clear_error(recording):
-    from leconvmn_ros.errors import RecordingError
+    from leconvmn_ros.core.errors import RecordingError
 
     with pytest.raises(RecordingError, match=r'repetitions \[9\] cannot be held out'):
         train_on_all([recording], SETTINGS, hold_out=RepetitionHoldOut(test=(9,)))

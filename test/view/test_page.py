@@ -18,10 +18,10 @@ from http.client import HTTPConnection
 import socket
 import sys
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINT_NAMES
+from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.hands.urdf import hand_urdf
-from leconvmn_ros.joints import JOINT_NAMES
-from leconvmn_ros.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.view.page import LiveView
 from leconvmn_ros.view.signals import AngleTrace, BIN_NS, BINS, EmgEnvelope, LiveSignals, RECENT
 from leconvmn_ros.view.urdf_frames import read_frames
@@ -144,7 +144,7 @@ def test_joints_that_come_in_turns_are_shown_together():
     assert trace.latest == dict.fromkeys(JOINT_NAMES, 0.5)
     shown = trace.trace(START_NS + np.arange(100, 1900, 7) * MS)
     np.testing.assert_allclose(shown, 0.5)
-    # One that does not come any more is not shown for ever.
+    # One that does not come any more is not shown forever.
     for number in range(100, 200):
         trace.add(START_NS + number * 20 * MS, dict.fromkeys(JOINT_NAMES[:5], 0.5))
     assert trace.latest == dict.fromkeys(JOINT_NAMES[:5], 0.5)

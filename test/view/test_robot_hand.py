@@ -14,7 +14,7 @@
 
 """A robot hand beside the human one: drawn from a URDF, moved by the commands of its profile."""
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.view.page import LiveView
 from leconvmn_ros.view.robot_hand import RobotHand
 from leconvmn_ros.view.signals import LiveSignals

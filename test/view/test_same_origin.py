@@ -17,7 +17,7 @@
 from http.client import HTTPConnection
 import socket
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.view.page import LiveView
 from leconvmn_ros.view.same_origin import guarded_server, parse_origin, SameOrigin, split_origins
 import pytest

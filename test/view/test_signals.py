@@ -16,8 +16,8 @@
 
 import tracemalloc
 
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.message import emg_fault, MOST_CHANNELS
-from leconvmn_ros.recording import EmgChunk
 from leconvmn_ros.view.signals import BINS, EmgEnvelope, WINDOW
 import numpy as np
 

@@ -16,8 +16,8 @@
 
 from itertools import pairwise
 
+from leconvmn_ros.core.recording import LabelTrack, NANOSECONDS
 from leconvmn_ros.dataset.cue_timing import attempts
-from leconvmn_ros.recording import LabelTrack, NANOSECONDS
 from leconvmn_ros.wearing.course import finished_trials, LEAD, MOST_TRIES, SessionCourse, Stage
 from leconvmn_ros.wearing.poses import REST_POSE
 from leconvmn_ros.wearing.session import Session, Trial

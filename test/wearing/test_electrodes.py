@@ -14,8 +14,8 @@
 
 """The state of each electrode, and the status that the page reads."""
 
-from leconvmn_ros.errors import MalformedMessageError
-from leconvmn_ros.recording import EmgChunk
+from leconvmn_ros.core.errors import MalformedMessageError
+from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.wearing.electrodes import ADVICE, BAD, Contact, describe, ElectrodeMonitor
 from leconvmn_ros.wearing.status import GuideStatus, parse_status
 import numpy as np

@@ -16,8 +16,8 @@
 
 from itertools import pairwise
 
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.joints import JOINT_NAMES, JOINTS
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.wearing.poses import MOVEMENTS, pose, REST_POSE
 from leconvmn_ros.wearing.session import load_session, session_names, Trial
 from leconvmn_ros.wearing.timeline import bend, cue_pose, moment, Phase

@@ -26,7 +26,7 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.commands.arguments import number
-from leconvmn_ros.ros_domain import domain_argument, OWN
+from leconvmn_ros.core.ros_domain import domain_argument, OWN
 from leconvmn_ros.training.presets import PRESETS
 
 DEFAULT_RATE = 0.0  # as fast as the nodes keep up

@@ -27,7 +27,7 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.commands.arguments import number
-from leconvmn_ros.ros_domain import domain_argument, OWN
+from leconvmn_ros.core.ros_domain import domain_argument, OWN
 from leconvmn_ros.sources.registry import source_names
 from leconvmn_ros.training.presets import PRESETS
 from leconvmn_ros.wearing.session import DEFAULT_SESSION

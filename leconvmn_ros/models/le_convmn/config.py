@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Literal, NamedTuple, TYPE_CHECKING
 
+from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.models.config import (
     check_weights,
     MEMBER_WEIGHTS,
@@ -26,7 +27,6 @@ from leconvmn_ros.models.config import (
     Shape,
     Weights,
 )
-from leconvmn_ros.strict_model import StrictModel
 from pydantic import Field, model_validator
 
 if TYPE_CHECKING:

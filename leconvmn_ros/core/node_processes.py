@@ -25,9 +25,9 @@ import sys
 from threading import current_thread, main_thread
 from typing import IO, NamedTuple
 
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.files import create_log
-from leconvmn_ros.ros_domain import OWN, ros_environment
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.files import create_log
+from leconvmn_ros.core.ros_domain import OWN, ros_environment
 
 PACKAGE = 'leconvmn_ros'
 # What every node says of a topic on which it is not alone.

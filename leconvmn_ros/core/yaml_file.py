@@ -17,8 +17,8 @@
 from pathlib import Path
 from typing import Any
 
-from leconvmn_ros.errors import ConfigurationError
-from leconvmn_ros.files import read_input
+from leconvmn_ros.core.errors import ConfigurationError
+from leconvmn_ros.core.files import read_input
 from ruamel.yaml import YAML
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 

@@ -36,7 +36,7 @@ import shutil
 import stat
 from typing import Any, BinaryIO, NamedTuple
 
-from leconvmn_ros.errors import OutputError
+from leconvmn_ros.core.errors import OutputError
 
 _KINDS = (
     (stat.S_ISREG, 'a file'),

@@ -20,7 +20,7 @@ import os
 import random
 import socket
 
-from leconvmn_ros.errors import ConfigurationError
+from leconvmn_ros.core.errors import ConfigurationError
 
 # More collide with the ephemeral ports of Linux; 0 is what everybody uses who chose none.
 DOMAINS = range(1, 102)
