@@ -130,7 +130,9 @@ def test_a_name_with_a_nul_is_an_ordinary_error():
 
 @pytest.mark.parametrize('make', [*SPECIAL, *LINKS, a_folder], ids=by_name)
 @pytest.mark.parametrize(
-    'write', [check_output, lambda path: write_text(path, 'x'), create_log], ids=str
+    'write',
+    [check_output, lambda path: write_text(path, 'x'), create_log],
+    ids=['check_output', 'write_text', 'create_log'],
 )
 def test_an_output_that_is_no_regular_file_is_refused_and_kept(tmp_path, make, write):
     make(tmp_path / 'output')

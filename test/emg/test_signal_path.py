@@ -27,7 +27,6 @@ from leconvmn_ros.emg.signal_path import (
     SignalPathConfig,
     SlidingRms,
 )
-from leconvmn_ros.engines.base import interleaved
 import numpy as np
 from pydantic import ValidationError
 import pytest
@@ -486,18 +485,3 @@ def test_columns_of_a_batch_are_those_of_each_span():
     assert batch.shape == (2, 2, 4)
     assert batch.flags.c_contiguous
     np.testing.assert_array_equal(batch[1], columns_of(spans[1], 3))
-
-
-def test_streaming_is_far_faster_than_a_loop_over_windows():
-    """Guards the cost of a call, generously: the machine may stall."""
-    config = SignalPathConfig(channels=12, sampling_rate=2000)
-    window, emg = config.window_length, 1e-4 * np.random.default_rng(0).random((2 * 200, 12))
-    path = SignalPath(config)
-
-    def by_windows():
-        for end in range(window, window + 20):
-            for channel in range(12):
-                mu_law(np.sqrt(np.mean(emg[end - window : end, channel] ** 2)))
-
-    loop, stream = interleaved([by_windows, lambda: path.push(emg[:20])], 20).min(axis=1)
-    assert 20 * stream < loop

@@ -18,7 +18,7 @@ import argparse
 import re
 import sys
 
-from leconvmn_ros.commands.demo import add_arguments
+from leconvmn_ros.commands.parsers.demo import add_arguments
 from leconvmn_ros.core import ros_domain
 from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.core.node_processes import node_processes
