@@ -20,7 +20,7 @@ A decoder that was trained on the same electrodes then decodes what it publishes
 import time
 
 from leconvmn_ros.core.recording import EmgChunk
-from leconvmn_ros.emg.message import fill_message
+from leconvmn_ros.emg import fill_message
 from leconvmn_ros.msg import EmgArray
 import numpy as np
 from numpy.typing import NDArray

@@ -20,8 +20,7 @@
 import sys
 
 from leconvmn_ros.core.recording import EmgChunk
-from leconvmn_ros.decoding.checkpoint import load_checkpoint
-from leconvmn_ros.decoding.decoder import Decoder
+from leconvmn_ros.decoding import Decoder, load_checkpoint
 import numpy as np
 
 decoder = Decoder(load_checkpoint(sys.argv[1]), output_rate=50.0)

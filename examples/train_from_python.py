@@ -19,11 +19,10 @@
 from pathlib import Path
 import sys
 
-from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.evaluation.comparison import compare, decode_recording
-from leconvmn_ros.recordings.bags import read_bag
-from leconvmn_ros.training.presets import PRESETS
-from leconvmn_ros.training.train import train
+from leconvmn_ros.decoding import Decoder
+from leconvmn_ros.evaluation import compare, decode_recording
+from leconvmn_ros.recordings import read_bag
+from leconvmn_ros.training import PRESETS, train
 
 
 def main(bag: Path, place: Path, epochs: int | None = None) -> float:

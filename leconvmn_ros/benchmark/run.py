@@ -52,7 +52,7 @@ from leconvmn_ros.evaluation.recording_scores import evaluation_report, score_re
 from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.training.reports import EpochReport
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 import numpy as np
 from numpy.typing import NDArray
 import scipy

@@ -36,7 +36,7 @@ from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
 from leconvmn_ros.training.reports import EpochReport
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 from leconvmn_ros.view.page import import_viser
 
 # Trained on the synthetic subject; resource/demo_checkpoint.md tells how.

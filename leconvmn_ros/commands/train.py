@@ -40,7 +40,7 @@ from leconvmn_ros.training.presets import (
     TrainingSettings,
 )
 from leconvmn_ros.training.reports import EpochReport
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 from leconvmn_ros.training.train_on_all import train_on_all
 
 _FILTERS = ('high_pass', 'mains')

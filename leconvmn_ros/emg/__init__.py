@@ -12,3 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""The incoming stream: message, intake, features, signal quality."""
+
+from typing import TYPE_CHECKING
+
+from leconvmn_ros.core.public_names import public_names
+
+if TYPE_CHECKING:
+    from leconvmn_ros.emg.message import chunk_from_message, fill_message
+
+__all__ = ['chunk_from_message', 'fill_message']
+
+__getattr__ = public_names(
+    __name__,
+    {
+        'chunk_from_message': 'message.chunk_from_message',
+        'fill_message': 'message.fill_message',
+    },
+)

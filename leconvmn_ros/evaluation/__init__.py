@@ -12,3 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""Scores: estimates compared with measured angles, in shuffled and in recorded order."""
+
+from typing import TYPE_CHECKING
+
+from leconvmn_ros.core.public_names import public_names
+
+if TYPE_CHECKING:
+    from leconvmn_ros.evaluation.comparison import compare, decode_recording
+    from leconvmn_ros.evaluation.metrics import score_table
+
+__all__ = ['compare', 'decode_recording', 'score_table']
+
+__getattr__ = public_names(
+    __name__,
+    {
+        'compare': 'comparison.compare',
+        'decode_recording': 'comparison.decode_recording',
+        'score_table': 'metrics.score_table',
+    },
+)

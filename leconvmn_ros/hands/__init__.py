@@ -12,3 +12,24 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""The human hand, and robot hands that follow it."""
+
+from typing import TYPE_CHECKING
+
+from leconvmn_ros.core.public_names import public_names
+
+if TYPE_CHECKING:
+    from leconvmn_ros.hands.profile import load_profile
+    from leconvmn_ros.hands.retargeting import Retargeter
+    from leconvmn_ros.hands.urdf import hand_urdf
+
+__all__ = ['Retargeter', 'hand_urdf', 'load_profile']
+
+__getattr__ = public_names(
+    __name__,
+    {
+        'Retargeter': 'retargeting.Retargeter',
+        'hand_urdf': 'urdf.hand_urdf',
+        'load_profile': 'profile.load_profile',
+    },
+)

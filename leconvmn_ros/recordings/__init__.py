@@ -22,8 +22,9 @@
 The names are loaded when they are used, so that modules of this room stay cheap to import.
 """
 
-from importlib import import_module
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
+
+from leconvmn_ros.core.public_names import public_names
 
 if TYPE_CHECKING:
     from leconvmn_ros.recordings.array_bag import write_arrays as write_bag
@@ -33,18 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ['BagWriter', 'OpenBag', 'open_bag', 'read_bag', 'write_bag']
 
-# Where each name comes from: module and name there.
-_PLACES = {
-    'BagWriter': ('bag_writer', 'BagWriter'),
-    'OpenBag': ('bag_reader', 'OpenBag'),
-    'open_bag': ('bag_reader', 'open_bag'),
-    'read_bag': ('bags', 'read_bag'),
-    'write_bag': ('array_bag', 'write_arrays'),
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    module, there = _PLACES[name]
-    return getattr(import_module(f'{__name__}.{module}'), there)
+__getattr__ = public_names(
+    __name__,
+    {
+        'BagWriter': 'bag_writer.BagWriter',
+        'OpenBag': 'bag_reader.OpenBag',
+        'open_bag': 'bag_reader.open_bag',
+        'read_bag': 'bags.read_bag',
+        'write_bag': 'array_bag.write_arrays',
+    },
+)

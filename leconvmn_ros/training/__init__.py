@@ -12,3 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""From recordings to a checkpoint: presets, data and one fit for each kind of model."""
+
+from typing import TYPE_CHECKING
+
+from leconvmn_ros.core.public_names import public_names
+
+if TYPE_CHECKING:
+    from leconvmn_ros.training.presets import PRESETS, TrainingSettings
+    from leconvmn_ros.training.run import train
+
+__all__ = ['PRESETS', 'TrainingSettings', 'train']
+
+__getattr__ = public_names(
+    __name__,
+    {
+        'PRESETS': 'presets.PRESETS',
+        'TrainingSettings': 'presets.TrainingSettings',
+        'train': 'run.train',
+    },
+)

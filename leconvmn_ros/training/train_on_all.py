@@ -34,7 +34,7 @@ from leconvmn_ros.evaluation.metrics import as_json, METRICS
 from leconvmn_ros.models.config import MEMBER_WEIGHTS
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.reports import EpochReport
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 
 
 def train_on_all(

@@ -32,7 +32,7 @@ from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.decoding.history import learnt_recordings, merged, overlap_of
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 import numpy as np
 import pytest
 import torch

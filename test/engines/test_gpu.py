@@ -30,7 +30,7 @@ from leconvmn_ros.training.fit_settings import (
     SpgpFitSettings,
 )
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 import numpy as np
 import pytest
 import torch

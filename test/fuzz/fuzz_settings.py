@@ -36,7 +36,7 @@ from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.recordings.playback import Playback
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 import numpy as np
 from numpy.random import Generator
 import torch

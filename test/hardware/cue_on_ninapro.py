@@ -40,7 +40,7 @@ from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.evaluation.comparison import compare, decode_recording
 from leconvmn_ros.recordings.ninapro import read_ninapro
 from leconvmn_ros.training.presets import PRESETS
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 from leconvmn_ros.wearing.timeline import bend
 import numpy as np
 from scipy.io import loadmat

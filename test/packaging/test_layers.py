@@ -120,8 +120,8 @@ def test_no_exception_is_out_of_date():
 
 
 def test_a_wrong_import_is_found():
-    assert forbidden('emg', 'from leconvmn_ros.training.train import train\n') == {
-        'training.train.train'
+    assert forbidden('emg', 'from leconvmn_ros.training.run import train\n') == {
+        'training.run.train'
     }
     assert forbidden('decoding', 'def f():\n    import leconvmn_ros.nodes.decoder\n') == {
         'nodes.decoder'

@@ -36,7 +36,7 @@ from leconvmn_ros.models.lstm import LstmConfig
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import FINE_TUNING, fine_tuning, PRESETS, TrainingSettings
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 import numpy as np
 import pytest
 import torch

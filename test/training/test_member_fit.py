@@ -22,13 +22,13 @@ from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.models.le_convmn.config import LeConvMnConfig, StackConfig
 from leconvmn_ros.models.lstm.config import LstmConfig
 from leconvmn_ros.training import member_fit
-from leconvmn_ros.training import train as training
+from leconvmn_ros.training import run as training
 from leconvmn_ros.training.data import gather
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.member_fit import fit_members, trains_apart
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.recurrent_fit import fit_recurrent
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 import numpy as np
 import pytest
 import torch

@@ -26,7 +26,7 @@ from leconvmn_ros.training.presets import (
     PRESETS,
     TrainingSettings,
 )
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 import numpy as np
 from pydantic import ValidationError
 import pytest

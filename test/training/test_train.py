@@ -49,9 +49,9 @@ from leconvmn_ros.training.fit_settings import (
 from leconvmn_ros.training.presets import TrainingSettings
 from leconvmn_ros.training.recurrent_fit import fit_recurrent
 from leconvmn_ros.training.ridge_fit import fit_ridge
+from leconvmn_ros.training.run import train
 from leconvmn_ros.training.sequences import images_of
 from leconvmn_ros.training.spgp_fit import fit_spgp
-from leconvmn_ros.training.train import train
 import numpy as np
 import pytest
 import torch

@@ -20,7 +20,7 @@ from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.models.ridge import RidgeConfig
 from leconvmn_ros.training.fit_settings import RidgeFitSettings
 from leconvmn_ros.training.presets import TrainingSettings
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 from leconvmn_ros.training.train_on_all import held_out_scores, train_on_all
 import numpy as np
 import pytest
