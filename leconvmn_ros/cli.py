@@ -40,6 +40,7 @@ COMMANDS = {
     'synthesize': 'make the bag of a synthetic subject',
     'align': 'find how late the reference angles of a bag are against its EMG',
     'train': 'train a decoder on bags',
+    'adapt': 'adapt a decoder to electrodes that moved, from EMG alone',
     'evaluate': 'decode bags without ROS and score what training held out',
     'speed': 'time every stage of the decoder and the whole way over ROS 2',
     'export': 'write a decoder as ONNX',

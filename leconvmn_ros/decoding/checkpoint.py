@@ -35,7 +35,10 @@ from leconvmn_ros.core.files import (
 )
 from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from leconvmn_ros.dataset.hold_out import HoldOut
+from leconvmn_ros.decoding.feature_mixture import FeatureMixture
 from leconvmn_ros.decoding.history import LearntRecording
+from leconvmn_ros.emg.description import EmgDescription
+from leconvmn_ros.emg.electrode_map import ElectrodeMap
 from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
 from leconvmn_ros.models.config import MEMBER_WEIGHTS, Shape, Weights
 from leconvmn_ros.models.kinds import AnyModelConfig
@@ -127,6 +130,15 @@ class Description(StrictModel):
     statistics: FeatureStatistics | None
     joints: tuple[JointOutput, ...] = Field(min_length=1, max_length=64)
     training: TrainingRecord
+    mixture: FeatureMixture | None = Field(
+        default=None, description='of the standardised features, for adaptation; see `adapt`'
+    )
+    electrodes: EmgDescription | None = Field(
+        default=None, description='where the electrodes sat in the training, if that is known'
+    )
+    electrode_map: ElectrodeMap | None = Field(
+        default=None, description='what `adapt` put in front of the network'
+    )
     weights_sha256: str = ''
 
     @model_validator(mode='after')
@@ -140,6 +152,24 @@ class Description(StrictModel):
                 f'for {self.signal_path.channels}'
             )
         return self
+
+    @model_validator(mode='after')
+    def _adaptation_fits(self) -> 'Description':
+        for part, channels in (
+            ('mixture', self.mixture and self.mixture.channels),
+            ('electrodes', self.electrodes and len(self.electrodes.channels)),
+            ('electrode_map', self.electrode_map and self.electrode_map.channels),
+        ):
+            if channels is not None and channels != self.signal_path.channels:
+                raise ValueError(f'{part} of {channels} channels for {self.signal_path.channels}')
+        if self.electrode_map is not None and not self.standardised:
+            raise ValueError('an electrode_map of features that are not standardised')
+        return self
+
+    @property
+    def standardised(self) -> bool:
+        """Whether the features are standardised by the training."""
+        return self.signal_path.standardise and self.statistics is not None
 
 
 @dataclass(frozen=True, slots=True)

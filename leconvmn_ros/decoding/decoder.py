@@ -23,6 +23,7 @@ from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.checkpoint import Checkpoint
 from leconvmn_ros.decoding.network_streams import NetworkStreams
 from leconvmn_ros.decoding.output_limits import OutputLimits
+from leconvmn_ros.emg.electrode_map import ImageMapper
 from leconvmn_ros.emg.intake import Intake, IntakeCounts, Piece
 from leconvmn_ros.emg.level import IMPOSSIBLE, level_words, LevelMeter
 from leconvmn_ros.emg.signal_path import Image, LongExposure, SignalPath
@@ -102,10 +103,13 @@ class Decoder:
         self._intake = Intake(path.channels, path.sampling_rate, greatest_age=greatest_age)
         self._signal_path = SignalPath(path, checkpoint.description.statistics)
         self._level = LevelMeter(path, checkpoint.description.statistics)
+        electrode_map = checkpoint.description.electrode_map
+        self._mapper = None if electrode_map is None else ImageMapper(electrode_map)
         self.quality = SignalQuality(
             path,
             self.counts,
-            can_mask=path.standardise and checkpoint.description.statistics is not None,
+            can_mask=checkpoint.description.standardised,
+            usual=None if electrode_map is None else electrode_map.usual,
         )
         self._images = LongExposure(
             path.image_length, path.channels, column_step=path.column_step, streams=self._streams
@@ -221,6 +225,8 @@ class Decoder:
         for image in self._images.push(features):
             stamp_ns = piece.stamp_ns + round(image.last * NANOSECONDS / self.sampling_rate)
             believed = bool(enough_channels[image.last]) and possible
+            if self._mapper is not None:
+                image = image._replace(pixels=self._mapper.apply(image.pixels))  # noqa: PLW2901
             yield _Completed(stamp_ns, image, believed)
 
     def _estimates(self, completed: Sequence[_Completed]) -> list[Estimate]:

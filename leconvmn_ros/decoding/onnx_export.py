@@ -28,7 +28,8 @@ def export(checkpoint: Checkpoint) -> bytes:
     """Return a decoder's network as an ONNX file with the facts needed to use it.
 
     The metadata hold the parts of checkpoint.json that another program needs, as JSON:
-    `signal_path` and `statistics` (how EMG becomes an image), `joints` (how an output becomes an
+    `signal_path` and `statistics` (how EMG becomes an image), `electrode_map` (what is applied to
+    its channels then, if anything: matrix @ image + offset), `joints` (how an output becomes an
     angle: mean + scale * output, then limited, rad), `training` (what it was trained on).
     """
     import onnx  # noqa: PLC0415 - only where a graph is made
@@ -41,7 +42,10 @@ def export(checkpoint: Checkpoint) -> bytes:
         model,
         {
             name: json.dumps(description[name])
-            for name in ('units', 'signal_path', 'statistics', 'joints', 'model', 'training')
+            for name in (
+                *('units', 'signal_path', 'statistics', 'electrode_map', 'joints', 'model'),
+                'training',
+            )
         },
     )
     onnx.checker.check_model(model, full_check=True)

@@ -41,6 +41,7 @@ A dead channel that still has noise of its own is not found, nor is a source tha
 noise on all channels.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from leconvmn_ros.emg.intake import IntakeCounts
@@ -78,17 +79,25 @@ class SignalQuality:
     """
 
     def __init__(
-        self, config: SignalPathConfig, counts: IntakeCounts, *, can_mask: bool = True
+        self,
+        config: SignalPathConfig,
+        counts: IntakeCounts,
+        *,
+        can_mask: bool = True,
+        usual: Sequence[float] | None = None,
     ) -> None:
         """Prepare to judge one source.
 
         Args:
             config: the signal path that the features come from.
             counts: where it is counted how often a channel became flat, saturated or humming.
-            can_mask: whether features of 0 are the training mean.
+            can_mask: whether it is known which features are usual.
+            usual: the features that a masked channel gets, one per channel; None = 0, the mean of
+                the training.
         """
         self._counts = counts
         self._can_mask = can_mask
+        self._usual = np.zeros(config.channels) if usual is None else np.array(usual)
         self._length = max(2, round(BLOCK * config.sampling_rate))
         self._block = np.empty((self._length, config.channels), dtype=np.float32)
         self._lines = _line_waves(self._length, config.sampling_rate)
@@ -135,7 +144,7 @@ class SignalQuality:
             self._block[self._filled : filled] = samples[done:end]
             level = features[end - 1].copy()
             if self._anything_masked:
-                features[done:end, self.masked] = 0
+                features[done:end, self.masked] = self._usual[self.masked]
                 enough[done:end] = not self.too_many_masked
             if filled == self._length:
                 self._judge(level)

@@ -126,8 +126,8 @@ def read_bag(
     path: str | Path,
     *,
     emg_topic: str = EMG_TOPIC,
-    reference_topic: str = REFERENCE_TOPIC,
-    label_topic: str = LABEL_TOPIC,
+    reference_topic: str | None = REFERENCE_TOPIC,
+    label_topic: str | None = LABEL_TOPIC,
 ) -> Recording:
     """Read a bag, ours or one that `ros2 bag record` made, in MCAP or sqlite3.
 
@@ -136,8 +136,10 @@ def read_bag(
     Args:
         path: bag folder, or one .mcap or .db3 file.
         emg_topic: topic of EmgArray messages; it must be there.
-        reference_topic: topic of JointState messages; it may be missing under its usual name only.
-        label_topic: topic of MovementLabel messages; it may be missing under its usual name only.
+        reference_topic: topic of JointState messages; it may be missing under its usual name only;
+            None leaves it unread.
+        label_topic: topic of MovementLabel messages; it may be missing under its usual name only;
+            None leaves it unread.
 
     Returns:
         The recording; reference and labels are None if the bag has none. Messages that are
@@ -163,7 +165,8 @@ def read_bag(
             collector.add(batch)
         information = bag.information
     emg, reference, labels = (
-        wanted.get(topic) for topic in (emg_topic, reference_topic, label_topic)
+        None if topic is None else wanted.get(topic)
+        for topic in (emg_topic, reference_topic, label_topic)
     )
     chunks = emg.chunks() if isinstance(emg, EmgCollector) else []
     track = reference.track() if isinstance(reference, ReferenceCollector) else None
@@ -182,16 +185,18 @@ def read_bag(
 
 
 def _wanted(
-    bag: OpenBag, emg_topic: str, reference_topic: str, label_topic: str
+    bag: OpenBag, emg_topic: str, reference_topic: str | None, label_topic: str | None
 ) -> dict[str, Collector]:
     """Return what collects which topic; reference and labels may be missing under usual names."""
     expected = bag.topics[emg_topic].message_count if emg_topic in bag.topics else 0
     wanted: dict[str, Collector] = {emg_topic: EmgCollector(expected)}
-    others: tuple[tuple[str, str, type[ReferenceCollector | LabelCollector]], ...] = (
+    others: tuple[tuple[str | None, str, type[ReferenceCollector | LabelCollector]], ...] = (
         (reference_topic, REFERENCE_TOPIC, ReferenceCollector),
         (label_topic, LABEL_TOPIC, LabelCollector),
     )
     for topic, usual, collector in others:
+        if topic is None:
+            continue
         if topic in wanted:
             raise ConfigurationError(f'topic {topic} is asked for twice')
         if topic in bag.topics or topic != usual:

@@ -29,6 +29,7 @@ from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.dataset.repetitions import repetitions_of
 from leconvmn_ros.dataset.segments import cut_segments, Segment
 from leconvmn_ros.decoding.checkpoint import JointOutput
+from leconvmn_ros.decoding.feature_mixture import FeatureMixture, mixture_of
 from leconvmn_ros.emg.signal_path import (
     ExposureConfig,
     FeatureStatistics,
@@ -51,6 +52,7 @@ class TrainingData:
         signal_path: what the features and images are.
         statistics: of the features of the training part.
         joints: how a standardised target becomes an angle.
+        mixture: of the standardised features of the training part; None without labels.
         training: what to learn.
         validation: what tells how well it was learnt; empty if that is learnt, too.
     """
@@ -58,6 +60,7 @@ class TrainingData:
     signal_path: SignalPathConfig
     statistics: FeatureStatistics
     joints: tuple[JointOutput, ...]
+    mixture: FeatureMixture | None
     training: list[FeatureSegment]
     validation: list[FeatureSegment]
 
@@ -135,9 +138,30 @@ def gather(
         path,
         statistics,
         joints,
+        _mixture(features, training, path, statistics),
         [stretch(*each) for each in training],
         [stretch(*each) for each in validation],
     )
+
+
+def _mixture(
+    features: Sequence[NDArray[np.float32]],
+    training: Sequence[tuple[Segment, Recording]],
+    path: SignalPathConfig,
+    statistics: FeatureStatistics,
+) -> FeatureMixture | None:
+    """Return what adaptation needs to know of the features, where movements have labels."""
+    mean, scale = np.array(statistics.mean), np.array(statistics.scale)
+    rows, movements = [], []
+    for row, (segment, recording) in zip(features, training, strict=True):
+        if recording.labels is None or not path.standardise:
+            return None
+        labels = recording.labels
+        entries = np.searchsorted(labels.stamps_ns, segment.stamps_ns, side='right') - 1
+        known = entries >= 0
+        rows.append((row[known] - mean) / scale)
+        movements.append(labels.movement[entries[known]])
+    return mixture_of(rows, movements)
 
 
 def _own_statistics(

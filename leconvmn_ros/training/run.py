@@ -35,6 +35,7 @@ from leconvmn_ros.decoding.checkpoint import (
     TrainingRecord,
 )
 from leconvmn_ros.decoding.history import learnt_recordings, LearntRecording, merged, overlap_of
+from leconvmn_ros.emg.description import EmgDescription
 from leconvmn_ros.emg.signal_path import SignalPathConfig
 from leconvmn_ros.emg.source_clock import RATE_TOLERANCE
 from leconvmn_ros.engines.devices import find_device
@@ -64,6 +65,7 @@ def train(
     on_epoch: Callable[[EpochReport], None] | None = None,
     stop_after: int | None = None,
     processes: int = 1,
+    electrodes: EmgDescription | None = None,
 ) -> Checkpoint:
     """Train a model on recordings of one set of electrodes.
 
@@ -80,6 +82,7 @@ def train(
         stop_after: what another training chose (an epoch, as a rule): nothing is chosen here, and
             the validation part is learnt.
         processes: members of an ensemble to train at a time, on a CPU; the result is the same.
+        electrodes: where they sat, if that is known; kept for adaptation.
 
     Returns:
         The trained decoder, with how it scored on the validation part before it learnt that; no
@@ -167,6 +170,8 @@ def train(
         signal_path=data.signal_path,
         statistics=data.statistics,
         joints=data.joints,
+        mixture=data.mixture,
+        electrodes=electrodes,
         training=TrainingRecord(
             recordings=tuple(recording.name for recording in recordings),
             information=tuple(dict(recording.information) for recording in recordings),
@@ -218,6 +223,11 @@ def _new_model(data: TrainingData, settings: TrainingSettings, start: Checkpoint
 
 def _check_start(known: Description, path: SignalPathConfig, settings: TrainingSettings) -> None:
     """Refuse to go on from a decoder of other electrodes or of another model."""
+    if known.electrode_map is not None:
+        raise ConfigurationError(
+            'the decoder to start from was adapted to electrodes that moved, and training does '
+            'not apply that map: start from the decoder that `adapt` was given'
+        )
     if settings.model != known.model:
         raise ConfigurationError(
             f'the decoder to start from is {known.model}; the settings ask for {settings.model}'

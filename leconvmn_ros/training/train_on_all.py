@@ -29,6 +29,7 @@ from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, NoHoldOut
 from leconvmn_ros.decoding.checkpoint import Checkpoint, HeldOutScore
 from leconvmn_ros.decoding.decoder import Decoder
+from leconvmn_ros.emg.description import EmgDescription
 from leconvmn_ros.evaluation.comparison import compare, decode_recording, join
 from leconvmn_ros.evaluation.metrics import as_json, METRICS
 from leconvmn_ros.models.config import MEMBER_WEIGHTS
@@ -48,6 +49,7 @@ def train_on_all(
     on_epoch: Callable[[EpochReport], None] | None = None,
     on_score: Callable[[HeldOutScore], None] | None = None,
     processes: int = 1,
+    electrodes: EmgDescription | None = None,
 ) -> Checkpoint:
     """Train as `train` does, score that, and train once more on everything.
 
@@ -60,6 +62,7 @@ def train_on_all(
         on_start: see `train`.
         on_epoch: called after each epoch of both.
         processes: see `train`.
+        electrodes: see `train`.
         on_score: called with the score of the first one, before the second begins.
 
     Returns:
@@ -77,6 +80,7 @@ def train_on_all(
         'start': start,
         'on_epoch': on_epoch,
         'processes': processes,
+        'electrodes': electrodes,
     }
     hold_out = hold_out or default_hold_out(recordings[0])
     first = train(recordings, settings, hold_out=hold_out, on_start=on_start, **options)

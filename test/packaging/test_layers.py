@@ -38,6 +38,7 @@ MAY_IMPORT = {
     'view': {'emg', 'hands', 'wearing'},
     'decoding': {'dataset', 'emg', 'engines', 'models'},
     'evaluation': {'dataset', 'decoding', 'emg'},
+    'adaptation': {'dataset', 'decoding', 'emg', 'recordings'},
     'training': {'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models'},
     'benchmark': {
         *('dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models', 'recordings'),
@@ -49,6 +50,7 @@ MAY_IMPORT = {
         *('sources', 'synthetic', 'view', 'wearing'),
     },
     'commands': {
+        'adaptation',
         *('benchmark', 'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'hands', 'nodes'),
         *('importers', 'recordings', 'sources', 'speed', 'synthetic', 'training', 'view'),
         'wearing',

@@ -1,0 +1,66 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Adapt a decoder to electrodes that moved since its training, from EMG alone.
+
+The EMG of the new session is compared with what the training kept of each movement. The command
+finds by how much the armband turned, whether it is worn the other way round, and how the gains
+changed. It writes a copy of the decoder with a map in front of its network. Labels and angles in
+the bag are not read. Where nothing moved, the copy is the same decoder. Where the EMG is not
+clear, the command refuses and writes nothing.
+"""
+
+import argparse
+from pathlib import Path
+
+from leconvmn_ros.adaptation.unlabelled import DEFAULT_CONFIDENCE
+from leconvmn_ros.commands.arguments import integers, number
+from leconvmn_ros.recordings.bag_types import EMG_TOPIC
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        'checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
+    )
+    parser.add_argument(
+        'bag',
+        type=Path,
+        metavar='BAG',
+        help='EMG of the new session: a minute or more of all movements, in any order',
+    )
+    parser.add_argument(
+        '--output',
+        required=True,
+        type=Path,
+        metavar='CHECKPOINT',
+        help='folder of the adapted decoder',
+    )
+    parser.add_argument(
+        '--rings',
+        type=integers('numbers of electrodes such as 8 or 8,8', number(int, 3, 256)),
+        metavar='N,N',
+        help='electrodes of each band, in the order of the channels, needed where neither the '
+        'decoder nor the bag says how they sit; 8 = one ring of 8',
+    )
+    parser.add_argument(
+        '--least-confidence',
+        type=number(float, 0, 1),
+        default=DEFAULT_CONFIDENCE,
+        metavar='SHARE',
+        help='refuse to say how the electrodes sit with less',
+    )
+    parser.add_argument(
+        '--emg-topic', default=EMG_TOPIC, metavar='TOPIC', help='topic of EmgArray messages'
+    )
