@@ -17,8 +17,6 @@
 Statistics of a few movements matched against those of the whole training do harm. So the share of
 each movement is estimated from the features themselves, in turn with the match: the features are
 compared with what the training had in these movements, in these shares.
-
-A gain shifts logarithmic features and leaves their scale, so the scale is trusted less.
 """
 
 from typing import NamedTuple
@@ -30,9 +28,6 @@ from numpy.typing import NDArray
 ROUNDS = 30
 # Of a movement that the recording seems not to hold.
 LEAST_SHARE = 1e-3
-# How much of a difference of scale is believed, in its logarithm, and at most how large it is.
-SCALE_TRUST = 0.5
-MOST_SCALE = 2.0
 
 
 class Match(NamedTuple):
@@ -59,7 +54,7 @@ def match(density: Density, features: NDArray[np.float64], start: Match) -> Matc
     Args:
         density: of the training.
         features: of electrodes that are turned back, shape (samples, channels).
-        start: its scale is the one that no trust in the features' own scale would give.
+        start: where the estimate of the shares begins.
     """
     mean = features.mean(axis=0)
     deviation = np.maximum(features.std(axis=0), 1e-6)
@@ -70,12 +65,7 @@ def match(density: Density, features: NDArray[np.float64], start: Match) -> Matc
         shares /= shares.sum()
         wanted = shares @ density.means
         variance = density.variances + shares @ np.square(density.means - wanted)
-        change = np.clip(
-            np.log(np.sqrt(variance) / deviation / start.scale) * SCALE_TRUST,
-            -np.log(MOST_SCALE),
-            np.log(MOST_SCALE),
-        )
-        scale = start.scale * np.exp(change)
+        scale = np.sqrt(variance) / deviation
         found = Match(scale, wanted - scale * mean, shares)
     return found
 

@@ -83,17 +83,29 @@ def turns_of_ring(turn: Turn, ring: int, rings: Rings) -> list[Turn]:
 def turning_back(turn: Turn, rings: Rings, channels: int) -> NDArray[np.float64]:
     """Return the matrix that gives each training electrode what is measured at its place now.
 
-    Between two electrodes it interpolates linearly around the ring.
+    Between electrodes it interpolates by the Fourier series around the ring. That keeps the energy
+    of each wave, so the likelihood of turned features can be compared; linear interpolation smooths
+    them, and smooth features look likely.
 
     Returns:
-        Shape (channels, channels); channels that are in no ring stay as they are.
+        Shape (channels, channels), orthogonal; channels that are in no ring stay as they are.
     """
     matrix = np.eye(channels)
     for ring, electrodes in zip(rings, turn.electrodes, strict=True):
-        matrix[list(ring)] = 0
-        for place, channel in enumerate(ring):
-            at = -place - electrodes if turn.reversed else place - electrodes
-            before = floor(at)
-            for index, share in ((before, 1 - (at - before)), (before + 1, at - before)):
-                matrix[channel, ring[index % len(ring)]] += share
+        size = len(ring)
+        places = np.arange(size)
+        origin = (-places if turn.reversed else places) % size
+        matrix[np.ix_(ring, ring)] = _shift(size, electrodes)[origin]
     return matrix
+
+
+def _shift(size: int, electrodes: float) -> NDArray[np.float64]:
+    """Return the matrix whose row `p` gives the value at place `p - electrodes` of a ring."""
+    waves = np.arange(size // 2 + 1)
+    factors = np.exp(-2j * np.pi * waves * electrodes / size)
+    if size % 2 == 0:
+        # The shortest wave has no phase between electrodes; it keeps its size.
+        factors[-1] = 1.0 if np.cos(np.pi * electrodes) >= 0 else -1.0
+    spectrum = np.fft.rfft(np.eye(size), axis=0)
+    shifted: NDArray[np.float64] = np.fft.irfft(spectrum * factors[:, None], size, axis=0)
+    return shifted
