@@ -31,7 +31,7 @@ STRETCH = 2.0  # s
 RESAMPLES = 500
 # By how much a turn must explain the features better than none, in nats per sample. Chosen on
 # Ninapro DB5 S1, S3 and the re-donning data of subject 1, where nothing moved and where it did.
-LEAST_ADVANTAGE = 1.0
+LEAST_ADVANTAGE = 0.5
 
 
 class FoundTurn(NamedTuple):

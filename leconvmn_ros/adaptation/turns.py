@@ -84,8 +84,8 @@ def turning_back(turn: Turn, rings: Rings, channels: int) -> NDArray[np.float64]
     """Return the matrix that gives each training electrode what is measured at its place now.
 
     Between electrodes it interpolates by the Fourier series around the ring. That keeps the energy
-    of each wave, so the likelihood of turned features can be compared; linear interpolation smooths
-    them, and smooth features look likely.
+    of each wave, so the likelihoods of turned features can be compared. Linear interpolation
+    smooths the features, and smooth features look likely.
 
     Returns:
         Shape (channels, channels), orthogonal; channels that are in no ring stay as they are.

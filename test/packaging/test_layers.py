@@ -38,7 +38,7 @@ MAY_IMPORT = {
     'view': {'emg', 'hands', 'wearing'},
     'decoding': {'dataset', 'emg', 'engines', 'models'},
     'evaluation': {'dataset', 'decoding', 'emg'},
-    'adaptation': {'dataset', 'decoding', 'emg', 'recordings'},
+    'adaptation': {'dataset', 'decoding', 'emg'},
     'training': {'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models'},
     'benchmark': {
         *('dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models', 'recordings'),
