@@ -15,9 +15,7 @@
 """What `leconvmn_ros train` does; its arguments are in parsers/train.py."""
 
 import argparse
-from collections.abc import Sequence
 import os
-from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.commands.arguments import (
@@ -34,8 +32,7 @@ from leconvmn_ros.dataset.hold_out import hold_out_named, HoldOut, RepetitionHol
 from leconvmn_ros.dataset.reference_lag import align_reference
 from leconvmn_ros.dataset.summary import training_summary
 from leconvmn_ros.decoding.checkpoint import check_place, Checkpoint, load_checkpoint
-from leconvmn_ros.emg.description import EmgDescription
-from leconvmn_ros.recordings.description import read_description
+from leconvmn_ros.recordings.description import common_description
 from leconvmn_ros.training.fit_settings import RecurrentFitSettings
 from leconvmn_ros.training.presets import (
     DEFAULT_PRESET,
@@ -96,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
             on_start=say_duration,
             on_epoch=on_epoch,
             # As many as there are cores, where each takes one.
-            electrodes=_electrodes(arguments.bags, recordings),
+            electrodes=common_description(arguments.bags),
             processes=len(os.sched_getaffinity(0)) if settings.threads == 1 else 1,
         )
     checkpoint.save(arguments.output)
@@ -111,16 +108,6 @@ def run(arguments: argparse.Namespace) -> int:
         f'{arguments.output}: epoch {record.best_epoch} of {record.epochs}, {record.seconds:.0f} s'
     )
     return 0
-
-
-def _electrodes(bags: Sequence[Path], recordings: Sequence[Recording]) -> EmgDescription | None:
-    """Return where the electrodes sat, if all bags say the same about their rings."""
-    found = [read_description(bag) for bag in bags]
-    first = found[0]
-    if first is None or len(first.channels) != recordings[0].chunks[0].samples.shape[1]:
-        return None
-    same = all(other is not None and other.rings == first.rings for other in found)
-    return first if same else None
 
 
 def _aligned(recording: Recording, lag: Any, hold_out: HoldOut) -> Recording:

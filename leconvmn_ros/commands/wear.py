@@ -40,6 +40,7 @@ from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.hands.profile import load_profile
 from leconvmn_ros.recordings.bag_types import CUE_TOPIC, ESTIMATE_TOPIC, REFERENCE_TOPIC
 from leconvmn_ros.recordings.bags import read_bag
+from leconvmn_ros.recordings.description import common_description
 from leconvmn_ros.sources.registry import source_names
 from leconvmn_ros.training.presets import PRESETS
 from leconvmn_ros.training.reports import EpochReport
@@ -331,7 +332,12 @@ def _train(sitting: Sitting, bags: list[Path]) -> None:
             )
 
         checkpoint = train_on_all(
-            recordings, settings, hold_out=hold_out, on_epoch=on_epoch, on_score=on_score
+            recordings,
+            settings,
+            hold_out=hold_out,
+            on_epoch=on_epoch,
+            on_score=on_score,
+            electrodes=common_description(bags),
         )
     checkpoint.save(sitting.decoder)
     record = checkpoint.description.training

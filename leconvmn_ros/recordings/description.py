@@ -14,7 +14,7 @@
 
 """Where the electrodes sat when a bag was recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,23 @@ def read_description(path: str | Path, topic: str = DESCRIPTION_TOPIC) -> EmgDes
     with open_bag(path) as bag:
         text = _recorded(bag, topic) or _kept(bag.information)
     return parse_description(text) if text else None
+
+
+def common_description(paths: Sequence[str | Path]) -> EmgDescription | None:
+    """Return the description of the first bag, if all bags say the same about the rings.
+
+    Raises:
+        RecordingError: a bag is missing or damaged.
+    """
+    try:
+        found = [read_description(path) for path in paths]
+    except MalformedMessageError:  # of no use, and no reason to refuse the recording
+        return None
+    first = found[0] if found else None
+    same = all(
+        each is not None and first is not None and each.rings == first.rings for each in found
+    )
+    return first if same else None
 
 
 def _recorded(bag: OpenBag, topic: str) -> str:

@@ -164,6 +164,8 @@ def train(
         shares = fitted.model.member_weights
         fitted = fit(data, best_epoch)
         fitted.model.member_weights.copy_(shares)
+    if electrodes is not None and len(electrodes.channels) != data.signal_path.channels:
+        electrodes = None  # it describes something else
     description = Description(
         package_version=package_version(),
         model=settings.model,

@@ -30,7 +30,7 @@ from leconvmn_ros.recordings import read_bag, write_bag
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize
 from leconvmn_ros.training.presets import PRESETS
-from leconvmn_ros.training.train import train
+from leconvmn_ros.training.run import train
 import numpy as np
 import pytest
 

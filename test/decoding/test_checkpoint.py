@@ -396,6 +396,17 @@ def joint_with(**changes):
     return spoil
 
 
+def flat_map(channels):
+    row = [0.0] * channels
+    return {'matrix': [row] * channels, 'offset': row, 'usual': row}
+
+
+def flat_mixture(channels):
+    rows = [[1.0] * channels] * channels
+    means = [[0.0] * channels] * 2
+    return {'movements': [0, 1], 'shares': [0.5, 0.5], 'means': means, 'covariance': rows}
+
+
 SPOILT = [
     (remove_folder, 'is no checkpoint: a folder with'),
     (remove_weights, 'cannot read .*weights.safetensors: No such file'),
@@ -435,6 +446,14 @@ SPOILT = [
     (description_with(joints=[]), 'joints'),
     (description_with(statistics={'mean': [0], 'scale': [1]}), 'statistics of 1 channels for 3'),
     (description_with(statistics={'mean': [0] * 3, 'scale': [1, 0, 1]}), 'above 0'),
+    (description_with(electrode_map=flat_map(2)), 'electrode_map of 2 channels for 3'),
+    (description_with(electrode_map=flat_map(3) | {'usual': [0]}), 'rows of .* in a map of 3'),
+    (description_with(electrode_map=flat_map(3), statistics=None), 'not standardised'),
+    (description_with(mixture=flat_mixture(2)), 'mixture of 2 channels for 3'),
+    (description_with(mixture=flat_mixture(3) | {'shares': [1, 0]}), 'share 0'),
+    (description_with(mixture=flat_mixture(3) | {'shares': [1]}), '1 shares and 2 means'),
+    (description_with(mixture=flat_mixture(3) | {'covariance': [[-1] * 3] * 3}), 'semidefinite'),
+    (description_with(mixture=flat_mixture(65)), 'covariance'),
     (description_with(model={'stacks': [{}]}), 'kind'),
     (description_with(model={'kind': 'resnet'}), 'resnet'),
     (description_with(model={'kind': 'le_convmn', 'stacks': [{'planes': [512] * 8}]}), 'planes'),
