@@ -18,13 +18,13 @@ Neither labels nor angles are looked at. The steps: find how the bands turned; m
 of each channel; leave both away where the evidence is not clear.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from leconvmn_ros.adaptation.density import Density
 from leconvmn_ros.adaptation.matching import fit_of, Match, match
 from leconvmn_ros.adaptation.turn_search import find_turn, FoundTurn, STRETCH
-from leconvmn_ros.adaptation.turns import Rings, turning_back
+from leconvmn_ros.adaptation.turns import Rings, Turn, turning_back
 from leconvmn_ros.core.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.segments import gapless_runs
@@ -64,7 +64,7 @@ class Adaptation:
         found: how the bands sit, and how sure that is.
         shifts: by how much each channel's mean had moved, shape (channels,), in standard
             deviations of the training.
-        matched: whether mean and scale are matched.
+        matched: whether mean and scale are matched, since the gains changed.
         duration: of the EMG that was used (s).
     """
 
@@ -73,6 +73,11 @@ class Adaptation:
     shifts: NDArray[np.float64]
     matched: bool
     duration: float
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything was found to adapt to."""
+        return self.checkpoint.description.electrode_map is not None
 
 
 def adapt(
@@ -110,8 +115,9 @@ def adapt(
             f'({turn_words(found)}) has a confidence of {found.confidence:.2f}, '
             f'{least_confidence:g} is needed. Record a minute or more with all movements'
         )
-    matrix = turning_back(found.turn, rings, mixture.channels)
-    matched, worth = _matched(density, features, features @ matrix.T, turned=bool(found.turn))
+    back = _turned_back(checkpoint.description, found.turn, rings)
+    features_back = features @ back.matrix.T + back.offset
+    matched, worth = _matched(density, features_back)
     made = int(np.sum(matched.shares >= MADE_SHARE))
     if made < min(LEAST_MOVEMENTS, len(mixture.movements)):
         raise RecordingError(
@@ -119,17 +125,20 @@ def adapt(
             f'the training, rest included; at least {LEAST_MOVEMENTS} are needed'
         )
     moved = bool(found.turn) or worth
-    usual = features.mean(axis=0)
+    if not worth:
+        matched = match_shares(density, features_back)
     return Adaptation(
         replace(
             checkpoint,
             description=checkpoint.description.model_copy(
-                update={'electrode_map': _map(matrix, matched, usual) if moved else None}
+                update={
+                    'electrode_map': _map(back, matched, features.mean(axis=0)) if moved else None
+                }
             ),
         ),
         found,
-        (features @ matrix.T - matched.apply(features @ matrix.T)).mean(axis=0),
-        moved,
+        (features_back - matched.apply(features_back)).mean(axis=0),
+        worth,
         duration,
     )
 
@@ -223,31 +232,40 @@ def _check_enough(recording: Recording, features: NDArray[np.float64], duration:
         )
 
 
-def _matched(
-    density: Density,
-    features: NDArray[np.float64],
-    turned_back: NDArray[np.float64],
-    *,
-    turned: bool,
-) -> tuple[Match, bool]:
-    """Match the features; say whether that is worth a map although nothing turned.
+class _Affine(NamedTuple):
+    matrix: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+
+def _turned_back(description: Description, turn: Turn, rings: Rings) -> _Affine:
+    """Return what turns standardised features back, as if the gains were those of the training.
+
+    Features are turned before they are standardised: the statistics belong to the places.
+    """
+    statistics = description.statistics
+    if statistics is None:
+        raise CheckpointError('the decoder keeps no statistics of its features')
+    mean, scale = np.array(statistics.mean), np.array(statistics.scale)
+    matrix = turning_back(turn, rings, len(mean))
+    return _Affine(matrix * scale / scale[:, None], (matrix @ mean - mean) / scale)
+
+
+def _matched(density: Density, features: NDArray[np.float64]) -> tuple[Match, bool]:
+    """Match the features of electrodes that are turned back; say whether that is worth it.
 
     Two starts: the gains are those of the training, or the recording's statistics are.
     """
     channels = features.shape[1]
-    own = np.maximum(turned_back.std(axis=0), 1e-6)
-    as_it_is = Match(np.ones(channels), np.zeros(channels), density.shares)
-    starts: Sequence[Match] = (
-        as_it_is,
-        Match(1 / own, -turned_back.mean(axis=0) / own, density.shares),
+    own = np.maximum(features.std(axis=0), 1e-6)
+    starts = (
+        Match(np.ones(channels), np.zeros(channels), density.shares),
+        Match(1 / own, -features.mean(axis=0) / own, density.shares),
     )
-    candidates = [match(density, turned_back, start) for start in starts]
-    fits = [fit_of(density, turned_back, candidate).mean() for candidate in candidates]
+    candidates = [match(density, features, start) for start in starts]
+    fits = [fit_of(density, features, candidate).mean() for candidate in candidates]
     best = candidates[int(np.argmax(fits))]
-    if turned:
-        return best, True
-    gain = max(fits) - fit_of(density, turned_back, match_shares(density, turned_back)).mean()
-    shifted = np.abs(best.apply(turned_back) - turned_back).mean(axis=0).max()
+    gain = max(fits) - fit_of(density, features, match_shares(density, features)).mean()
+    shifted = np.abs(best.apply(features) - features).mean(axis=0).max()
     return best, bool(gain > LEAST_GAIN * channels and shifted > SMALL_SHIFT)
 
 
@@ -261,10 +279,11 @@ def match_shares(density: Density, features: NDArray[np.float64]) -> Match:
     return found
 
 
-def _map(matrix: NDArray[np.float64], found: Match, usual: NDArray[np.float64]) -> ElectrodeMap:
-    scaled = found.scale[:, None] * matrix
+def _map(back: _Affine, found: Match, usual: NDArray[np.float64]) -> ElectrodeMap:
+    matrix = found.scale[:, None] * back.matrix
+    offset = found.scale * back.offset + found.offset
     return ElectrodeMap(
-        matrix=tuple(tuple(row) for row in np.round(scaled, 6).tolist()),
-        offset=tuple(np.round(found.offset, 6).tolist()),
+        matrix=tuple(tuple(row) for row in np.round(matrix, 6).tolist()),
+        offset=tuple(np.round(offset, 6).tolist()),
         usual=tuple(np.round(usual, 6).tolist()),
     )

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     adaptation = adapt(checkpoint, recording, rings, least_confidence=arguments.least_confidence)
     adaptation.checkpoint.save(arguments.output)
     _report(adaptation)
-    say(f'{arguments.output}: {"adapted" if adaptation.matched else "nothing to adapt"}')
+    say(f'{arguments.output}: {"adapted" if adaptation.moved else "nothing to adapt"}')
     return 0
 
 

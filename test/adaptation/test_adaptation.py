@@ -98,6 +98,21 @@ def test_a_turn_and_other_gains_are_found_and_most_of_the_loss_is_recovered(made
     assert score(adaptation.checkpoint, moved) > best - 0.25 * (best - worst)
 
 
+def test_where_the_band_turned_but_the_gains_stayed_only_the_turn_is_undone(made):
+    checkpoint, recording = load_checkpoint(made / 'decoder'), read_bag(made / 'same')
+    turned = replace(
+        recording,
+        chunks=[c._replace(samples=np.roll(c.samples, 2, axis=1)) for c in recording.chunks],
+    )
+    adaptation = adapt(checkpoint, turned, RING)
+    assert adaptation.found.turn == Turn((-2.0,))
+    assert adaptation.moved
+    assert not adaptation.matched
+    assert score(adaptation.checkpoint, turned) == pytest.approx(
+        score(checkpoint, recording), abs=1e-3
+    )
+
+
 def test_a_band_worn_the_other_way_round_is_found(made):
     recording = read_bag(made / 'same')
     mirrored = replace(
