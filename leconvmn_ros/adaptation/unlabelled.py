@@ -47,12 +47,13 @@ LEAST_ACTIVITY = 0.3
 LEAST_MOVEMENTS = 3
 # Of the time, for a movement to count as made.
 MADE_SHARE = 0.02
-# By how much a match must explain the features better than none (nats per sample and channel). On
-# Ninapro DB5 S1, S3 it was up to 0.12 in 30 s windows of an unchanged session, 0.6 and more where
-# the gains were drawn from 0.5 to 2. And the largest shift of a channel that is not worth a map
-# (standard deviations of the training).
-LEAST_GAIN = 0.25
-SMALL_SHIFT = 0.5
+# By how much a match must explain the features better than none: nats per sample and channel,
+# times the duration (s), since estimates from a short recording are uncertain. On Ninapro DB5 S1,
+# S3 and DB1 S1, S2, S8 it was 9 at most in 30 s and 7 in 90 s of an unchanged session; with gains
+# drawn from 0.5 to 2 it was 5 to 30 in 30 s (some are missed) and 12 and more in 90 s.
+LEAST_EVIDENCE = 10.0
+# The largest shift of a channel that is not worth a map (standard deviations of the training).
+SMALL_SHIFT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def adapt(
         )
     back = _turned_back(checkpoint.description, found.turn, rings)
     features_back = features @ back.matrix.T + back.offset
-    matched, worth = _matched(density, features_back)
+    matched, worth = _matched(density, features_back, duration)
     made = int(np.sum(matched.shares >= MADE_SHARE))
     if made < min(LEAST_MOVEMENTS, len(mixture.movements)):
         raise RecordingError(
@@ -250,7 +251,9 @@ def _turned_back(description: Description, turn: Turn, rings: Rings) -> _Affine:
     return _Affine(matrix * scale / scale[:, None], (matrix @ mean - mean) / scale)
 
 
-def _matched(density: Density, features: NDArray[np.float64]) -> tuple[Match, bool]:
+def _matched(
+    density: Density, features: NDArray[np.float64], duration: float
+) -> tuple[Match, bool]:
     """Match the features of electrodes that are turned back; say whether that is worth it.
 
     Two starts: the gains are those of the training, or the recording's statistics are.
@@ -266,7 +269,8 @@ def _matched(density: Density, features: NDArray[np.float64]) -> tuple[Match, bo
     best = candidates[int(np.argmax(fits))]
     gain = max(fits) - fit_of(density, features, match_shares(density, features)).mean()
     shifted = np.abs(best.apply(features) - features).mean(axis=0).max()
-    return best, bool(gain > LEAST_GAIN * channels and shifted > SMALL_SHIFT)
+    evidence = gain / channels * duration
+    return best, bool(evidence > LEAST_EVIDENCE and shifted > SMALL_SHIFT)
 
 
 def match_shares(density: Density, features: NDArray[np.float64]) -> Match:
