@@ -6,6 +6,8 @@
 DISTRO = jazzy
 PYTHON = python3
 TESTS = test
+# Tests wait for other processes much of the time: more of them than there are cores of a small machine.
+JOBS = 3
 
 ifeq ($(DISTRO),jazzy)
 VENV := .venv
@@ -60,7 +62,7 @@ demo: setup
 	$(IN_VENV) leconvmn_ros $(if $(WEAR),$(WEAR_DEMO),demo $(if $(VIEW),--view))
 
 test: setup
-	$(IN_VENV) pytest -n 2 $(PYTEST_ARGS) $(TESTS)
+	$(IN_VENV) pytest -n $(JOBS) $(PYTEST_ARGS) $(TESTS)
 
 test-processors: setup
 	@for processor in $(PROCESSORS); do \

@@ -22,6 +22,7 @@ else's bag.
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
+import re
 
 from leconvmn_ros.core.errors import ConfigurationError, RecordingError
 from leconvmn_ros.core.joints import JOINT_NAMES
@@ -284,6 +285,12 @@ def _write_event(writer: BagWriter, subject: SampledSubject, event: int, stamp_n
 
 
 def bag_name(path: Path) -> str:
-    """Return the short name of a bag: that of its folder, or of its file without the ending."""
+    """Return the short name of a bag: that of its folder, or of its file without the ending.
+
+    The file of a bag in a folder is called FOLDER_0.mcap, as by rosbag2; its name is FOLDER.
+    """
     path = path.absolute()
-    return path.stem if path.is_file() else path.name
+    if not path.is_file():
+        return path.name
+    folder = path.parent.name
+    return folder if re.fullmatch(re.escape(folder) + r'_\d+', path.stem) else path.stem

@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 from cli_harness import run
-from leconvmn_ros.commands.progress import progress_bar, remark, say, show
+from leconvmn_ros.commands.progress import CONSOLE, progress_bar, remark, say, show
 from leconvmn_ros.core.errors import LeconvmnError, printable
 from leconvmn_ros.evaluation.tables import score_table_text
 from leconvmn_ros.recordings.array_bag import write_arrays
@@ -64,7 +64,7 @@ def test_a_table_that_forgot_to_escape_sends_no_sequence(capsys):
 
 
 def test_a_progress_bar_with_an_evil_name_shows_it(capsys, monkeypatch):
-    monkeypatch.setenv('COLUMNS', '300')
+    monkeypatch.setattr(CONSOLE, 'width', 300)
     with progress_bar(EVIL) as move:
         move(0.5, EVIL)
     output = capsys.readouterr().err

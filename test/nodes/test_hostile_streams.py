@@ -119,7 +119,7 @@ def test_a_source_that_slows_down_and_stalls(ros, start, checkpoint, source):
     totals = decoder.wait_for(lambda totals: totals['samples'] >= after)
     assert (totals['samples'], totals['lost samples']) == (after, 0)
     assert totals['late samples'] == totals['restarts'] == 0
-    decoder.node.wait_for_text('EMG comes again')
+    decoder.node.wait_for_text('EMG is back')
     assert ros.spin_until(lambda: sample_of(decoder.states[-1].message) == after - 1)
     decoder.node.end()
 

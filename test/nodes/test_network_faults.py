@@ -156,7 +156,7 @@ def test_a_cable_that_is_pulled_and_plugged_in_again(sides, tmp_path):
         assert said('decoder', 'no EMG')
         time.sleep(1)
         plug_in(source_space, source_end)
-        assert said('decoder', 'EMG comes again')
+        assert said('decoder', 'EMG is back')
         time.sleep(1)
         account = account_of(source, tmp_path)
     assert account['lost samples'] > 0
