@@ -39,7 +39,7 @@ from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.run import train
 from leconvmn_ros.view.page import import_viser
 
-# Trained on the synthetic subject; resource/demo_checkpoint.md tells how.
+# Trained on the synthetic subject; docs/explanation/demo_checkpoint.md says how.
 DEMO_CHECKPOINT = Path(__file__).parent.with_name('demo_checkpoint')
 # Importing torch and loading a network takes seconds, on a slow machine many (s).
 LONGEST_START = 120.0

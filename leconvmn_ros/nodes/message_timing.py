@@ -46,7 +46,7 @@ def message_stages(channels: int, sampling_rate: float, chunk: int) -> Iterator[
     state = joint_state()
     context = rclpy.Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node('leconvmn_ros_bench', context=context)
+    node = rclpy.create_node('leconvmn_ros_speed', context=context)
     try:
         publisher = node.create_publisher(JointState, 'joint_states', RELIABLE)
         yield {
