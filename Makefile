@@ -62,7 +62,7 @@ demo: setup
 	$(IN_VENV) leconvmn_ros $(if $(WEAR),$(WEAR_DEMO),demo $(if $(VIEW),--view))
 
 test: setup
-	$(IN_VENV) pytest -n $(JOBS) $(PYTEST_ARGS) $(TESTS)
+	$(IN_VENV) pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS) $(TESTS)
 
 test-processors: setup
 	@for processor in $(PROCESSORS); do \
