@@ -309,9 +309,8 @@ def test_another_publisher_of_its_estimates_is_reported_once(ros, decoder):
     other = ros.node.create_publisher(JointState, '/joint_states', 10)
     try:
         decoder.wait_for_text('2 nodes publish /joint_states: whoever reads it takes them')
-        said = decoder.text.count('2 nodes publish /joint_states')
         ros.spin(1.5)
-        assert decoder.text.count('2 nodes publish /joint_states') == said
+        assert decoder.text.count('2 nodes publish /joint_states') == 1
     finally:
         ros.node.destroy_publisher(other)
 
