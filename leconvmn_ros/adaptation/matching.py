@@ -21,7 +21,7 @@ compared with what the training had in these movements, in these shares.
 
 from typing import NamedTuple
 
-from leconvmn_ros.adaptation.density import Density
+from leconvmn_ros.decoding.density import Density
 import numpy as np
 from numpy.typing import NDArray
 

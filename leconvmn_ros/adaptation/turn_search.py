@@ -22,8 +22,8 @@ samples that follow one another say the same.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leconvmn_ros.adaptation.density import Density
 from leconvmn_ros.adaptation.turns import common_turns, Rings, Turn, turning_back, turns_of_ring
+from leconvmn_ros.decoding.density import Density
 import numpy as np
 from numpy.typing import NDArray
 

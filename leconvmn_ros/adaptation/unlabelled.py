@@ -21,7 +21,6 @@ of each channel; leave both away where the evidence is not clear.
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from leconvmn_ros.adaptation.density import Density
 from leconvmn_ros.adaptation.matching import fit_of, Match, match
 from leconvmn_ros.adaptation.turn_search import find_turn, FoundTurn, STRETCH
 from leconvmn_ros.adaptation.turns import Rings, Turn, turning_back
@@ -29,6 +28,7 @@ from leconvmn_ros.core.errors import CheckpointError, ConfigurationError, Record
 from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.dataset.segments import gapless_runs
 from leconvmn_ros.decoding.checkpoint import Checkpoint, Description
+from leconvmn_ros.decoding.density import Density
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture
 from leconvmn_ros.emg.electrode_map import ElectrodeMap
 from leconvmn_ros.emg.signal_path import SignalPath
