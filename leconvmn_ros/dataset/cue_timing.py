@@ -30,18 +30,22 @@ What comes of it is a reference for training: the pose that was *meant*, at the 
 was made. It is not what the hand did.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.core.recording import JointTrack, LabelTrack, NANOSECONDS, Recording
-from leconvmn_ros.dataset.segments import gapless_runs
+from leconvmn_ros.dataset.repetitions import Repetition
+from leconvmn_ros.dataset.segments import gapless_runs, Run
+from leconvmn_ros.emg.signal_path import SlidingRms
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 REACTION_TIME = 0.85  # s
+# Of a recording, so that hours of it fit into memory.
+SAMPLES_AT_ONCE = 2**16
 STEP = 0.02  # s, between values of the activity
 RMS_WINDOW = 0.1  # s
 BASELINE = 1.0  # s of rest before a cue
@@ -73,6 +77,11 @@ class Activity(NamedTuple):
 
     stamps_ns: NDArray[np.int64]
     log_rms: NDArray[np.float64]
+
+    def between(self, first_ns: int, last_ns: int) -> NDArray[np.float64]:
+        """Return the log-RMS from one time on and before another one (ns)."""
+        first, last = np.searchsorted(self.stamps_ns, (first_ns, last_ns))
+        return self.log_rms[first:last]
 
 
 class Attempt(NamedTuple):
@@ -159,33 +168,58 @@ def _begins(labels: LabelTrack, place: int) -> bool:
 
 
 def activity(recording: Recording) -> Activity:
-    """Compute the log-RMS of a recording, in windows centred on each time.
+    """Compute the log-RMS of a recording; see `activity_of`.
 
     Raises:
         RecordingError: it has no usable EMG.
     """
+    emg = activity_of(gapless_runs(recording), recording.chunks[0].sampling_rate)
+    if emg is None:
+        raise RecordingError(f'{recording.name} has no {RMS_WINDOW} s of EMG without a gap')
+    return emg
+
+
+def activity_of(runs: Iterable[Run], rate: float) -> Activity | None:
+    """Compute the log-RMS in windows centred on each time; None if no run holds a window.
+
+    Args:
+        runs: stretches of EMG in time order.
+        rate: samples per second.
+    """
     rms, stamps = [], []
-    for run in gapless_runs(recording):
-        rate = recording.chunks[0].sampling_rate
+    for run in runs:
         step, length = max(1, round(STEP * rate)), max(1, round(RMS_WINDOW * rate))
         if len(run.samples) < length:
             continue
-        windows = sliding_window_view(np.asarray(run.samples, dtype=np.float64), length, axis=0)
-        rms.append(np.sqrt(np.mean(windows[::step] ** 2, axis=-1)))
-        stamps.append(run.stamps_ns[length // 2 :][: len(windows) : step][: len(rms[-1])])
+        sliding = SlidingRms(length, run.samples.shape[1])
+        # The window that ends at a sample; the first ones are not full yet.
+        rms.append(_every(step, length - 1, run.samples, sliding))
+        stamps.append(run.stamps_ns[length // 2 :: step][: len(rms[-1])])
     if not rms:
-        raise RecordingError(f'{recording.name} has no {RMS_WINDOW} s of EMG without a gap')
+        return None
     values = np.concatenate(rms)
     # The logarithm of silence is no number; what is quiet beside the mean counts as silence.
     floor = values.mean(axis=0)
     return Activity(np.concatenate(stamps), np.log(values + np.where(floor > 0, floor, 1.0)))
 
 
-def rest_spread(emg: Activity, asked: list[Attempt]) -> NDArray[np.float64]:
+def _every(
+    step: int, first: int, samples: NDArray[np.float32], sliding: SlidingRms
+) -> NDArray[np.float64]:
+    """Return the RMS at every `step`-th sample from `first` on, shape (times, channels)."""
+    parts, begin = [], first
+    for start in range(0, len(samples), SAMPLES_AT_ONCE):
+        rms = sliding.push(samples[start : start + SAMPLES_AT_ONCE])
+        parts.append(rms[begin - start :: step].copy())
+        begin += step * len(parts[-1])
+    return np.concatenate(parts)
+
+
+def rest_spread(emg: Activity, asked: Sequence[Attempt | Repetition]) -> NDArray[np.float64]:
     """Return how much each channel varies in the rests before the cues, shape (channels,)."""
     parts = []
     for attempt in asked:
-        rest = _between(emg, attempt.start_ns - _ns(BASELINE), attempt.start_ns)
+        rest = emg.between(attempt.start_ns - _ns(BASELINE), attempt.start_ns)
         parts.append(rest - rest.mean(axis=0) if len(rest) else rest)
     spread = np.std(np.concatenate(parts), axis=0) if parts else np.ones(emg.log_rms.shape[1])
     typical = float(np.median(spread)) or 1.0
@@ -229,7 +263,7 @@ def find_timing(
         cue: when it was half way; by default it is a step.
     """
     cue = cue or Cue(attempt.start_ns, attempt.end_ns)
-    before = _between(emg, attempt.start_ns - _ns(BASELINE), attempt.start_ns + _ns(EARLIEST))
+    before = emg.between(attempt.start_ns - _ns(BASELINE), attempt.start_ns + _ns(EARLIEST))
     if not len(before):
         return Timing(attempt, cue, REACTION_TIME, REACTION_TIME, False, False)
     changes = (emg.log_rms - before.mean(axis=0)) / spread
@@ -393,11 +427,6 @@ def _withdrawn(stamps_ns: NDArray[np.int64], timings: list[Timing]) -> NDArray[n
     for attempt in (timing.attempt for timing in timings if timing.attempt.withdrawn):
         gone |= (stamps_ns >= attempt.start_ns) & (stamps_ns < attempt.next_ns)
     return gone
-
-
-def _between(emg: Activity, first_ns: int, last_ns: int) -> NDArray[np.float64]:
-    first, last = np.searchsorted(emg.stamps_ns, (first_ns, last_ns))
-    return emg.log_rms[first:last]
 
 
 def _ns(seconds: float) -> int:

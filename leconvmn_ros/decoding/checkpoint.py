@@ -37,6 +37,7 @@ from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture
 from leconvmn_ros.decoding.history import LearntRecording
+from leconvmn_ros.decoding.movement_templates import MovementTemplates
 from leconvmn_ros.emg.description import EmgDescription
 from leconvmn_ros.emg.electrode_map import ElectrodeMap
 from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPathConfig
@@ -133,6 +134,9 @@ class Description(StrictModel):
     mixture: FeatureMixture | None = Field(
         default=None, description='of the standardised features, for adaptation; see `adapt`'
     )
+    templates: MovementTemplates | None = Field(
+        default=None, description='how each movement goes on average, for `adapt --prompted`'
+    )
     electrodes: EmgDescription | None = Field(
         default=None, description='where the electrodes sat in the training, if that is known'
     )
@@ -162,6 +166,8 @@ class Description(StrictModel):
         ):
             if channels is not None and channels != self.signal_path.channels:
                 raise ValueError(f'{part} of {channels} channels for {self.signal_path.channels}')
+        if self.templates is not None and self.templates.joints != len(self.joints):
+            raise ValueError(f'templates of {self.templates.joints} joints for {len(self.joints)}')
         if self.electrode_map is not None and not self.standardised:
             raise ValueError('an electrode_map of features that are not standardised')
         return self

@@ -30,6 +30,7 @@ from leconvmn_ros.dataset.repetitions import repetitions_of
 from leconvmn_ros.dataset.segments import cut_segments, Segment
 from leconvmn_ros.decoding.checkpoint import JointOutput
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture, mixture_of
+from leconvmn_ros.decoding.movement_templates import MovementTemplates
 from leconvmn_ros.emg.signal_path import (
     ExposureConfig,
     FeatureStatistics,
@@ -39,6 +40,7 @@ from leconvmn_ros.emg.signal_path import (
 from leconvmn_ros.emg.source_clock import RATE_TOLERANCE
 from leconvmn_ros.models.stateless import Examples
 from leconvmn_ros.training.sequences import FeatureSegment, images_of
+from leconvmn_ros.training.templates import gathered_templates
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -53,6 +55,7 @@ class TrainingData:
         statistics: of the features of the training part.
         joints: how a standardised target becomes an angle.
         mixture: of the standardised features of the training part; None without labels.
+        templates: how each movement goes in the training part; None without labels.
         training: what to learn.
         validation: what tells how well it was learnt; empty if that is learnt, too.
     """
@@ -61,6 +64,7 @@ class TrainingData:
     statistics: FeatureStatistics
     joints: tuple[JointOutput, ...]
     mixture: FeatureMixture | None
+    templates: MovementTemplates | None
     training: list[FeatureSegment]
     validation: list[FeatureSegment]
 
@@ -139,6 +143,7 @@ def gather(
         statistics,
         joints,
         _mixture(features, training, path, statistics),
+        gathered_templates(training),
         [stretch(*each) for each in training],
         [stretch(*each) for each in validation],
     )

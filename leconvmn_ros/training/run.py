@@ -173,6 +173,7 @@ def train(
         statistics=data.statistics,
         joints=data.joints,
         mixture=data.mixture,
+        templates=data.templates,
         electrodes=electrodes,
         training=TrainingRecord(
             recordings=tuple(recording.name for recording in recordings),

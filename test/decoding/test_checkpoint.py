@@ -407,6 +407,12 @@ def flat_mixture(channels):
     return {'movements': [0, 1], 'shares': [0.5, 0.5], 'means': means, 'covariance': rows}
 
 
+def flat_templates(joints, points=36):
+    row = [0.0] * joints
+    movement = {'movement': 1, 'repetitions': 1, 'duration': 1.0, 'angles': [row] * points}
+    return {'rest': row, 'movements': [movement]}
+
+
 SPOILT = [
     (remove_folder, 'is no checkpoint: a folder with'),
     (remove_weights, 'cannot read .*weights.safetensors: No such file'),
@@ -454,6 +460,9 @@ SPOILT = [
     (description_with(mixture=flat_mixture(3) | {'shares': [1]}), '1 shares and 2 means'),
     (description_with(mixture=flat_mixture(3) | {'covariance': [[-1] * 3] * 3}), 'semidefinite'),
     (description_with(mixture=flat_mixture(65)), 'covariance'),
+    (description_with(templates=flat_templates(1)), 'templates of 1 joints for 3'),
+    (description_with(templates=flat_templates(3, points=35)), 'at least 36 items'),
+    (description_with(templates={'rest': [0, 0], 'movements': []}), 'at least 1 item'),
     (description_with(model={'stacks': [{}]}), 'kind'),
     (description_with(model={'kind': 'resnet'}), 'resnet'),
     (description_with(model={'kind': 'le_convmn', 'stacks': [{'planes': [512] * 8}]}), 'planes'),
