@@ -29,7 +29,6 @@ from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.decoding.history import Overlap, overlap_of
 from leconvmn_ros.evaluation.comparison import decode_recording, join
-from leconvmn_ros.evaluation.plots import plot_comparison
 from leconvmn_ros.evaluation.recording_scores import (
     evaluation_report,
     RecordingScores,
@@ -79,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(arguments.json, report)
     if arguments.plot:
+        from leconvmn_ros.evaluation.plots import plot_comparison  # noqa: PLC0415 - matplotlib
+
         plot_comparison(join([each.recorded for each in scores]), arguments.plot, title)
     return 0
 

@@ -25,10 +25,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from leconvmn_ros.core.errors import RecordingError
-from leconvmn_ros.core.recording import JointTrack, NANOSECONDS, Recording
+from leconvmn_ros.core.recording import EmgChunk, JointTrack, NANOSECONDS, Recording
 from leconvmn_ros.dataset.alignment import AlignedAngles, angles_at, check_unit, LONGEST_GAP_NS
 from leconvmn_ros.dataset.hold_out import HoldOut, Role
 from leconvmn_ros.emg.intake import Intake
+from leconvmn_ros.emg.source_clock import chunk_columns, follow_plainly
 import numpy as np
 from numpy.typing import NDArray
 
@@ -173,6 +174,33 @@ def gapless_runs(recording: Recording) -> list[Run]:
     Raises:
         RecordingError: the intake takes none of the EMG, or nearly every message resets.
     """
+    whole = _one_run(recording.chunks)
+    return _runs(recording) if whole is None else [whole]
+
+
+def _one_run(chunks: Sequence[EmgChunk]) -> Run | None:
+    """Return the run that an intake makes of chunks that all follow plainly, else None."""
+    channels, rate = chunks[0].samples.shape[1], chunks[0].sampling_rate
+    if any(c.sampling_rate != rate or c.samples.shape[1] != channels for c in chunks):
+        return None
+    samples = joined_rows([chunk.samples for chunk in chunks])
+    if not follow_plainly(chunks, rate) or not len(samples):
+        return None
+    # A value that is not finite is one of these, or makes them NaN.
+    if not np.isfinite((samples.min(), samples.max())).all():
+        return None
+    _, lengths, stamps_ns = chunk_columns(chunks)
+    within = np.arange(len(samples)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return Run(samples, np.repeat(stamps_ns, lengths) + _offsets_ns(within, rate), [])
+
+
+def _offsets_ns(places: NDArray[np.int64], rate: float) -> NDArray[np.int64]:
+    """Return the times of samples after the first of their chunk (ns)."""
+    return np.round(places * NANOSECONDS / rate).astype(np.int64)
+
+
+def _runs(recording: Recording) -> list[Run]:
+    """Return the runs of chunks of any kind; see `gapless_runs`."""
     first = recording.chunks[0]
     intake = Intake(first.samples.shape[1], first.sampling_rate)
     runs: list[_RunParts] = []
@@ -185,9 +213,10 @@ def gapless_runs(recording: Recording) -> list[Run]:
             if intake.counts.bridged_samples > bridged:
                 bridged = intake.counts.bridged_samples
                 run.bridged.append(len(run.samples))
-            offsets = np.round(np.arange(length) * NANOSECONDS / first.sampling_rate)
             run.samples.append(piece.samples)
-            run.stamps_ns.append(piece.stamp_ns + offsets.astype(np.int64))
+            run.stamps_ns.append(
+                piece.stamp_ns + _offsets_ns(np.arange(length), first.sampling_rate)
+            )
     if not runs:
         raise RecordingError(f'{recording.name} has no usable EMG: {intake.counts.faults()}')
     if len(runs) > max(MOST_PIECES, len(recording.chunks) // 2):

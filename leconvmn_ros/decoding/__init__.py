@@ -19,6 +19,7 @@ Nothing here imports PyTorch, unless a network is to run on a GPU or in the engi
 
 from leconvmn_ros.decoding.arrays import decode_array
 from leconvmn_ros.decoding.checkpoint import Checkpoint, load_checkpoint
-from leconvmn_ros.decoding.decoder import Decoder, Estimate
+from leconvmn_ros.decoding.decoder import Decoder
+from leconvmn_ros.decoding.lane import Estimate
 
 __all__ = ['Checkpoint', 'Decoder', 'Estimate', 'decode_array', 'load_checkpoint']

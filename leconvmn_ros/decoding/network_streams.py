@@ -15,6 +15,7 @@
 """The network in use: the state of each stream, its engine, and the CPU when a GPU is lost."""
 
 from collections.abc import Callable, Sequence
+import copy
 import logging
 from time import perf_counter
 from typing import Any, TypeVar
@@ -36,6 +37,9 @@ class NetworkStreams:
 
     If a GPU is lost or full, the network moves to the CPU, with one message, and all streams are
     reset.
+
+    Attributes:
+        streams: how many there are.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class NetworkStreams:
         Raises:
             ConfigurationError: there is no such engine, or not here.
         """
-        self._network, self._streams = network, streams
+        self._network, self.streams = network, streams
         self._choice, self._threads = engine, threads
         self._blank = np.zeros(network.image_size, dtype=np.float32)
         try:
@@ -66,6 +70,13 @@ class NetworkStreams:
     def engine(self) -> Engine:
         """What runs the network."""
         return self._engine
+
+    def beside(self, streams: int) -> 'NetworkStreams':
+        """Return so many new streams that the same engine runs."""
+        others = copy.copy(self)
+        others.streams = streams
+        others.reset()
+        return others
 
     def advance(
         self, streams: Sequence[int], pixels: Sequence[NDArray[np.float32]]
@@ -101,7 +112,7 @@ class NetworkStreams:
         times = []
         for number in range(WARM_UP_STEPS):
             started = perf_counter()
-            self.advance([number % self._streams], [self._blank])
+            self.advance([number % self.streams], [self._blank])
             times.append(perf_counter() - started)
         self.reset()
         return float(np.median(times))
@@ -112,7 +123,7 @@ class NetworkStreams:
         return self._engine.initial_state()
 
     def _initial_states(self) -> list[Any]:
-        return [self._initial_state() for _ in range(self._streams)]
+        return [self._initial_state() for _ in range(self.streams)]
 
     def _safely(self, call: Callable[[], _T]) -> _T:
         """Call; if a GPU fails meanwhile, move to the CPU and call again."""

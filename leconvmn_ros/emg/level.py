@@ -77,8 +77,8 @@ class LevelMeter:
             return
         self._heard += len(features)
         share = len(features) / min(self._heard, max(len(features), MEMORY * self._rate))
-        self._average += share * (features.mean(axis=0, dtype=np.float64) - self._average)
-
+        mean = np.add.reduce(features, axis=0, dtype=np.float64) / len(features)
+        self._average += share * (mean - self._average)
         self._until_renewed -= len(features)
         if self._until_renewed <= 0:
             self._until_renewed = RENEWED * self._rate

@@ -28,9 +28,11 @@ from typing import NamedTuple
 from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.source_clock import (
+    chunk_columns,
     CONTRADICTION,
     contradicts,
     fitted_rate,
+    follow_plainly,
     RATE_TOLERANCE,
     RESTART_AFTER_NS,
     SourceClock,
@@ -78,10 +80,12 @@ def checked_source(chunks: Sequence[EmgChunk]) -> CheckedSource:
     _check_rate(kept)
     kept = _without_far_stamps(kept, remarks)
     in_time = _in_time(kept, remarks)
-    # Again: only now the counter counts on.
-    as_stamped = [
-        chunk._replace(stamp_ns=raw.stamp_ns) for chunk, raw in zip(in_time, kept, strict=True)
-    ]
+    as_stamped = kept
+    if in_time is not kept:
+        # Only now the counter counts on.
+        as_stamped = [
+            chunk._replace(stamp_ns=raw.stamp_ns) for chunk, raw in zip(in_time, kept, strict=True)
+        ]
     remarks += _check_rate(as_stamped)
     return CheckedSource(in_time, tuple(remarks))
 
@@ -91,7 +95,7 @@ def _one_source(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
 
     Each source counts on by itself: messages that take turns between two counters are of two.
     """
-    first, lengths, _ = _columns(chunks)
+    first, lengths, _ = chunk_columns(chunks)
     follows = first[1:] == first[:-1] + lengths[:-1]
     if len(chunks) < _FEWEST or follows.mean() > 1 - FEW / 2:
         return chunks
@@ -174,7 +178,7 @@ def _without_far_stamps(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgC
 
     They would decide when the recording starts or ends, and so what of it is the test.
     """
-    first, lengths, stamps = _columns(chunks)
+    first, lengths, stamps = chunk_columns(chunks)
     period_ns = NANOSECONDS / chunks[0].sampling_rate
     since_ns = np.diff(stamps)
     leaps = np.abs(since_ns - np.diff(first) * period_ns) > RESTART_AFTER_NS
@@ -197,7 +201,7 @@ def _check_counter(chunks: list[EmgChunk]) -> None:
     """Refuse a counter that does not count samples."""
     if len(chunks) < _FEWEST:
         return
-    first, lengths, _ = _columns(chunks)
+    first, lengths, _ = chunk_columns(chunks)
     steps = np.diff(first)
     wrong = steps != lengths[:-1]
     if wrong.mean() <= 0.5:
@@ -215,6 +219,8 @@ def _check_counter(chunks: list[EmgChunk]) -> None:
 
 def _in_time(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
     """Read counter and stamps as the live decoder does."""
+    if follow_plainly(chunks, chunks[0].sampling_rate):
+        return chunks
     clock = SourceClock(chunks[0].sampling_rate)
     readings = [clock.read(chunk) for chunk in chunks]
     again = sum(reading.step in (Step.STARTED_AGAIN, Step.CLOCK_SET) for reading in readings)
@@ -259,7 +265,7 @@ def _likely_unit(said: float, measured: float) -> str:
 
 def _rate_of(chunks: Sequence[EmgChunk]) -> float | None:
     """Return the rate by stamps and counter (Hz), None if it cannot be told."""
-    first, _, stamps = _columns(chunks)
+    first, _, stamps = chunk_columns(chunks)
     # Piece by piece between new starts, of which the longest tells most.
     steps, durations = np.diff(first), np.diff(stamps)
     breaks = np.flatnonzero((steps < 0) | (durations < -NANOSECONDS) | (durations > _FAR_NS)) + 1
@@ -269,19 +275,6 @@ def _rate_of(chunks: Sequence[EmgChunk]) -> float | None:
         return None
     measured = fitted_rate(first[begin:end], stamps[begin:end])
     return measured if measured is not None and measured > 0 else None
-
-
-def _columns(
-    chunks: Sequence[EmgChunk],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return counters, lengths and stamps (ns); counters beyond 63 bits are cut."""
-    count = len(chunks)
-    mask = 2**63 - 1
-    return (
-        np.fromiter((chunk.first_sample & mask for chunk in chunks), np.int64, count),
-        np.fromiter((len(chunk.samples) for chunk in chunks), np.int64, count),
-        np.fromiter((chunk.stamp_ns for chunk in chunks), np.int64, count),
-    )
 
 
 def _date(stamp_ns: int) -> str:

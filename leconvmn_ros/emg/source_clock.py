@@ -35,6 +35,7 @@ says nothing new.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from math import log2
 from typing import NamedTuple
@@ -118,7 +119,8 @@ class SourceClock:
         if self._next is None:
             return self._start(chunk, Step.FIRST)
         first = self._unwrapped(chunk, self._next)
-        chunk = chunk._replace(first_sample=first)
+        if first != chunk.first_sample:
+            chunk = chunk._replace(first_sample=first)
         missing = first - self._next
         late = missing < 0
         if late and self._started_again(chunk, missing):
@@ -133,7 +135,8 @@ class SourceClock:
             if first + len(chunk.samples) > self._next:
                 self._advance(taken)
             return Reading(taken, Step.LATE, missing)
-        taken = chunk._replace(stamp_ns=self._believed_ns(chunk, due_ns))
+        believed_ns = self._believed_ns(chunk, due_ns)
+        taken = chunk if believed_ns == chunk.stamp_ns else chunk._replace(stamp_ns=believed_ns)
         self.rate.add(first, chunk.stamp_ns)
         self._last_stamp_ns = chunk.stamp_ns
         self._advance(taken)
@@ -227,6 +230,34 @@ class SourceClock:
 
     def _tolerance_ns(self, chunk: EmgChunk) -> float:
         return max(0.5, JITTER * len(chunk.samples)) * self._period_ns
+
+
+def chunk_columns(
+    chunks: Sequence[EmgChunk],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return counters, lengths and stamps (ns); counters beyond 63 bits are cut."""
+    count = len(chunks)
+    mask = 2**63 - 1
+    return (
+        np.fromiter((chunk.first_sample & mask for chunk in chunks), np.int64, count),
+        np.fromiter((len(chunk.samples) for chunk in chunks), np.int64, count),
+        np.fromiter((chunk.stamp_ns for chunk in chunks), np.int64, count),
+    )
+
+
+def follow_plainly(chunks: Sequence[EmgChunk], sampling_rate: float) -> bool:
+    """Whether a new clock of this rate (Hz) reads all chunks as they are, each as the next one.
+
+    It is so for most recordings, and told in a tenth of the time of reading chunk by chunk.
+    """
+    first, lengths, stamps_ns = chunk_columns(chunks)
+    period_ns = NANOSECONDS / sampling_rate
+    due_ns = stamps_ns[:-1] + np.round(lengths[:-1] * period_ns).astype(np.int64)
+    allowed_ns = np.minimum(np.maximum(0.5, JITTER * lengths[1:]) * period_ns, RESTART_AFTER_NS)
+    plain = first[1:] == first[:-1] + lengths[:-1]
+    plain &= stamps_ns[1:] != stamps_ns[:-1]
+    plain &= np.abs(stamps_ns[1:] - due_ns) <= allowed_ns
+    return bool(plain.all())
 
 
 class RateMeter:

@@ -120,14 +120,17 @@ class GraphEngine(Engine):
     ) -> tuple[list[NDArray[np.float32]], list[Tensor]]:
         """Advance several streams in one graph; see `Engine.step_together`.
 
-        There is a graph for one stream and one for as many as come together first. Other numbers
-        are rare (the images at a gap of a recording): these go one by one.
+        There is a graph for one stream and one for as many as come together first. More go in
+        groups of as many; what is left (the images at a gap of a recording) goes one by one.
         """
         count = len(pixels)
         if count not in self._captured:
-            if count > 1 and max(self._captured, default=1) > 1:
-                outputs, after = zip(*map(self.step, pixels, states), strict=True)
-                return list(outputs), list(after)
+            size = max(self._captured, default=1)
+            if count > 1 and size > 1:
+                size = size if count > size else 1
+                first, some = self.step_together(pixels[:size], states[:size])
+                rest, others = self.step_together(pixels[size:], states[size:])
+                return first + rest, some + others
             self._capture(count)
         with full_precision_on(self.device):
             return self._captured[count].run(pixels, states)

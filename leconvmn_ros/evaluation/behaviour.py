@@ -137,8 +137,8 @@ def delay(comparisons: Sequence[Comparison]) -> float:
     if not period > 0:
         return nan
     lags = range(round(LEAST_DELAY / period), round(MOST_DELAY / period) + 1)
-    blocks = [_blocks(comparison) for comparison in comparisons]
-    values = np.array([_correlation_at(comparisons, blocks, lag) for lag in lags])
+    blocks = _centred_blocks(comparisons)
+    values = np.array([_correlation_at(blocks, lag) for lag in lags])
     if not np.isfinite(values).any():
         return nan
     best = int(np.nanargmax(values))
@@ -151,36 +151,46 @@ def delay(comparisons: Sequence[Comparison]) -> float:
     return place * period
 
 
-def _blocks(comparison: Comparison) -> NDArray[np.int64]:
-    """Return the number of the gapless block that each estimate belongs to."""
-    steps = np.diff(comparison.stamps_ns, prepend=comparison.stamps_ns[:1])
-    block: NDArray[np.int64] = np.cumsum(steps > 1.5 * NANOSECONDS * _period(comparison))
-    return block
+def _centred_blocks(comparisons: Sequence[Comparison]) -> list[NDArray[np.float64]]:
+    """Return gapless blocks of truth and estimate less their means, (2, joints, times) each."""
+    blocks = []
+    for comparison in comparisons:
+        both = np.array([comparison.truth.T, comparison.estimate.T])
+        steps = np.diff(comparison.stamps_ns)
+        gaps = np.flatnonzero(steps > 1.5 * NANOSECONDS * _period(comparison)) + 1
+        blocks += np.split(both, gaps, axis=2)
+    mean = sum(block.sum(axis=2) for block in blocks) / sum(block.shape[2] for block in blocks)
+    return [block - mean[:, :, None] for block in blocks]
 
 
-def _correlation_at(
-    comparisons: Sequence[Comparison], blocks: Sequence[NDArray[np.int64]], lag: int
-) -> float:
-    """Return the mean over joints of the correlation with the truth `lag` estimates ago."""
-    truths, estimates = [], []
-    for comparison, block in zip(comparisons, blocks, strict=True):
-        count = len(block) - abs(lag)
-        if count < 2:
+def _correlation_at(blocks: Sequence[NDArray[np.float64]], lag: int) -> float:
+    """Return the mean over joints of the correlation with the truth `lag` estimates ago.
+
+    It is taken from sums: the values are nearly centred, so nothing cancels.
+    """
+    joints = blocks[0].shape[1]
+    count, sums, products = 0, np.zeros((2, joints)), np.zeros((3, joints))
+    for truth, estimate in blocks:
+        pairs = truth.shape[1] - abs(lag)
+        if pairs < 1:
             continue
-        late, early = slice(abs(lag), None), slice(0, count)
-        same = block[late] == block[early]
-        of_truth, of_estimate = (early, late) if lag >= 0 else (late, early)
-        truths.append(comparison.truth[of_truth][same])
-        estimates.append(comparison.estimate[of_estimate][same])
-    if not truths or sum(map(len, truths)) < 2:
+        late, early = slice(abs(lag), None), slice(0, pairs)
+        y, e = (
+            (truth[:, early], estimate[:, late])
+            if lag >= 0
+            else (truth[:, late], estimate[:, early])
+        )
+        count += pairs
+        sums += y.sum(axis=1), e.sum(axis=1)
+        products += [np.einsum('jt,jt->j', one, other) for one, other in ((y, y), (e, e), (y, e))]
+    if count < 2:
         return nan
-    y, e = (np.concatenate(parts) for parts in (truths, estimates))
-    y, e = y - y.mean(axis=0), e - e.mean(axis=0)
-    norms = np.sqrt((y**2).sum(axis=0) * (e**2).sum(axis=0))
-    defined = norms > 0
+    spreads = products - np.array([sums[0] ** 2, sums[1] ** 2, sums[0] * sums[1]]) / count
+    defined = (spreads[:2] > 1e-12 * products[:2]).all(axis=0)
     if not defined.any():
         return nan
-    return float(np.mean((y * e).sum(axis=0)[defined] / norms[defined]))
+    norms = np.sqrt(spreads[0] * spreads[1])
+    return float(np.mean(spreads[2][defined] / norms[defined]))
 
 
 def _period(comparison: Comparison) -> float:

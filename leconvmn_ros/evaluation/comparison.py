@@ -57,7 +57,7 @@ def decode_recording(
         recording: the EMG.
         progress: called now and then with the share done, 0 to 1.
     """
-    chunks = recording.chunks if progress is None else _reporting(recording.chunks, progress)
+    chunks = recording.chunks if progress is None else reporting(recording.chunks, progress)
     estimates = [estimate for some in decoder.decode_together(chunks) for estimate in some]
     stamps_ns = np.array([estimate.stamp_ns for estimate in estimates], dtype=np.int64)
     positions = np.array([estimate.positions for estimate in estimates]).reshape(
@@ -66,9 +66,7 @@ def decode_recording(
     return JointTrack(stamps_ns, decoder.joint_names, positions)
 
 
-def _reporting(
-    chunks: Sequence[EmgChunk], progress: Callable[[float], None]
-) -> Iterator[EmgChunk]:
+def reporting(chunks: Sequence[EmgChunk], progress: Callable[[float], None]) -> Iterator[EmgChunk]:
     """Yield chunks and tell now and then how many were taken."""
     for number, chunk in enumerate(chunks, start=1):
         yield chunk

@@ -98,7 +98,7 @@ def score_recording(
     """Score a recording that has been decoded, and decode it in random orders.
 
     Args:
-        decoder: what gave the estimates; it is reset.
+        decoder: what gave the estimates; its state stays as it is.
         recording: with reference angles.
         estimates: of the whole recording, see `decode_recording`.
         hold_out: scores are of what this holds out for the test; None takes everything.

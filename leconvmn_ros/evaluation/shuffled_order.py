@@ -21,7 +21,7 @@ random order, their EMG is joined into one stream, and a decoder runs over it as
 computes its features from the rearranged EMG and carries its state, which no label resets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from leconvmn_ros.core.errors import RecordingError
@@ -29,7 +29,8 @@ from leconvmn_ros.core.recording import EmgChunk, JointTrack, NANOSECONDS
 from leconvmn_ros.dataset.alignment import angles_at, check_unit
 from leconvmn_ros.dataset.repetitions import Repetition, RepetitionSamples
 from leconvmn_ros.decoding.decoder import Decoder
-from leconvmn_ros.evaluation.comparison import Comparison
+from leconvmn_ros.decoding.lane import Estimate
+from leconvmn_ros.evaluation.comparison import Comparison, reporting
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,15 +69,15 @@ def decode_shuffled(
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> list[ShuffledStream]:
-    """Decode repetitions in several random orders; the decoder is reset before each order.
+    """Decode repetitions in several random orders, each as a new decoder would, all as one batch.
 
     Args:
-        decoder: what to score.
+        decoder: what to score; its state stays as it is.
         repetitions: of one recording, two at least.
         reference: the angles measured in that recording.
         orders: how many random orders, 1 or more.
         seed: of the orders.
-        progress: called after each order with the share done, 0 to 1.
+        progress: called now and then with the share done, 0 to 1.
 
     Raises:
         RecordingError: there are fewer than two repetitions, an order gave nothing to compare, or
@@ -91,11 +92,14 @@ def decode_shuffled(
     for number in range(orders):
         rng = np.random.default_rng([seed, number])
         order = rng.permutation(len(repetitions))
-        stream = _rearranged([repetitions[i] for i in order], decoder.sampling_rate)
-        streams.append(_decoded(decoder, stream, reference))
-        if progress is not None:
-            progress((number + 1) / orders)
-    return streams
+        streams.append(_rearranged([repetitions[i] for i in order], decoder.sampling_rate))
+    sources: list[Iterable[EmgChunk]] = [stream.chunks for stream in streams]
+    if progress is not None:
+        sources[0] = reporting(streams[0].chunks, progress)
+    return [
+        _compared(decoder, stream, estimates, reference)
+        for stream, estimates in zip(streams, decoder.decode_side_by_side(sources), strict=True)
+    ]
 
 
 def _rearranged(repetitions: Sequence[RepetitionSamples], rate: float) -> _Rearranged:
@@ -126,9 +130,9 @@ def _stamp(sample: int, rate: float) -> int:
     return _START_NS + round(sample * NANOSECONDS / rate)
 
 
-def _decoded(decoder: Decoder, stream: _Rearranged, reference: JointTrack) -> ShuffledStream:
-    decoder.reset()
-    estimates = [e for some in decoder.decode_together(stream.chunks) for e in some]
+def _compared(
+    decoder: Decoder, stream: _Rearranged, estimates: list[Estimate], reference: JointTrack
+) -> ShuffledStream:
     if not estimates:
         raise RecordingError('the held-out repetitions in random order gave no estimate')
     stamps_ns = np.array([estimate.stamp_ns for estimate in estimates], dtype=np.int64)

@@ -31,8 +31,9 @@ from typing import NamedTuple
 
 from leconvmn_ros.core.errors import ConfigurationError, MalformedMessageError
 from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
-from leconvmn_ros.decoding.decoder import Decoder, Estimate
+from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.decoding.health import DecoderHealth
+from leconvmn_ros.decoding.lane import Estimate
 from leconvmn_ros.emg.message import chunk_from_message
 from leconvmn_ros.emg.stale_input import StaleInput
 from leconvmn_ros.msg import EmgArray

@@ -17,6 +17,7 @@
 from dataclasses import replace
 
 from builders import (
+    cut,
     emg_of,
     evenly_cut,
     HOLD_OUT,
@@ -230,6 +231,38 @@ def test_a_source_that_does_not_count_is_told_so():
 def test_a_few_pieces_may_be_long_gaps():
     recording = uncounted(100)
     assert len(gapless_runs(recording)) == len(recording.chunks) <= MOST_PIECES
+
+
+@pytest.mark.parametrize('sizes', [[7, 1, 30] * 20, [1] * 600, [600]])
+def test_a_recording_without_faults_is_one_run(sizes):
+    """It is told at once, and is what reading chunk by chunk makes of it."""
+    recording = make_recording()
+    chunks = cut(emg_of(recording)[:600], sizes)
+    # A clock that is 0.1 % slow and stamps that are off by a little.
+    random = np.random.default_rng(0)
+    chunks = [
+        c._replace(stamp_ns=c.stamp_ns + c.stamp_ns // 1000 + int(random.integers(0, 10**6)))
+        for c in chunks
+    ]
+    (run,) = gapless_runs(replace(recording, chunks=chunks))
+    # A message that comes twice is dropped, but makes the recording no plain one.
+    (read,) = gapless_runs(replace(recording, chunks=[*chunks, chunks[-1]]))
+    np.testing.assert_array_equal(run.samples, read.samples)
+    np.testing.assert_array_equal(run.stamps_ns, read.stamps_ns)
+    assert run.bridged == read.bridged == []
+    assert len(run.samples) == sum(len(c.samples) for c in chunks)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_a_chunk_with_a_value_that_is_not_finite_is_left_out_of_a_run(value):
+    recording = make_recording()
+    chunks = evenly_cut(emg_of(recording), 20)
+    chunks[8] = chunks[8]._replace(samples=chunks[8].samples.copy())
+    chunks[8].samples[3, 1] = value
+    runs = gapless_runs(replace(recording, chunks=chunks))
+    assert all(np.isfinite(run.samples).all() for run in runs)
+    assert sum(map(len, (run.samples for run in runs))) <= len(emg_of(recording))
+    assert len(runs) == 2 or runs[0].bridged
 
 
 def test_recording_in_chunks_of_any_size_gives_the_same_segments():

@@ -15,7 +15,7 @@
 """Counter and stamps of sources as they are, and what is made of them."""
 
 from leconvmn_ros.emg.intake import Intake
-from leconvmn_ros.emg.source_clock import fitted_rate, SourceClock, Step
+from leconvmn_ros.emg.source_clock import fitted_rate, follow_plainly, SourceClock, Step
 from marked_source import PERIOD_NS, RATE, source, START_NS
 import numpy as np
 import pytest
@@ -39,6 +39,45 @@ def test_a_sound_source_is_read_as_it_is():
     assert [reading.step for reading in readings] == [Step.FIRST] + 499 * [Step.NEXT]
     assert [reading.chunk for reading in readings] == chunks
     assert all(reading.missing == 0 for reading in readings)
+
+
+def is_read_as_it_is(chunks):
+    clock = SourceClock(RATE)
+    readings = read(chunks, clock)
+    return not clock.counted_on and readings == [
+        (chunk, Step.NEXT if number else Step.FIRST, 0) for number, chunk in enumerate(chunks)
+    ]
+
+
+def test_what_follows_plainly_is_read_as_it_is():
+    """One thing or two of a source are off, by any amount; few plain ones may be missed."""
+    random = np.random.default_rng(0)
+    told, plain = [], []
+    for _ in range(400):
+        chunks = source(40, int(random.choice([1, 4, 300])))
+        for place in random.integers(0, 40, random.integers(0, 3)).tolist():
+            chunk, off = chunks[place], round(10 ** random.uniform(0, 10))
+            match random.choice(['late', 'early', 'counter', 'missing', 'twice', 'slow']):
+                case 'late':
+                    chunks[place] = chunk._replace(stamp_ns=chunk.stamp_ns + off)
+                case 'early':
+                    chunks[place] = chunk._replace(stamp_ns=chunk.stamp_ns - off)
+                case 'counter':
+                    chunks[place] = chunk._replace(first_sample=chunk.first_sample + off)
+                case 'missing':
+                    chunks[place] = chunk._replace(samples=chunk.samples[1:])
+                case 'twice':
+                    chunks[place] = chunks[place - 1]
+                case 'slow':
+                    chunks[place:] = [
+                        each._replace(stamp_ns=each.stamp_ns + number * off // 100)
+                        for number, each in enumerate(chunks[place:])
+                    ]
+        told.append(follow_plainly(chunks, RATE))
+        plain.append(is_read_as_it_is(chunks))
+        assert plain[-1] or not told[-1]
+    assert 0.2 < np.mean(plain) < 0.8
+    assert np.sum(told) > 0.9 * np.sum(plain)
 
 
 @pytest.mark.parametrize('size', [1, 4])

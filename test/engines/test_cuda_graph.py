@@ -92,8 +92,13 @@ def test_streams_together_are_the_same_as_one_by_one(config):
         outputs, states = engine.step_together(pixels, states)
         together.append(outputs)
     np.testing.assert_allclose(np.swapaxes(together, 0, 1), alone, rtol=0, atol=ATOL)
-    # As many as come together first have a graph, and one alone; others go one by one.
+    # As many as come together first have a graph, and one alone; others go in groups.
     assert set(engine._captured) == {1, 3}
+    eight, after = engine.step_together(list(images(8)), (states * 3)[:8])
+    for number, image in enumerate(images(8)):
+        output, state = engine.step(image, states[number % 3])
+        np.testing.assert_allclose(eight[number], output, rtol=0, atol=ATOL)
+        np.testing.assert_allclose(after[number], state, rtol=0, atol=ATOL)
     two, _ = engine.step_together([sequences[0][0], sequences[1][0]], states[:2])
     three, _ = engine.step_together([sequence[0] for sequence in sequences], states)
     np.testing.assert_allclose(two, three[:2], rtol=0, atol=ATOL)

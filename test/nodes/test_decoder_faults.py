@@ -26,7 +26,7 @@ import weakref
 from builders import make_emg
 from diagnostic_msgs.msg import DiagnosticArray
 from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
-from leconvmn_ros.decoding.decoder import Estimate
+from leconvmn_ros.decoding.lane import Estimate
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes import decoder as decoder_node
