@@ -105,9 +105,19 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
+    def name(self) -> str:
+        """What it is done on."""
+        return self.bag.name
+
+    @property
+    def size(self) -> int:
+        """Size of what it reads (bytes)."""
+        return self.bag.size
+
+    @property
     def folder(self) -> Path:
         """Where its files are, below the folder of the benchmark."""
-        return run_folder(self.preset, self.bag.name, self.settings.seed)
+        return run_folder(self.preset, self.name, self.settings.seed)
 
     def __str__(self) -> str:
         return f'{self.preset} on {self.bag.name}, seed {self.settings.seed}'

@@ -31,7 +31,8 @@ import signal
 from time import monotonic
 from typing import Final
 
-from leconvmn_ros.benchmark.plan import Job
+from leconvmn_ros.benchmark.donning_plan import AnyJob, DonningJob
+from leconvmn_ros.benchmark.donning_run import perform_donnings
 from leconvmn_ros.benchmark.results import RunOutput
 from leconvmn_ros.benchmark.run import failure, perform
 
@@ -42,14 +43,14 @@ PATIENCE: Final = 3.0  # s
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    job: Job
+    job: AnyJob
     process: BaseProcess
     started: float
 
 
 def run_in_processes(
-    jobs: Sequence[Job], *, workers: int, device: str, threads: int
-) -> Generator[tuple[Job, float | RunOutput], None, None]:
+    jobs: Sequence[AnyJob], *, workers: int, device: str, threads: int
+) -> Generator[tuple[AnyJob, float | RunOutput], None, None]:
     """Do runs, so many at a time, those that probably take longest first.
 
     Args:
@@ -77,7 +78,7 @@ def run_in_processes(
             for receiver, run in [item for item in runs.items() if item[0] in ready]:
                 event = _receive(receiver, run)
                 if isinstance(event, RunOutput):
-                    pace[run.job.preset] = (monotonic() - run.started) / max(1, run.job.bag.size)
+                    pace[run.job.preset] = (monotonic() - run.started) / max(1, run.job.size)
                     run.process.join()
                     receiver.close()
                     del runs[receiver]
@@ -86,12 +87,12 @@ def run_in_processes(
         _end([run.process for run in runs.values()])
 
 
-def _longest(waiting: Sequence[Job], pace: dict[str, float]) -> Job:
+def _longest(waiting: Sequence[AnyJob], pace: dict[str, float]) -> AnyJob:
     """Choose by the seconds per byte of its preset so far; one not timed yet goes first."""
-    return max(waiting, key=lambda job: pace.get(job.preset, inf) * max(1, job.bag.size))
+    return max(waiting, key=lambda job: pace.get(job.preset, inf) * max(1, job.size))
 
 
-def _start(job: Job, device: str, threads: int) -> tuple[Connection, BaseProcess]:
+def _start(job: AnyJob, device: str, threads: int) -> tuple[Connection, BaseProcess]:
     context = get_context('spawn')
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(sender, job, device, threads), daemon=True)
@@ -112,14 +113,17 @@ def _sheltered_from_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _work(sender: Connection, job: Job, device: str, threads: int) -> None:
+def _work(sender: Connection, job: AnyJob, device: str, threads: int) -> None:
     def send(event: float | RunOutput) -> None:
         try:
             sender.send(event)
         except OSError:  # whoever wanted the result is gone
             raise SystemExit(1) from None
 
-    send(perform(job, Path(job.bag.path), device=device, threads=threads, on_progress=send))
+    if isinstance(job, DonningJob):
+        send(perform_donnings(job, device=device, threads=threads, on_progress=send))
+    else:
+        send(perform(job, Path(job.bag.path), device=device, threads=threads, on_progress=send))
 
 
 def _receive(receiver: Connection, run: _Run) -> float | RunOutput:

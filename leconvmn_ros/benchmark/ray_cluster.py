@@ -27,6 +27,7 @@ import tempfile
 from types import ModuleType
 from typing import Any
 
+from leconvmn_ros.benchmark.donning_plan import AnyJob, DonningJob
 from leconvmn_ros.benchmark.plan import Bag, bag_files, Job
 from leconvmn_ros.benchmark.results import RunOutput
 from leconvmn_ros.benchmark.run import failure, perform
@@ -34,7 +35,7 @@ from leconvmn_ros.core.errors import ConfigurationError
 
 
 def run_on_ray(
-    jobs: Sequence[Job],
+    jobs: Sequence[AnyJob],
     *,
     address: str,
     workers: int,
@@ -57,9 +58,12 @@ def run_on_ray(
         A job with its output.
 
     Raises:
-        ConfigurationError: Ray is not installed, there is no such cluster, or it can never have
-            room for one of the runs.
+        ConfigurationError: Ray is not installed, there is no such cluster, it can never have room
+            for one of the runs, or one of them needs more than one bag.
     """
+    shipped = [job for job in jobs if not isinstance(job, DonningJob)]
+    if len(shipped) < len(jobs):
+        raise ConfigurationError('the protocol redonning runs on this machine alone')
     ray = _import_ray()
     _connect(ray, address, workers * threads)
     pending: dict[Any, Job] = {}
@@ -68,8 +72,8 @@ def run_on_ray(
         if not gpus and device == 'auto':
             device = 'cpu'  # a run must not take a GPU that it did not ask for
         remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=1)(_perform_shipped)
-        bags = {bag: ray.put(_content(bag)) for bag in {job.bag for job in jobs}}
-        pending = {remote.remote(job, bags[job.bag], device, threads): job for job in jobs}
+        bags = {bag: ray.put(_content(bag)) for bag in {job.bag for job in shipped}}
+        pending = {remote.remote(job, bags[job.bag], device, threads): job for job in shipped}
         while pending:
             (done, *_), _ = ray.wait(list(pending), num_returns=1)
             job = pending.pop(done)

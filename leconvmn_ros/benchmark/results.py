@@ -141,6 +141,26 @@ class Scored(StrictModel):
     environment: Environment
 
 
+class DonningScore(StrictModel):
+    """How a decoder did in one new session, adapted in one way or not at all."""
+
+    session: str = Field(description='name of the session, or of the change that made one')
+    draw: int = Field(default=0, ge=0, description='which draw of the change')
+    trained_on: str = Field(description='what the decoder had learnt before')
+    method: str = Field(description='how it was adapted')
+    seconds: float = Field(ge=0, description='of EMG that it was adapted by')
+    cc: float | None = Field(description='mean CC of the joints in shuffled order')
+    refused: str = Field(default='', description='why it was not adapted; the decoder stays')
+
+
+class Donned(StrictModel):
+    """A run of the protocol `redonning` that came to its end."""
+
+    kind: Literal['donned'] = 'donned'
+    scores: tuple[DonningScore, ...]
+    environment: Environment
+
+
 class Failed(StrictModel):
     """A run that did not."""
 
@@ -150,15 +170,15 @@ class Failed(StrictModel):
 
 
 class RunResult(StrictModel):
-    """One preset, trained on one bag with one seed."""
+    """One preset with one seed, on one bag or on the sessions of one person."""
 
     format: Literal['leconvmn_ros benchmark run'] = 'leconvmn_ros benchmark run'
     format_version: Literal[2] = 2
     key: str = Field(description='hash of all that the result depends on')
     preset: str
-    bag: str
+    bag: str = Field(description='its name, or the person')
     seed: int
-    outcome: Annotated[Scored | Failed, Field(discriminator='kind')]
+    outcome: Annotated[Scored | Donned | Failed, Field(discriminator='kind')]
 
     @property
     def folder(self) -> Path:

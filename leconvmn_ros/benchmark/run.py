@@ -26,10 +26,12 @@ import tempfile
 import traceback
 from typing import Final
 
+from leconvmn_ros.benchmark.donning_plan import AnyJob
 from leconvmn_ros.benchmark.plan import Job
 from leconvmn_ros.benchmark.results import (
     CHECKPOINT_FOLDER,
     COMPARISON_FILE,
+    Donned,
     Environment,
     Epoch,
     Failed,
@@ -54,7 +56,6 @@ from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.run import train
 import numpy as np
-from numpy.typing import NDArray
 import scipy
 import torch
 
@@ -87,16 +88,17 @@ def perform(
         return failure(job, f'{type(error).__name__}: {error}', traceback.format_exc())
 
 
-def failure(job: Job, error: str, trace: str = '') -> RunOutput:
+def failure(job: AnyJob, error: str, trace: str = '') -> RunOutput:
     """Return the output of a run that failed."""
-    return RunOutput(_result(job, Failed(error=error, traceback=trace)), {})
+    return RunOutput(result_of(job, Failed(error=error, traceback=trace)), {})
 
 
-def _result(job: Job, outcome: Scored | Failed) -> RunResult:
+def result_of(job: AnyJob, outcome: Scored | Donned | Failed) -> RunResult:
+    """Return the result of a run with this outcome."""
     return RunResult(
         key=job.key,
         preset=job.preset,
-        bag=job.bag.name,
+        bag=job.name,
         seed=job.settings.seed,
         outcome=outcome,
     )
@@ -153,7 +155,7 @@ def _score(
         environment=environment(decoder.device, threads),
     )
     files = _files_of(checkpoint) | {COMPARISON_FILE: pack_comparison(tested)}
-    return RunOutput(_result(job, outcome), files)
+    return RunOutput(result_of(job, outcome), files)
 
 
 def score_movements(tested: Comparison, labels: LabelTrack | None) -> dict[int, Scores]:
@@ -162,18 +164,9 @@ def score_movements(tested: Comparison, labels: LabelTrack | None) -> dict[int, 
         return {}
     movement = movement_at(labels, tested.stamps_ns)
     return {
-        int(number): Scores.of(_part(tested, movement == number).score())
+        int(number): Scores.of(tested.part(movement == number).score())
         for number in np.unique(movement)
     }
-
-
-def _part(comparison: Comparison, chosen: NDArray[np.bool_]) -> Comparison:
-    return Comparison(
-        comparison.stamps_ns[chosen],
-        comparison.names,
-        comparison.truth[chosen],
-        comparison.estimate[chosen],
-    )
 
 
 def environment(device: str, threads: int) -> Environment:

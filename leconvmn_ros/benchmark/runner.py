@@ -17,8 +17,9 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated
 
-from leconvmn_ros.benchmark.plan import Job, Plan
+from leconvmn_ros.benchmark.donning_plan import AnyJob, AnyPlan
 from leconvmn_ros.benchmark.results import (
     Failed,
     read_result,
@@ -26,19 +27,21 @@ from leconvmn_ros.benchmark.results import (
     RunResult,
     write_output,
 )
-from leconvmn_ros.core.errors import RecordingError
+from leconvmn_ros.core.errors import ConfigurationError, RecordingError
 from leconvmn_ros.core.files import read_input, write_bytes
 from leconvmn_ros.core.strict_model import first_problem
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 PLAN_FILE = 'benchmark.json'
 LARGEST_PLAN = 2**24  # bytes
 
+_ANY_PLAN: TypeAdapter[AnyPlan] = TypeAdapter(Annotated[AnyPlan, Field(discriminator='format')])
+
 # Does runs and yields a job with the share of it that is done, or with its output.
-Execute = Callable[[Sequence[Job]], Generator[tuple[Job, float | RunOutput], None, None]]
+Execute = Callable[[Sequence[AnyJob]], Generator[tuple[AnyJob, float | RunOutput], None, None]]
 
 
-def save_plan(plan: Plan, folder: Path) -> None:
+def save_plan(plan: AnyPlan, folder: Path) -> None:
     """Write down what a benchmark compares, for the report.
 
     Raises:
@@ -47,7 +50,23 @@ def save_plan(plan: Plan, folder: Path) -> None:
     write_bytes(folder / PLAN_FILE, plan.model_dump_json(indent=2).encode() + b'\n')
 
 
-def load_plan(folder: Path) -> Plan:
+def check_same_kind(plan: AnyPlan, folder: Path) -> None:
+    """Refuse a folder with a benchmark of another kind, whose report would be lost.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    try:
+        known = load_plan(folder)
+    except RecordingError:
+        return
+    if known.format != plan.format:
+        raise ConfigurationError(
+            f'{folder} holds a {known.format}, this is a {plan.format}: choose another --output'
+        )
+
+
+def load_plan(folder: Path) -> AnyPlan:
     """Read what `save_plan` wrote.
 
     Raises:
@@ -55,7 +74,7 @@ def load_plan(folder: Path) -> Plan:
     """
     path = folder / PLAN_FILE
     try:
-        return Plan.model_validate_json(read_input(path, LARGEST_PLAN))
+        return _ANY_PLAN.validate_json(read_input(path, LARGEST_PLAN))
     except OSError as error:
         raise RecordingError(
             f'{folder} holds no benchmark: cannot read {path}: {error.strerror or error}'
@@ -66,14 +85,14 @@ def load_plan(folder: Path) -> Plan:
         ) from error
 
 
-def results_of(plan: Plan, folder: Path) -> list[RunResult]:
+def results_of(plan: AnyPlan, folder: Path) -> list[RunResult]:
     """Return the results that are there, in the order of the plan; others are left out."""
     found = (_matching(job, folder, lambda _: None) for job in plan.jobs())
     return [result for result in found if result is not None]
 
 
 def run_missing(
-    plan: Plan,
+    plan: AnyPlan,
     folder: Path,
     execute: Execute,
     *,
@@ -112,7 +131,7 @@ def run_missing(
             progress(sum(shares.values()) / len(shares), remark)
 
 
-def _is_missing(job: Job, folder: Path, say: Callable[[str], None]) -> bool:
+def _is_missing(job: AnyJob, folder: Path, say: Callable[[str], None]) -> bool:
     result = _matching(job, folder, say)
     if result is not None and isinstance(result.outcome, Failed):
         say(f'{job} failed before and is done again: {result.outcome.error}')
@@ -120,7 +139,7 @@ def _is_missing(job: Job, folder: Path, say: Callable[[str], None]) -> bool:
     return result is None
 
 
-def _matching(job: Job, folder: Path, say: Callable[[str], None]) -> RunResult | None:
+def _matching(job: AnyJob, folder: Path, say: Callable[[str], None]) -> RunResult | None:
     """Return the result of just this job, if it is there."""
     try:
         result = read_result(folder / job.folder)

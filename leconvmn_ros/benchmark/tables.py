@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.benchmark.plan import Plan
-from leconvmn_ros.benchmark.results import Figures, RunResult, Scored, UseFigures
+from leconvmn_ros.benchmark.results import Failed, Figures, RunResult, Scored, UseFigures
 from leconvmn_ros.benchmark.summary import Group, Spread, Summary
 from leconvmn_ros.core.errors import printable
 from leconvmn_ros.core.files import write_json, write_text
@@ -54,11 +54,13 @@ def write_tables(folder: Path, plan: Plan, results: Sequence[RunResult], summary
     for result in results:
         run = [result.preset, result.bag, result.seed]
         scored = result.outcome
-        if not isinstance(scored, Scored):
+        if isinstance(scored, Failed):
             columns = (*information, *USE_COLUMNS, *FIGURE_COLUMNS, *COST_COLUMNS)
             # And their count, the processor and the device.
             empty = [''] * (len(columns) + 3)
             by_run.append([*run, 'failed', scored.error, *empty, result.key])
+            continue
+        if not isinstance(scored, Scored):  # another protocol has its own tables
             continue
         by_run.append(
             [

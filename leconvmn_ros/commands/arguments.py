@@ -169,14 +169,15 @@ def png(text: str) -> Path:
     return output_file(text)
 
 
-def add_protocol(parser: argparse.ArgumentParser) -> None:
-    """Declare --protocol."""
+def add_protocol(parser: argparse.ArgumentParser, *others: str) -> None:
+    """Declare --protocol, with other values that the description of the command explains."""
     parser.add_argument(
         '--protocol',
-        choices=get_args(Protocol),
+        choices=(*get_args(Protocol), *others),
         default='repetitions',
         help='what is held out: repetitions (by time, where there are none), or as in the paper '
-        'the last fifth of each movement',
+        'the last fifth of each movement'
+        + ''.join(f'; or {other}, see above' for other in others),
     )
 
 

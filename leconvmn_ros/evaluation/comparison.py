@@ -46,6 +46,12 @@ class Comparison(NamedTuple):
         """Score all joints; RMSE and MAE come in degrees."""
         return score_table(self.names, np.degrees(self.truth), np.degrees(self.estimate))
 
+    def part(self, chosen: NDArray[np.bool_]) -> 'Comparison':
+        """Return a part of it, by a mask of shape (times,)."""
+        return Comparison(
+            self.stamps_ns[chosen], self.names, self.truth[chosen], self.estimate[chosen]
+        )
+
 
 def decode_recording(
     decoder: Decoder, recording: Recording, progress: Callable[[float], None] | None = None

@@ -52,8 +52,14 @@ class ShuffledStream(NamedTuple):
     repetitions: tuple[Repetition, ...]
 
 
-class _Rearranged(NamedTuple):
-    """Repetitions joined into one stream, and the time in the recording of each sample (ns)."""
+class Rearranged(NamedTuple):
+    """Repetitions joined into one stream of EMG.
+
+    Attributes:
+        chunks: the EMG, with times of its own.
+        source_ns: time in the recording of each sample (ns), shape (samples,).
+        repetitions: the repetitions at their times in the stream.
+    """
 
     chunks: list[EmgChunk]
     source_ns: NDArray[np.int64]
@@ -92,7 +98,7 @@ def decode_shuffled(
     for number in range(orders):
         rng = np.random.default_rng([seed, number])
         order = rng.permutation(len(repetitions))
-        streams.append(_rearranged([repetitions[i] for i in order], decoder.sampling_rate))
+        streams.append(rearrange([repetitions[i] for i in order], decoder.sampling_rate))
     sources: list[Iterable[EmgChunk]] = [stream.chunks for stream in streams]
     if progress is not None:
         sources[0] = reporting(streams[0].chunks, progress)
@@ -102,7 +108,8 @@ def decode_shuffled(
     ]
 
 
-def _rearranged(repetitions: Sequence[RepetitionSamples], rate: float) -> _Rearranged:
+def rearrange(repetitions: Sequence[RepetitionSamples], rate: float) -> Rearranged:
+    """Join repetitions, in the order in which they are given, into one stream at a rate (Hz)."""
     samples = np.concatenate([each.samples for each in repetitions])
     size = max(1, round(_CHUNK_SECONDS * rate))
     chunks = [
@@ -121,7 +128,7 @@ def _rearranged(repetitions: Sequence[RepetitionSamples], rate: float) -> _Rearr
                 end_ns=end_ns,
             )
         )
-    return _Rearranged(
+    return Rearranged(
         chunks, np.concatenate([each.stamps_ns for each in repetitions]), tuple(placed)
     )
 
@@ -131,7 +138,7 @@ def _stamp(sample: int, rate: float) -> int:
 
 
 def _compared(
-    decoder: Decoder, stream: _Rearranged, estimates: list[Estimate], reference: JointTrack
+    decoder: Decoder, stream: Rearranged, estimates: list[Estimate], reference: JointTrack
 ) -> ShuffledStream:
     if not estimates:
         raise RecordingError('the held-out repetitions in random order gave no estimate')

@@ -41,8 +41,8 @@ MAY_IMPORT = {
     'adaptation': {'dataset', 'decoding', 'emg'},
     'training': {'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models'},
     'benchmark': {
-        *('dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models', 'recordings'),
-        'training',
+        *('adaptation', 'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models'),
+        *('recordings', 'training'),
     },
     'speed': {'dataset', 'decoding', 'emg', 'engines', 'models', 'training'},
     'nodes': {

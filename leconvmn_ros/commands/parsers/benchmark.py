@@ -17,14 +17,28 @@
 Each bag is one subject. The folder gets results.json, CSV files and report.html, and in runs/ the
 checkpoint and the result of each run. A benchmark that was stopped goes on where it was when the
 same command is given again; runs that are there and fit are not done again.
+
+--protocol redonning asks what adaptation gives when the electrodes were put on anew. Bags are
+grouped by person and session, by `subject` and `donning` of what the bag says of itself, else by
+their place PERSON/SESSION. Decoders learn the first sessions of a person. In each later session
+one repetition of each movement calibrates, the others are scored, in shuffled order: without
+adaptation, adapted without labels, and by a decoder that was trained on that session (all
+repetitions but the last, which is scored). With --changes the bags are single recordings, and
+changes drawn at random make sessions of the repetitions that are held out. The folder then gets
+results.json and results.csv.
 """
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
+from leconvmn_ros.benchmark.changes import Change
 from leconvmn_ros.commands.arguments import add_device, add_protocol, add_topics, integers, number
 from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.training.presets import CURRENT_PRESETS, PRESETS
+
+# The protocol of sessions, beside those that hold out a part of one recording.
+REDONNING = 'redonning'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,9 +128,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='run nothing, report what is in the folder (no BAG then)',
     )
-    add_protocol(parser)
+    add_protocol(parser, REDONNING)
+    _add_redonning(parser)
     add_topics(parser)
     add_device(parser)
+
+
+def _add_redonning(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('options of --protocol redonning')
+    group.add_argument(
+        '--train-sessions',
+        type=integers('numbers of sessions such as 1,3', number(int, 1, 1000)),
+        metavar='N,N',
+        help='train on so many first sessions, in turn (default: 1)',
+    )
+    group.add_argument(
+        '--unlabelled',
+        type=integers('seconds such as 30,90', number(int, 1, 3600)),
+        metavar='S,S',
+        help='adapt by so many seconds of a new session, without labels, in turn (default: 30); '
+        'movements are whole, so it is about so long',
+    )
+    group.add_argument(
+        '--changes',
+        type=_changes,
+        metavar='NAME,NAME',
+        help=f'make sessions of single recordings: {", ".join(get_args(Change))}',
+    )
+    group.add_argument(
+        '--draws',
+        type=number(int, 1, 1000),
+        metavar='N',
+        help='of each change, with each seed (default: 4)',
+    )
+    group.add_argument(
+        '--settle',
+        type=number(float, 0, 60),
+        metavar='S',
+        help='leave the first seconds after each change of the movement out of the score, for '
+        'recordings that were joined of pieces (default: 0)',
+    )
+    group.add_argument(
+        '--rings',
+        type=integers('numbers of electrodes such as 8 or 8,8', number(int, 3, 256)),
+        metavar='N,N',
+        help='electrodes of each band, in the order of the channels, where the bags do not say it',
+    )
+    group.add_argument(
+        '--decoders',
+        type=Path,
+        metavar='FOLDER',
+        help='of a benchmark of the same bags: with --changes, its decoders are taken instead of '
+        'being trained again',
+    )
+
+
+def _changes(text: str) -> tuple[str, ...]:
+    names, known = tuple(text.split(',')), get_args(Change)
+    for name in names:
+        if name not in known or names.count(name) > 1:
+            raise argparse.ArgumentTypeError(
+                f'{text!r} is not a list of different changes; there are {", ".join(known)}'
+            )
+    return names
 
 
 def _names(text: str) -> tuple[str, ...]:
