@@ -167,6 +167,12 @@ def _decode(decoder: Decoder, recording: Recording) -> JointTrack:
         )
     if decoder.level_remark:
         remark(f'{recording.name}: {decoder.level_remark}')
+    fit = decoder.input_map.fit
+    if fit.unfit:
+        remark(
+            f'{recording.name}: the EMG does not fit the training in '
+            f'{fit.unfit / fit.compared:.0%} of the movement; electrodes may have moved (adapt)'
+        )
     return estimates
 
 

@@ -24,6 +24,8 @@ from leconvmn_ros.decoding.checkpoint import Checkpoint
 from leconvmn_ros.decoding.lane import Completed, Estimate, Lane
 from leconvmn_ros.decoding.network_streams import NetworkStreams
 from leconvmn_ros.decoding.side_by_side import decode_side_by_side
+from leconvmn_ros.emg.electrode_map import ElectrodeMap
+from leconvmn_ros.emg.emg_memory import EmgMemory
 from leconvmn_ros.emg.intake import IntakeCounts
 from leconvmn_ros.engines.devices import find_device
 from leconvmn_ros.engines.registry import AUTO, threads_for
@@ -55,6 +57,8 @@ class Decoder:
         threads: int = 0,
         greatest_age: float = 0,
         speed_limit: float = 0,
+        follow_drift: bool = False,
+        remember: float = 0,
     ) -> None:
         """Prepare to decode.
 
@@ -67,9 +71,12 @@ class Decoder:
             threads: of the CPU for the network; 0 = as many as its size asks for.
             greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
             speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
+            follow_drift: follow slow drift of each channel, see `drift.py`.
+            remember: how much of the newest EMG is kept for adaptation (s), see `recent_emg`.
 
         Raises:
-            ConfigurationError: the rate, the device or the engine is not possible.
+            ConfigurationError: the rate, the device or the engine is not possible, or drift cannot
+                be followed.
         """
         path = checkpoint.description.signal_path
         self._streams = _streams_for(output_rate, path.exposure, path.image_length)
@@ -78,10 +85,18 @@ class Decoder:
         self._output_rate = self._streams * path.sampling_rate / path.image_length
         self.joint_names = tuple(joint.name for joint in checkpoint.description.joints)
         self._new_lane = partial(
-            Lane, checkpoint.description, self._streams, greatest_age, speed_limit
+            Lane,
+            checkpoint.description,
+            self._streams,
+            greatest_age,
+            speed_limit,
+            follow_drift=follow_drift,
         )
         self._lane = self._new_lane()
         self.quality = self._lane.quality
+        self.input_map = self._lane.input_map
+        if remember:
+            self._lane.memory = EmgMemory(path.channels, path.sampling_rate, remember)
         network = checkpoint.network()
         self._sources_at_once = _sources_at_once(network, self._streams)
         work = network.config.multiplications(network.image_size, network.joints)
@@ -205,6 +220,20 @@ class Decoder:
         angles of 0 may be none.
         """
         return self._lane.rest(stamp_ns)
+
+    def adopt(self, electrode_map: ElectrodeMap | None) -> None:
+        """Decode with another map of the electrodes from now on; it is blended in over a second.
+
+        It stays until another one is adopted; `reset` keeps it.
+
+        Args:
+            electrode_map: of the electrodes as they sit now; None for that of the training.
+        """
+        self.input_map.adopt(electrode_map)
+
+    def recent_emg(self) -> list[EmgChunk]:
+        """Return the newest EMG, as much as `remember` says, one chunk per gapless stretch."""
+        return [] if self._lane.memory is None else self._lane.memory.chunks()
 
     def reset(self) -> None:
         """Expect a new source: forget all samples and all recurrent state, keep the counts."""

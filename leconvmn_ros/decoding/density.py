@@ -62,6 +62,11 @@ class Density:
         result: NDArray[np.float64] = self._constant - 0.5 * squared
         return result
 
+    def jointly(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log of likelihood times share, shape (samples, movements)."""
+        result: NDArray[np.float64] = self.of_movements(features) + np.log(self.shares)
+        return result
+
     def of(
         self, features: NDArray[np.float64], shares: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:

@@ -33,6 +33,24 @@ _DIGITS = 6
 _Row = tuple[float, ...]
 
 
+class UsualFit(StrictModel):
+    """How well EMG of the same session fits a mixture that it took no part in.
+
+    `decoding.signal_fit` makes it and compares with it.
+    """
+
+    by_movement: _Row = Field(
+        description='mean log-likelihood of samples that look most like each movement (nats)'
+    )
+    means: tuple[_Row, ...] = Field(
+        description='mean features of these samples, one value per channel'
+    )
+    least: float = Field(
+        description='what nearly every window of movement reached, against these means (nats per '
+        'sample)'
+    )
+
+
 class FeatureMixture(StrictModel):
     """Standardised features of the training part: one Gaussian per movement, pooled covariance."""
 
@@ -43,6 +61,9 @@ class FeatureMixture(StrictModel):
     means: tuple[_Row, ...] = Field(description='of each movement, one value per channel')
     covariance: tuple[_Row, ...] = Field(
         max_length=MOST_CHANNELS, description='around these means, channels x channels'
+    )
+    usual: UsualFit | None = Field(
+        default=None, description='how well EMG fits that was left out; not before version 0.2.0'
     )
 
     @model_validator(mode='after')
@@ -55,6 +76,12 @@ class FeatureMixture(StrictModel):
             )
         if {len(row) for row in (*self.means, *self.covariance)} != {channels}:
             raise ValueError(f'rows of other lengths than {channels}, the number of channels')
+        if self.usual is not None:
+            counts = {len(self.usual.by_movement), len(self.usual.means)}
+            if counts != {kinds} or {len(row) for row in self.usual.means} != {channels}:
+                raise ValueError(
+                    f'the usual fit is not of {kinds} movements and {channels} channels'
+                )
         if min(self.shares) <= 0:
             raise ValueError(f'share {min(self.shares)} of a movement; it must be above 0')
         matrix = np.array(self.covariance)
@@ -89,11 +116,12 @@ def mixture_of(
     around = rows - means[labels]
     return FeatureMixture(
         movements=tuple(numbers.tolist()),
-        shares=_rounded(np.bincount(labels) / len(labels)),
-        means=tuple(map(_rounded, means)),
-        covariance=tuple(map(_rounded, around.T @ around / len(around))),
+        shares=rounded(np.bincount(labels) / len(labels)),
+        means=tuple(map(rounded, means)),
+        covariance=tuple(map(rounded, around.T @ around / len(around))),
     )
 
 
-def _rounded(values: NDArray[np.float64]) -> _Row:
+def rounded(values: NDArray[np.float64]) -> _Row:
+    """Return values as a checkpoint keeps them."""
     return tuple(float(f'{value:.{_DIGITS}g}') for value in values)

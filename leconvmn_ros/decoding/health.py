@@ -21,8 +21,10 @@ from typing import NamedTuple
 from leconvmn_ros.core.percentiles import percentiles
 from leconvmn_ros.core.status import Level, Status
 from leconvmn_ros.decoding.decoder import Decoder
+from leconvmn_ros.decoding.signal_fit import SignalFit
 from leconvmn_ros.emg.intake import NO_FAULTS
 from leconvmn_ros.emg.signal_quality import Finding, SignalQuality
+import numpy as np
 
 # Stamps that are further from the clock than this are of another clock (s).
 SAME_CLOCK = 10.0
@@ -32,6 +34,11 @@ BUSY = 0.9
 AT_LIMITS = 0.25
 # What the log says before the faults that it tells.
 FAULTS = 'faults since the last report: '
+# Where the EMG does not fit the training.
+WHAT_TO_DO = (
+    'Electrodes may have moved or lost contact: put the band on again as it was, or make all '
+    'the movements for a minute and a half and adapt (service ~/adapt, or leconvmn_ros adapt)'
+)
 # Where a counter of IntakeCounts is reported; all others are of the input.
 _PARTS = {
     'failed_estimates': 'output',
@@ -85,6 +92,7 @@ class DecoderHealth:
         self._last_angles = (decoder.angles, decoder.angles_at_a_limit)
         self._processing: list[float] = []
         self._ages: list[float] = []
+        self._told_unfit = False
 
     def note(self, processing: float, ages: Sequence[float]) -> None:
         """Take note of a message.
@@ -113,6 +121,9 @@ class DecoderHealth:
                 f'this decoder takes {self._decoder.channels} channels at '
                 f'{self._decoder.sampling_rate:g} Hz, other EMG is refused'
             )
+        if (unfit := fit_words(self._decoder.input_map.fit)) and not self._told_unfit:
+            remarks.append(f'{unfit}. {WHAT_TO_DO}')
+        self._told_unfit = bool(unfit)
         return remarks
 
     def report(self, state: InputState, period: float) -> list[Status]:
@@ -200,10 +211,37 @@ class DecoderHealth:
             level, summary = Level.WARN, remark
         elif bad := [str(channel) for channel, word in enumerate(words) if word != 'fine']:
             level, summary = Level.WARN, f'not fine: channel {", ".join(bad)}'
+        elif unfit := fit_words(self._decoder.input_map.fit):
+            level, summary = Level.WARN, unfit
         else:
             level, summary = Level.OK, 'fine'
         values = {f'channel {channel}': word for channel, word in enumerate(words)}
+        values |= self._fit_and_drift()
         return Status('signal', level, summary, values | self._totals_of('signal'))
+
+    def _fit_and_drift(self) -> dict[str, str]:
+        """Return how well the signal fits the training, and the drift that is followed."""
+        input_map = self._decoder.input_map
+        fit, drift = input_map.fit, input_map.drift
+        values = {
+            'electrode map': 'as in the training' if input_map.electrode_map is None else 'adapted'
+        }
+        if not fit.known:
+            return values | {'fit to the training': 'unknown: the checkpoint keeps nothing of it'}
+        score = 'too little movement yet' if fit.score is None else f'{fit.score:.2f}'
+        values |= {
+            'fit to the training (nats)': score,
+            'lowest usual fit (nats)': f'{fit.least:.2f}',
+        }
+        if drift is not None:
+            shown = ', '.join(f'{offset:+.2f}' for offset in drift.offset)
+            bound = ', '.join(map(str, np.flatnonzero(drift.at_bound)))
+            values |= {
+                'drift that is taken away (standard deviations)': shown,
+                'drift at its bound': f'channel {bound}' if bound else 'none',
+                'drift is followed': input_map.why_drift_is_frozen or 'yes',
+            }
+        return values
 
     def _news_of(self, part: str) -> dict[str, int]:
         return {n: count for n, count in self.news().items() if _PARTS.get(n, 'input') == part}
@@ -214,6 +252,16 @@ class DecoderHealth:
             for name, count in asdict(self._decoder.counts).items()
             if name not in NO_FAULTS and _PARTS.get(name, 'input') == part
         }
+
+
+def fit_words(fit: SignalFit) -> str:
+    """Say that the signal does not fit the training any more; empty if it does, or who knows."""
+    if fit.fits is not False or fit.score is None or fit.least is None:
+        return ''
+    return (
+        f'the EMG does not fit the training: {fit.score:.1f} nats per sample, usual are '
+        f'{fit.least:.1f} and more'
+    )
 
 
 def _channel(quality: SignalQuality, channel: int, not_finite: float) -> str:

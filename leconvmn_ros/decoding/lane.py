@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.decoding.checkpoint import Description
+from leconvmn_ros.decoding.input_map import InputMap
 from leconvmn_ros.decoding.output_limits import OutputLimits
-from leconvmn_ros.emg.electrode_map import ImageMapper
+from leconvmn_ros.emg.emg_memory import EmgMemory
 from leconvmn_ros.emg.intake import Intake, IntakeCounts, Piece
 from leconvmn_ros.emg.level import IMPOSSIBLE, level_words, LevelMeter
 from leconvmn_ros.emg.signal_path import Image, LongExposure, SignalPath
@@ -76,12 +77,20 @@ class Lane:
 
     Attributes:
         quality: which channels can be believed.
+        input_map: what maps the features for the network, and says how well they fit the training.
+        memory: where the newest EMG is kept; None = nowhere.
         angles: number of angles so far.
         angles_at_a_limit: how many of them were beyond what the training had.
     """
 
     def __init__(
-        self, description: Description, streams: int, greatest_age: float, speed_limit: float
+        self,
+        description: Description,
+        streams: int,
+        greatest_age: float,
+        speed_limit: float,
+        *,
+        follow_drift: bool = False,
     ) -> None:
         """Expect a source.
 
@@ -90,6 +99,10 @@ class Lane:
             streams: images per exposure.
             greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
             speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
+            follow_drift: follow slow drift of each channel, see `drift.py`.
+
+        Raises:
+            ConfigurationError: drift cannot be followed.
         """
         path, statistics = description.signal_path, description.statistics
         self._rate, self._streams = path.sampling_rate, streams
@@ -97,13 +110,13 @@ class Lane:
         self._intake = Intake(path.channels, path.sampling_rate, greatest_age=greatest_age)
         self._signal_path = SignalPath(path, statistics)
         self._level = LevelMeter(path, statistics)
-        electrode_map = description.electrode_map
-        self._mapper = None if electrode_map is None else ImageMapper(electrode_map)
+        self.memory: EmgMemory | None = None
+        self.input_map = InputMap(description, streams / path.exposure, follow_drift=follow_drift)
         self.quality = SignalQuality(
             path,
             self.counts,
             can_mask=description.standardised,
-            usual=None if electrode_map is None else electrode_map.usual,
+            usual=self.input_map.usual,
         )
         self._images = LongExposure(
             path.image_length, path.channels, column_step=path.column_step, streams=streams
@@ -159,19 +172,27 @@ class Lane:
         samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
         features = self._signal_path.push(samples)
         starts, possible, end = [], [], 0
-        for part, (_, contradicts) in zip(parts, pieces, strict=True):
+        for part, ((_, _, restart), contradicts) in zip(parts, pieces, strict=True):
             starts.append(end)
             end += len(part)
             self._level.add(features[starts[-1] : end])
             possible.append(not (contradicts or self._too_loud))
-        enough_channels = self.quality.mask(samples, features)
+            if self.memory is not None:
+                self.memory.add(part, restart=restart)
+        masking = self.quality.mask(samples, features)
+        whole = masking.whole & np.repeat(possible, [len(part) for part in parts])
+        watched = 0
         for image in self._images.push(features):
             place = bisect_right(starts, image.last) - 1
             since_ns = round((image.last - starts[place]) * NANOSECONDS / self._rate)
-            believed = bool(enough_channels[image.last]) and possible[place]
-            if self._mapper is not None:
-                image = image._replace(pixels=self._mapper.apply(image.pixels))  # noqa: PLW2901
-            yield Completed(pieces[place].piece.stamp_ns + since_ns, image, believed)
+            believed = bool(masking.enough[image.last]) and possible[place]
+            # In the order of time, so that it does not matter how the samples were cut.
+            news = slice(watched, image.last + 1)
+            self.input_map.watch(features[news], whole[news])
+            watched = news.stop
+            mapped = image._replace(pixels=self.input_map.apply(image.pixels))
+            yield Completed(pieces[place].piece.stamp_ns + since_ns, mapped, believed)
+        self.input_map.watch(features[watched:], whole[watched:])
 
     def batches(self, chunks: Iterable[EmgChunk]) -> Iterator[Batch]:
         """Yield the images of chunks that are all there already: one of every stream at a time.
@@ -252,6 +273,9 @@ class Lane:
         self._intake.reset()
         self._level.reset()
         self.quality.reset()
+        self.input_map.reset()
+        if self.memory is not None:
+            self.memory.clear()
         self._output.reset()
         self.restart()
 
@@ -259,5 +283,6 @@ class Lane:
         """Reset all but the intake: the next sample does not follow the last one."""
         self._signal_path.reset()
         self.quality.interrupt()
+        self.input_map.interrupt()
         self._output.restart()
         self._images.reset()

@@ -15,8 +15,6 @@
 """One affine map of the features in front of the network: adaptation to electrodes that moved."""
 
 from leconvmn_ros.core.strict_model import StrictModel
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 _Row = tuple[float, ...]
@@ -46,17 +44,3 @@ class ElectrodeMap(StrictModel):
     def channels(self) -> int:
         """Number of channels."""
         return len(self.matrix)
-
-
-class ImageMapper:
-    """Applies a map to images, which all have one size: the numbers depend on no chunking."""
-
-    def __init__(self, electrode_map: ElectrodeMap) -> None:
-        """Prepare to apply a map."""
-        self._matrix = np.array(electrode_map.matrix)
-        self._offset = np.array(electrode_map.offset)[:, None]
-
-    def apply(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the mapped image, shape (channels, columns) as before."""
-        mapped: NDArray[np.float64] = self._matrix @ pixels + self._offset
-        return mapped.astype(np.float32)

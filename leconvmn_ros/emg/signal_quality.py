@@ -41,8 +41,8 @@ A dead channel that still has noise of its own is not found, nor is a source tha
 noise on all channels.
 """
 
-from collections.abc import Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 from leconvmn_ros.emg.intake import IntakeCounts
 from leconvmn_ros.emg.signal_path import SignalPathConfig
@@ -68,6 +68,18 @@ class Finding(IntEnum):
     HUMMING = 2
 
 
+class Masking(NamedTuple):
+    """What was masked in samples.
+
+    Attributes:
+        enough: where enough channels are left to believe an estimate, shape (samples,).
+        whole: where no channel is masked, shape (samples,).
+    """
+
+    enough: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
+
+
 class SignalQuality:
     """Follows the quality of each channel and masks the features of those that are broken.
 
@@ -84,7 +96,7 @@ class SignalQuality:
         counts: IntakeCounts,
         *,
         can_mask: bool = True,
-        usual: Sequence[float] | None = None,
+        usual: NDArray[np.float64] | None = None,
     ) -> None:
         """Prepare to judge one source.
 
@@ -92,12 +104,12 @@ class SignalQuality:
             config: the signal path that the features come from.
             counts: where it is counted how often a channel became flat, saturated or humming.
             can_mask: whether it is known which features are usual.
-            usual: the features that a masked channel gets, one per channel; None = 0, the mean of
-                the training.
+            usual: the features that a masked channel gets, shape (channels,); whoever changes
+                them in place changes what is used. None = 0, the mean of the training.
         """
         self._counts = counts
         self._can_mask = can_mask
-        self._usual = np.zeros(config.channels) if usual is None else np.array(usual)
+        self._usual = np.zeros(config.channels) if usual is None else usual
         self._length = max(2, round(BLOCK * config.sampling_rate))
         self._block = np.empty((self._length, config.channels), dtype=np.float32)
         self._lines = _line_waves(self._length, config.sampling_rate)
@@ -124,19 +136,14 @@ class SignalQuality:
         """Whether too few channels are left to believe an estimate."""
         return bool(self.masked.mean() > MOST_MASKED)
 
-    def mask(
-        self, samples: NDArray[np.float32], features: NDArray[np.float32]
-    ) -> NDArray[np.bool_]:
+    def mask(self, samples: NDArray[np.float32], features: NDArray[np.float32]) -> Masking:
         """Take samples and replace the features of masked channels in place.
 
         Args:
             samples: amplitudes (V), shape (samples, channels), following those before.
             features: their standardised features, same shape.
-
-        Returns:
-            Where enough channels are left to believe an estimate, shape (samples,).
         """
-        enough = np.ones(len(samples), dtype=np.bool_)
+        enough, whole = np.ones((2, len(samples)), dtype=np.bool_)
         done = 0
         while done < len(samples):
             end = min(len(samples), done + self._length - self._filled)
@@ -146,11 +153,12 @@ class SignalQuality:
             if self._anything_masked:
                 features[done:end, self.masked] = self._usual[self.masked]
                 enough[done:end] = not self.too_many_masked
+                whole[done:end] = False
             if filled == self._length:
                 self._judge(level)
                 filled = 0
             self._filled, done = filled, end
-        return enough
+        return Masking(enough, whole)
 
     def _judge(self, level: NDArray[np.float32]) -> None:
         """Draw conclusions from a full block; `level`: features at its end."""

@@ -31,6 +31,7 @@ from leconvmn_ros.dataset.segments import cut_segments, Segment
 from leconvmn_ros.decoding.checkpoint import JointOutput
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture, mixture_of
 from leconvmn_ros.decoding.movement_templates import MovementTemplates
+from leconvmn_ros.decoding.signal_fit import COMPARED_RATE, with_usual_fit
 from leconvmn_ros.emg.signal_path import (
     ExposureConfig,
     FeatureStatistics,
@@ -157,7 +158,8 @@ def _mixture(
 ) -> FeatureMixture | None:
     """Return what adaptation needs to know of the features, where movements have labels."""
     mean, scale = np.array(statistics.mean), np.array(statistics.scale)
-    rows, movements = [], []
+    rows, movements, groups = [], [], []
+    numbers: dict[int, int] = {}  # of the recordings, by their identity
     for row, (segment, recording) in zip(features, training, strict=True):
         if recording.labels is None or not path.standardise:
             return None
@@ -166,7 +168,21 @@ def _mixture(
         known = entries >= 0
         rows.append((row[known] - mean) / scale)
         movements.append(labels.movement[entries[known]])
-    return mixture_of(rows, movements)
+        repetitions = labels.repetition[entries[known]]
+        number = numbers.setdefault(id(recording), len(numbers))
+        groups.append(np.stack((np.full_like(repetitions, number), repetitions), axis=1))
+    mixture = mixture_of(rows, movements)
+    if mixture is None:
+        return None
+    # As in use, where the first window of a stream is not full yet.
+    compared = slice(path.window_length, None, max(1, round(path.sampling_rate / COMPARED_RATE)))
+    pairs = np.concatenate([part[compared] for part in groups])
+    return with_usual_fit(
+        mixture,
+        np.concatenate([part[compared] for part in rows]),
+        np.concatenate([part[compared] for part in movements]),
+        np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1),
+    )
 
 
 def _own_statistics(

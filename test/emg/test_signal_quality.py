@@ -179,7 +179,7 @@ def test_how_the_samples_are_cut_changes_nothing(sizes, seed):
     enough, first = [], 0
     for size in [*sizes, len(emg)]:
         part = slice(first, min(first + size, len(emg)))
-        enough += quality.mask(emg[part], parts[part]).tolist()
+        enough += quality.mask(emg[part], parts[part]).enough.tolist()
         first = part.stop
     np.testing.assert_array_equal(parts, whole)
     masked = (whole == 0).sum(axis=1)

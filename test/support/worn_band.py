@@ -1,0 +1,74 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A synthetic wearer and a decoder that was trained on him, for tests of what moves afterwards."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
+from leconvmn_ros.decoding.checkpoint import Checkpoint
+from leconvmn_ros.recordings.bags import read_bag, write_bag
+from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
+from leconvmn_ros.synthetic.subject import synthesize
+from leconvmn_ros.training.presets import PRESETS
+from leconvmn_ros.training.run import train
+import numpy as np
+from numpy.typing import NDArray
+
+RING = (tuple(range(8)),)
+
+
+class WornBand(NamedTuple):
+    """What was trained, and a new session of the same wearer.
+
+    Attributes:
+        checkpoint: decoder of repetitions 1 to 3.
+        rate: of the EMG (Hz).
+        emg: repetitions 4 to 6 (V), shape (samples, channels).
+        positions: their angles (rad), shape (samples, joints).
+        movement: shape (samples,).
+    """
+
+    checkpoint: Checkpoint
+    rate: float
+    emg: NDArray[np.float32]
+    positions: NDArray[np.float64]
+    movement: NDArray[np.int64]
+
+
+@cache
+def worn_band() -> WornBand:
+    """Train once in a process."""
+    subject = synthesize(SyntheticSubjectConfig(movement_duration=3.0, rest_duration=1.0))
+    with TemporaryDirectory() as folder:
+        write_bag(subject, Path(folder) / 'training')
+        training = read_bag(Path(folder) / 'training')
+    hold_out = RepetitionHoldOut(validation=(3,), test=(4, 5, 6))
+    checkpoint = train([training], PRESETS['ridge'], hold_out=hold_out)
+    late = subject.repetition >= 4
+    return WornBand(
+        checkpoint,
+        subject.sampling_rate,
+        subject.emg[late],
+        subject.positions[late],
+        subject.movement[late],
+    )
+
+
+def turned(emg: NDArray[np.float32], electrodes: int) -> NDArray[np.float32]:
+    """Return EMG of a band of 8 that turned by so many electrodes."""
+    return np.roll(emg, electrodes, axis=1)
