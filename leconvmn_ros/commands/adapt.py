@@ -15,17 +15,16 @@
 """What `leconvmn_ros adapt` does; its arguments are in parsers/adapt.py."""
 
 import argparse
-from itertools import accumulate, pairwise
 
+from leconvmn_ros.adaptation.report import sentences
+from leconvmn_ros.adaptation.rings import consecutive_rings, described_rings
 from leconvmn_ros.adaptation.turns import Rings
-from leconvmn_ros.adaptation.unlabelled import adapt, Adaptation, mixture_in, turn_words
+from leconvmn_ros.adaptation.unlabelled import adapt, mixture_in
 from leconvmn_ros.commands.progress import progress_bar, remark, say
 from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.decoding.checkpoint import check_place, Description, load_checkpoint
-from leconvmn_ros.emg.description import EmgDescription
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.recordings.description import read_description
-import numpy as np
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,27 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         remark(f'{recording.name}: {line}')
     adaptation = adapt(checkpoint, recording, rings, least_confidence=arguments.least_confidence)
     adaptation.checkpoint.save(arguments.output)
-    _report(adaptation)
+    for line in sentences(adaptation):
+        say(line)
     say(f'{arguments.output}: {"adapted" if adaptation.moved else "nothing to adapt"}')
     return 0
-
-
-def _report(adaptation: Adaptation) -> None:
-    found = adaptation.found
-    say(
-        f'electrodes: {turn_words(found)} (confidence {found.confidence:.2f}, '
-        f'{found.advantage:.2f} nats per sample ahead, {adaptation.duration:.0f} s of EMG)'
-    )
-    if not adaptation.matched:
-        say('gains: as in the training, as far as this EMG tells')
-        return
-    shifts = adaptation.shifts
-    largest = int(np.argmax(np.abs(shifts)))
-    say(
-        f'gains: mean features were off by {np.median(np.abs(shifts)):.2f} standard deviations '
-        f'of the training (median of the channels), at most by {shifts[largest]:+.2f} (at channel '
-        f'{largest} of the training)'
-    )
 
 
 def _rings(arguments: argparse.Namespace, known: Description) -> Rings:
@@ -73,8 +55,8 @@ def _rings(arguments: argparse.Namespace, known: Description) -> Rings:
     """
     channels = known.signal_path.channels
     trained, now = known.electrodes, read_description(arguments.bag)
-    found = _usable(trained, channels)
-    of_bag = _usable(now, channels)
+    found = described_rings(trained, channels)
+    of_bag = described_rings(now, channels)
     if found and of_bag and found != of_bag:
         raise ConfigurationError(
             f'the decoder was trained with rings {found}, {arguments.bag.name} has {of_bag}'
@@ -87,19 +69,7 @@ def _rings(arguments: argparse.Namespace, known: Description) -> Rings:
                 f'--rings says it, such as --rings {channels} for one ring of all channels'
             )
         return found
-    given = tuple(
-        tuple(range(first, end)) for first, end in pairwise(accumulate(arguments.rings, initial=0))
-    )
-    if sum(arguments.rings) != channels:
-        raise ConfigurationError(
-            f'--rings names {sum(arguments.rings)} electrodes; the decoder has {channels}'
-        )
+    given = consecutive_rings(arguments.rings, channels)
     if found and found != given:
         raise ConfigurationError(f'--rings gives {given}, the recordings say {found}')
     return given
-
-
-def _usable(description: EmgDescription | None, channels: int) -> Rings:
-    if description is None or len(description.channels) != channels:
-        return ()
-    return description.rings

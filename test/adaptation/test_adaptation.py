@@ -237,7 +237,7 @@ def test_the_arrangement_of_the_electrodes_must_be_known(made, tmp_path, capsys)
     assert '--rings 8 for one ring of all channels' in error
     code, _, error = run(capsys, *arguments, '--rings', '8,8')
     assert code == 1
-    assert 'names 16 electrodes; the decoder has 8' in error
+    assert 'are 16 electrodes; the decoder has 8' in error
 
 
 @pytest.mark.parametrize('rings', [(), [(0, 1)], [(0, 1, 2, 2)], [(0, 1, 8)]])

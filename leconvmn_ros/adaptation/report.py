@@ -1,0 +1,37 @@
+# Copyright 2026 The leconvmn_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What an adaptation found, in sentences for people."""
+
+from leconvmn_ros.adaptation.unlabelled import Adaptation, turn_words
+import numpy as np
+
+
+def sentences(adaptation: Adaptation) -> list[str]:
+    """Say how the electrodes sit and what became of the gains, and how sure that is."""
+    found = adaptation.found
+    electrodes = (
+        f'electrodes: {turn_words(found)} (confidence {found.confidence:.2f}, '
+        f'{found.advantage:.2f} nats per sample ahead, {adaptation.duration:.0f} s of EMG)'
+    )
+    if not adaptation.matched:
+        return [electrodes, 'gains: as in the training, as far as this EMG tells']
+    shifts = adaptation.shifts
+    largest = int(np.argmax(np.abs(shifts)))
+    gains = (
+        f'gains: mean features were off by {np.median(np.abs(shifts)):.2f} standard deviations '
+        f'of the training (median of the channels), at most by {shifts[largest]:+.2f} (at channel '
+        f'{largest} of the training)'
+    )
+    return [electrodes, gains]
