@@ -25,13 +25,22 @@ def sentences(adaptation: Adaptation) -> list[str]:
         f'electrodes: {turn_words(found)} (confidence {found.confidence:.2f}, '
         f'{found.advantage:.2f} nats per sample ahead, {adaptation.duration:.0f} s of EMG)'
     )
+    said = [electrodes]
+    if adaptation.dead:
+        dead = ', '.join(map(str, adaptation.dead))
+        said.append(
+            f'electrodes that do not work: channel {dead}; they are filled in from the others'
+        )
+    if adaptation.free:
+        said.append(
+            'channels: mixed in a way that no turn explains, as when the band slid along the arm'
+        )
     if not adaptation.matched:
-        return [electrodes, 'gains: as in the training, as far as this EMG tells']
+        return [*said, 'gains: as in the training, as far as this EMG tells']
     shifts = adaptation.shifts
-    largest = int(np.argmax(np.abs(shifts)))
     gains = (
         f'gains: mean features were off by {np.median(np.abs(shifts)):.2f} standard deviations '
-        f'of the training (median of the channels), at most by {shifts[largest]:+.2f} (at channel '
-        f'{largest} of the training)'
+        'of the training (median of the channels), at most by '
+        f'{shifts[int(np.argmax(np.abs(shifts)))]:+.2f}'
     )
-    return [electrodes, gains]
+    return [*said, gains]

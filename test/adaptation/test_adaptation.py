@@ -17,6 +17,7 @@
 from dataclasses import replace
 
 from cli_harness import content, run
+from leconvmn_ros.adaptation.affine_fit import fit_map, FREE, Gaussians, RIGID
 from leconvmn_ros.adaptation.turns import Turn, turning_back
 from leconvmn_ros.adaptation.unlabelled import adapt
 from leconvmn_ros.core.errors import CheckpointError, ConfigurationError, RecordingError
@@ -295,3 +296,52 @@ def test_a_dead_channel_is_masked_before_the_map(made):
     decode_recording(decoder, dead)
     assert decoder.quality.masked.tolist() == [channel == 3 for channel in range(8)]
     assert score(checkpoint, dead) > 0.7 * whole
+
+
+def with_dead(recording, channels):
+    alive = ~np.isin(np.arange(8), channels)
+    return replace(
+        recording, chunks=[c._replace(samples=c.samples * alive) for c in recording.chunks]
+    )
+
+
+@pytest.mark.parametrize('channels', [(3,), (0, 5)])
+def test_half_of_what_dead_electrodes_cost_is_recovered(made, channels):
+    checkpoint, unmoved = load_checkpoint(made / 'decoder'), read_bag(made / 'same')
+    dead = with_dead(unmoved, channels)
+    adaptation = adapt(checkpoint, dead, RING)
+    assert adaptation.dead == channels
+    assert adaptation.found.turn == Turn((0.0,))
+    best, masked = score(checkpoint, unmoved), score(checkpoint, dead)
+    assert best - masked > 0.01
+    assert score(adaptation.checkpoint, dead) > masked + 0.5 * (best - masked)
+
+
+def test_a_turn_is_found_in_spite_of_a_dead_electrode(made):
+    checkpoint, moved = (
+        load_checkpoint(made / 'decoder'),
+        with_dead(read_bag(made / 'moved'), (2,)),
+    )
+    adaptation = adapt(checkpoint, moved, RING)
+    assert adaptation.found.turn == Turn((-1.0,))
+    assert adaptation.dead == (2,)
+
+
+def test_more_dead_electrodes_than_half_are_refused(made):
+    dead = with_dead(read_bag(made / 'same'), (0, 1, 2, 4, 6))
+    with pytest.raises(RecordingError, match='on channel 0, 1, 2, 4, 6; at least half'):
+        adapt(load_checkpoint(made / 'decoder'), dead, RING)
+
+
+def test_features_mixed_in_a_way_that_no_turn_explains_are_unmixed():
+    random = np.random.default_rng(0)
+    means = 2 * random.standard_normal((6, 4))
+    gaussians = Gaussians(means, np.eye(4), np.full(6, 1 / 6))
+    made = np.repeat(random.integers(6, size=200), 10)
+    features = means[made] + random.standard_normal((2000, 4))
+    mixing = np.eye(4) + 0.2 * random.standard_normal((4, 4))
+    mixed = (features - 0.5) @ np.linalg.inv(mixing).T
+    rigid, free = (fit_map(gaussians, mixed, 2.0, strength) for strength in (RIGID, FREE))
+    assert np.abs(free.map.apply(mixed) - features).mean() < 0.15
+    assert np.abs(rigid.map.apply(mixed) - features).mean() > 0.3
+    assert free.evidence > rigid.evidence + 0.1
