@@ -119,10 +119,10 @@ _RING_THEN_ALL = StackConfig(
 # and the whole image at once.
 _WHOLE = _RING_THEN_ALL.model_copy(update={'planes': (128, 128), 'electrodes': 'all'})
 # Single repetitions in random order: what a decoder needs to follow movements in any order. The
-# schedule ends at a rate of almost nothing and the
-# weights are averaged, so the last epoch is as good as any that a validation part would choose.
-# On the development people an LSTM gained 0.024 in CC from 20 to 30 epochs and nothing from there to
-# 40, LE-ConvMN 0.005 on DB5; one stack gained nothing beyond 20.
+# schedule ends at a rate of almost nothing and the weights are averaged, so the last epoch is as
+# good as any that a validation part would choose. On the development people an LSTM gained 0.024
+# in CC from 20 to 30 epochs and nothing from there to 40, LE-ConvMN 0.005 on DB5; one stack gained
+# nothing beyond 20.
 _FIT = RecurrentFitSettings(epochs=30, noise=0.3, averaging=0.99, order='repetitions')
 _FIT_SMALL = _FIT.model_copy(update={'epochs': 20})
 _FIT_1 = _FIT.model_copy(update={'order': 'recording'})
