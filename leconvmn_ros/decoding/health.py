@@ -223,9 +223,8 @@ class DecoderHealth:
         """Return how well the signal fits the training, and the drift that is followed."""
         input_map = self._decoder.input_map
         fit, drift = input_map.fit, input_map.drift
-        values = {
-            'electrode map': 'as in the training' if input_map.electrode_map is None else 'adapted'
-        }
+        adapted = input_map.electrode_map is not None
+        values = {'electrodes': 'adapted' if adapted else 'as in the training'}
         if not fit.known:
             return values | {'fit to the training': 'unknown: the checkpoint keeps nothing of it'}
         score = 'too little movement yet' if fit.score is None else f'{fit.score:.2f}'

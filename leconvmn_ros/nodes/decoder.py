@@ -15,7 +15,8 @@
 """The decoder node: EmgArray in, JointState out.
 
 Subscribes `emg`, publishes `joint_states`: the ten joints by name, positions in radians, stamped
-with the acquisition time of the last EMG sample used; and `/diagnostics` once a second. A
+with the acquisition time of the last EMG sample used; and `/diagnostics` once a second. Adapts to
+electrodes that moved when the service `~/adapt` is called, see `decoder_adaptation.py`. A
 lifecycle node: configure loads and warms the model, activate listens and publishes. With
 `autostart` (the default) it does both by itself.
 
@@ -37,9 +38,11 @@ from leconvmn_ros.decoding.lane import Estimate
 from leconvmn_ros.emg.message import chunk_from_message
 from leconvmn_ros.emg.stale_input import StaleInput
 from leconvmn_ros.msg import EmgArray
+from leconvmn_ros.nodes.decoder_adaptation import Adaptable, AdaptationServices
 from leconvmn_ros.nodes.decoder_parameters import (
     InputRule,
     load_decoder,
+    make_adaptation,
     NAMES,
     PARAMETERS,
     read_input_rule,
@@ -79,6 +82,7 @@ class _Configured(NamedTuple):
     health: DecoderHealth
     input_rule: InputRule
     publisher: LifecyclePublisher
+    adaptable: Adaptable
 
 
 class _Listening(NamedTuple):
@@ -106,6 +110,7 @@ class DecoderNode(LifecycleNode):
         self._listening: _Listening | None = None
         self._stale = StaleInput(0)
         self._reports = DecoderReports(self)
+        self._adaptation = AdaptationServices(self)
         every(PERIOD, self, self._report)
         if self.get_parameter('autostart').value:
             self._start()
@@ -195,19 +200,27 @@ class DecoderNode(LifecycleNode):
         """Load the checkpoint, warm the network, make the publisher."""
         rule = read_input_rule(self)
         with interruptible():
-            decoder, model = load_decoder(self)
+            decoder, checkpoint, model = load_decoder(self)
+        job = make_adaptation(self, checkpoint)
         publisher = self.create_lifecycle_publisher(
             JointState, 'joint_states', **overridable(RELIABLE, self)
         )
-        self._configured = _Configured(decoder, DecoderHealth(decoder, model), rule, publisher)
+        self._configured = _Configured(
+            decoder,
+            DecoderHealth(decoder, model),
+            rule,
+            publisher,
+            Adaptable(decoder, checkpoint.description.electrode_map, job),
+        )
         return super().on_configure(state)
 
     @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reset and listen to the EMG."""
         if self._configured is not None:
-            decoder, _, rule, _ = self._configured
+            decoder, _, rule, _, adaptable = self._configured
             decoder.reset()
+            self._adaptation.offer(adaptable)
             self._stale = StaleInput(rule.timeout)
             period = 1 / decoder.output_rate if rule.rest else rule.timeout / 4
             self._listening = _Listening(
@@ -243,6 +256,7 @@ class DecoderNode(LifecycleNode):
         self._reports.close()
 
     def _stop_listening(self) -> None:
+        self._adaptation.withdraw()
         if self._listening is None:
             return
         self._report()

@@ -18,13 +18,19 @@ import gc
 from pathlib import Path
 from typing import NamedTuple
 
-from leconvmn_ros.core.errors import ConfigurationError, printable
-from leconvmn_ros.decoding.checkpoint import load_checkpoint
+from leconvmn_ros.adaptation.background import BackgroundAdaptation
+from leconvmn_ros.adaptation.rings import consecutive_rings, described_rings
+from leconvmn_ros.adaptation.turns import Rings
+from leconvmn_ros.adaptation.unlabelled import mixture_in
+from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError, printable
+from leconvmn_ros.decoding.checkpoint import check_place, Checkpoint, load_checkpoint
 from leconvmn_ros.decoding.decoder import Decoder, DEFAULT_OUTPUT_RATE
 from leconvmn_ros.engines.registry import ENGINE_NAMES
 from leconvmn_ros.nodes.parameters import LOSSLESS, Parameter, Value
 from rclpy.node import Node
 
+# Around an arm that turned, two electrodes tell nothing.
+LEAST_RING = 3
 STOP, REST = 'stop', 'rest'
 
 
@@ -92,10 +98,37 @@ _CONFIGURED = (
         'greatest speed of an angle from estimate to estimate (rad/s), 0 = any',
         (0.0, 1000.0),
     ),
+    _configured(
+        'follow_drift',
+        False,
+        'follow slow drift of each channel during movement, within bounds',
+    ),
+    _configured(
+        'adapt_seconds',
+        90.0,
+        'newest EMG that ~/adapt works with (s), at most 64 MiB; 0 = no adaptation',
+        (0.0, 600.0),
+    ),
+    _configured(
+        'ring_size',
+        0,
+        'electrodes of each band around the forearm, in the order of the channels; 0 = as the '
+        'checkpoint says',
+        (0, 256),
+    ),
+    _configured(
+        'adapted_checkpoint',
+        '',
+        'folder in which ~/adapt saves the adapted decoder; empty = it lasts until the node is '
+        'cleaned up',
+    ),
 )
 NAMES = frozenset(parameter.name for parameter in _CONFIGURED)
 # Those that the decoder itself takes.
-_OF_DECODER = ('output_rate', 'device', 'engine', 'threads', 'greatest_age', 'speed_limit')
+_OF_DECODER = (
+    *('output_rate', 'device', 'engine', 'threads', 'greatest_age', 'speed_limit'),
+    'follow_drift',
+)
 PARAMETERS = (
     *_CONFIGURED,
     Parameter('autostart', True, 'configure and activate without a lifecycle manager'),
@@ -128,11 +161,22 @@ def read_input_rule(node: Node) -> InputRule:
     )
 
 
-def load_decoder(node: Node) -> tuple[Decoder, str]:
-    """Load and warm the decoder that the parameters describe.
+class LoadedDecoder(NamedTuple):
+    """A decoder that is ready.
 
-    Returns:
-        The decoder, and which one it is, in words.
+    Attributes:
+        decoder: it.
+        checkpoint: what it was made of.
+        model: which one it is, in words.
+    """
+
+    decoder: Decoder
+    checkpoint: Checkpoint
+    model: str
+
+
+def load_decoder(node: Node) -> LoadedDecoder:
+    """Load and warm the decoder that the parameters describe.
 
     Raises:
         LeconvmnError: there is no such decoder.
@@ -145,6 +189,7 @@ def load_decoder(node: Node) -> tuple[Decoder, str]:
     checkpoint = load_checkpoint(Path(folder))
     decoder = Decoder(
         checkpoint,
+        remember=node.get_parameter('adapt_seconds').value,
         **{name: node.get_parameter(name).value for name in _OF_DECODER},
     )
     step = decoder.warm_up()
@@ -158,4 +203,54 @@ def load_decoder(node: Node) -> tuple[Decoder, str]:
     # What is there now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    return decoder, f'{checkpoint.description.model.kind}, {folder}'
+    return LoadedDecoder(decoder, checkpoint, f'{checkpoint.description.model.kind}, {folder}')
+
+
+def make_adaptation(node: Node, checkpoint: Checkpoint) -> BackgroundAdaptation | str:
+    """Prepare what ~/adapt runs; return why it cannot be used, in words, if it cannot.
+
+    Raises:
+        LeconvmnError: a parameter asks for something that is not possible.
+    """
+    channels = checkpoint.description.signal_path.channels
+    known = described_rings(checkpoint.description.electrodes, channels)
+    rings = _given_rings(node.get_parameter('ring_size').value, channels) or known
+    if known and [*map(list, known)] != [*map(list, rings)]:
+        raise ConfigurationError(
+            f'parameter ring_size gives the rings {rings}, the checkpoint says {known}'
+        )
+    place = node.get_parameter('adapted_checkpoint').value
+    if place:
+        if Path(place).absolute() == Path(node.get_parameter('checkpoint').value).absolute():
+            raise ConfigurationError(
+                'parameter adapted_checkpoint is the folder of the checkpoint itself; name another'
+            )
+        check_place(Path(place))
+    if not node.get_parameter('adapt_seconds').value:
+        return 'parameter adapt_seconds is 0'
+    try:
+        mixture_in(checkpoint.description)
+    except LeconvmnError as error:
+        return str(error)
+    if not rings:
+        return (
+            'the checkpoint does not say how the electrodes sit around the forearm; parameter '
+            f'ring_size says it, such as {channels} for one ring of all channels'
+        )
+    return BackgroundAdaptation(checkpoint, rings, Path(place) if place else None)
+
+
+def _given_rings(size: int, channels: int) -> Rings:
+    """Return rings of this size; none if it is 0.
+
+    Raises:
+        ConfigurationError: they are not all channels.
+    """
+    if not size:
+        return ()
+    if size < LEAST_RING or channels % size:
+        raise ConfigurationError(
+            f'parameter ring_size is {size}; allowed are {LEAST_RING} and more that divide '
+            f'{channels}, the number of channels'
+        )
+    return consecutive_rings([size] * (channels // size), channels)

@@ -46,6 +46,7 @@ MAY_IMPORT = {
     },
     'speed': {'dataset', 'decoding', 'emg', 'engines', 'models', 'training'},
     'nodes': {
+        'adaptation',
         *('dataset', 'decoding', 'emg', 'engines', 'evaluation', 'hands', 'recordings', 'speed'),
         *('sources', 'synthetic', 'view', 'wearing'),
     },
