@@ -25,6 +25,7 @@ import time
 
 from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.models.base import Model, State
+from leconvmn_ros.training.adamw import AdamW
 from leconvmn_ros.training.data import TrainingData
 from leconvmn_ros.training.fit_settings import Order, RecurrentFitSettings
 from leconvmn_ros.training.reports import EpochReport, FitResult
@@ -185,12 +186,7 @@ class _Learner:
     def __init__(self, model: Model, settings: RecurrentFitSettings) -> None:
         self.model, self._settings = model, settings
         self.average = _copied(model) if settings.averaging else model
-        self._optimiser = torch.optim.AdamW(
-            model.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        self._optimiser = AdamW(model.parameters(), settings.learning_rate, settings.weight_decay)
         self._steps = 0
 
     def learn_epoch(self, lanes: SequenceBatch, epoch: int) -> float:
@@ -203,8 +199,7 @@ class _Learner:
         for first in range(0, steps, settings.truncation):
             if settings.schedule == 'one_cycle':
                 progress = (epoch - 1 + first / steps) / settings.epochs
-                for group in self._optimiser.param_groups:
-                    group['lr'] = _one_cycle(progress, settings.learning_rate)
+                self._optimiser.learning_rate = _one_cycle(progress, settings.learning_rate)
             window = range(first, min(steps, first + settings.truncation))
             loss, state = self.learn(lanes, window, state)
             total += loss * len(window)
@@ -215,7 +210,7 @@ class _Learner:
         outputs, state = self.model.member_outputs(*_at(self.model, lanes, window, state))
         # Each part of a model learns by itself, so that their errors differ.
         loss = torch.stack([_loss(part, lanes, window) for part in outputs]).mean()
-        self._optimiser.zero_grad()
+        self._optimiser.forget_gradients()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_norm)
         self._optimiser.step()
