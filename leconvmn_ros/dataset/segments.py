@@ -184,12 +184,13 @@ def _one_run(chunks: Sequence[EmgChunk]) -> Run | None:
     if any(c.sampling_rate != rate or c.samples.shape[1] != channels for c in chunks):
         return None
     samples = joined_rows([chunk.samples for chunk in chunks])
-    if not follow_plainly(chunks, rate) or not len(samples):
+    columns = chunk_columns(chunks)
+    if not follow_plainly(columns, rate) or not len(samples):
         return None
     # A value that is not finite is one of these, or makes them NaN.
     if not np.isfinite((samples.min(), samples.max())).all():
         return None
-    _, lengths, stamps_ns = chunk_columns(chunks)
+    _, lengths, stamps_ns = columns
     within = np.arange(len(samples)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return Run(samples, np.repeat(stamps_ns, lengths) + _offsets_ns(within, rate), [])
 

@@ -219,7 +219,7 @@ def _check_counter(chunks: list[EmgChunk]) -> None:
 
 def _in_time(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
     """Read counter and stamps as the live decoder does."""
-    if follow_plainly(chunks, chunks[0].sampling_rate):
+    if follow_plainly(chunk_columns(chunks), chunks[0].sampling_rate):
         return chunks
     clock = SourceClock(chunks[0].sampling_rate)
     readings = [clock.read(chunk) for chunk in chunks]

@@ -232,25 +232,31 @@ class SourceClock:
         return max(0.5, JITTER * len(chunk.samples)) * self._period_ns
 
 
-def chunk_columns(
-    chunks: Sequence[EmgChunk],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return counters, lengths and stamps (ns); counters beyond 63 bits are cut."""
+class ChunkColumns(NamedTuple):
+    """Counters, lengths and stamps (ns) of chunks, shape (chunks,) each."""
+
+    first: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    stamps_ns: NDArray[np.int64]
+
+
+def chunk_columns(chunks: Sequence[EmgChunk]) -> ChunkColumns:
+    """Return the columns of chunks; counters beyond 63 bits are cut."""
     count = len(chunks)
     mask = 2**63 - 1
-    return (
+    return ChunkColumns(
         np.fromiter((chunk.first_sample & mask for chunk in chunks), np.int64, count),
         np.fromiter((len(chunk.samples) for chunk in chunks), np.int64, count),
         np.fromiter((chunk.stamp_ns for chunk in chunks), np.int64, count),
     )
 
 
-def follow_plainly(chunks: Sequence[EmgChunk], sampling_rate: float) -> bool:
+def follow_plainly(columns: ChunkColumns, sampling_rate: float) -> bool:
     """Whether a new clock of this rate (Hz) reads all chunks as they are, each as the next one.
 
     It is so for most recordings, and told in a tenth of the time of reading chunk by chunk.
     """
-    first, lengths, stamps_ns = chunk_columns(chunks)
+    first, lengths, stamps_ns = columns
     period_ns = NANOSECONDS / sampling_rate
     due_ns = stamps_ns[:-1] + np.round(lengths[:-1] * period_ns).astype(np.int64)
     allowed_ns = np.minimum(np.maximum(0.5, JITTER * lengths[1:]) * period_ns, RESTART_AFTER_NS)

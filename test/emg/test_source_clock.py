@@ -15,7 +15,13 @@
 """Counter and stamps of sources as they are, and what is made of them."""
 
 from leconvmn_ros.emg.intake import Intake
-from leconvmn_ros.emg.source_clock import fitted_rate, follow_plainly, SourceClock, Step
+from leconvmn_ros.emg.source_clock import (
+    chunk_columns,
+    fitted_rate,
+    follow_plainly,
+    SourceClock,
+    Step,
+)
 from marked_source import PERIOD_NS, RATE, source, START_NS
 import numpy as np
 import pytest
@@ -73,7 +79,7 @@ def test_what_follows_plainly_is_read_as_it_is():
                         each._replace(stamp_ns=each.stamp_ns + number * off // 100)
                         for number, each in enumerate(chunks[place:])
                     ]
-        told.append(follow_plainly(chunks, RATE))
+        told.append(follow_plainly(chunk_columns(chunks), RATE))
         plain.append(is_read_as_it_is(chunks))
         assert plain[-1] or not told[-1]
     assert 0.2 < np.mean(plain) < 0.8
