@@ -41,8 +41,9 @@ from numpy.typing import NDArray
 import torch
 from torch import nn
 
-# A training that is expected to take longer (s) is shared among processes.
-WORTH_PROCESSES = 20.0
+# A training that is expected to take longer (s) is shared among processes, which take one or two
+# seconds to start.
+WORTH_PROCESSES = 10.0
 _Weights = dict[str, NDArray[np.float32]]
 # What comes of training one member: the loss of an epoch, in the end its weights, or an error.
 _Event = float | _Weights | LeconvmnError
