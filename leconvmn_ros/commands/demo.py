@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 import re
 import time
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from leconvmn_ros.commands.parsers.demo import DEFAULT_RATE
 from leconvmn_ros.commands.progress import progress_bar, remark, say, say_duration, show
@@ -35,9 +35,10 @@ from leconvmn_ros.recordings.ninapro import read_ninapro
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.subject import synthesize
 from leconvmn_ros.training.presets import PRESETS, TrainingSettings
-from leconvmn_ros.training.reports import EpochReport
-from leconvmn_ros.training.run import train
 from leconvmn_ros.view.page import import_viser
+
+if TYPE_CHECKING:
+    from leconvmn_ros.training.reports import EpochReport
 
 # Trained on the synthetic subject; docs/explanation/demo_checkpoint.md says how.
 DEMO_CHECKPOINT = Path(__file__).parent.with_name('demo_checkpoint')
@@ -107,10 +108,12 @@ def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> Path:
         if _trained_on(place, bag, settings):
             remark(f'using the decoder that was trained before: {place}')
             return place
+    from leconvmn_ros.training.run import train  # noqa: PLC0415 - imports torch
+
     check_place(trained)
     with progress_bar('train') as progress:
 
-        def on_epoch(report: EpochReport) -> None:
+        def on_epoch(report: 'EpochReport') -> None:
             progress(report.share(settings.second_pass), report.text())
 
         checkpoint = train([read_bag(bag)], settings, on_start=say_duration, on_epoch=on_epoch)

@@ -43,7 +43,7 @@ def no_training(monkeypatch):
     def train(*_, **__):
         raise Trained
 
-    monkeypatch.setattr(demo, 'train', train)
+    monkeypatch.setattr('leconvmn_ros.training.run.train', train)
 
 
 @pytest.fixture(scope='module')
