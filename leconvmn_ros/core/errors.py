@@ -18,7 +18,7 @@
 class LeconvmnError(Exception):
     """Base of every error this package raises on purpose; its text is one line.
 
-    What a stranger's file or message puts into it (line breaks, control characters) is escaped.
+    A foreign file or message may put text into it: line breaks and control characters are escaped.
     """
 
     def __str__(self) -> str:
@@ -26,11 +26,11 @@ class LeconvmnError(Exception):
 
 
 def printable(text: str) -> str:
-    """Return a text as one line that a terminal only shows.
+    """Return a text as one line that is safe to print on a terminal.
 
-    Names of files, topics, joints and movements are chosen by strangers: line breaks, escape
-    sequences, marks that turn the direction of writing, and bytes that are no text are escaped.
-    Whatever prints, logs or lays out such a name takes it through here.
+    Strangers choose the names of files, topics, joints and movements. Line breaks, escape
+    sequences, characters that change the direction of writing, and undecodable bytes are escaped.
+    Everything that prints, logs or lays out such a name passes it through this function.
     """
     return ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
@@ -40,15 +40,15 @@ class ConfigurationError(LeconvmnError):
 
 
 class MalformedMessageError(LeconvmnError):
-    """A message does not hold what its type promises."""
+    """A message breaks the contract of its type."""
 
 
 class RecordingError(LeconvmnError):
-    """A recording (bag, .mat file), or what was made of it, is of no use for what was asked."""
+    """A recording (bag, .mat file), or data made from it, cannot be used for the task."""
 
 
 class SourceError(LeconvmnError):
-    """A device for EMG is not there, or does not answer; it may be there later."""
+    """An EMG device is missing or does not answer; it may come back later."""
 
 
 class OutputError(LeconvmnError):

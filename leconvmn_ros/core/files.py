@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Opens input files and writes outputs so that nothing else on the disk is touched or waited for.
+"""Opens input files and writes outputs without touching or waiting for anything else on the disk.
 
 Inputs are regular files: opening a FIFO or a device may wait forever, and reading it may never
-end. Outputs are regular files and folders of this package: anything else that stands in their
-place (a link, a device, a FIFO, another folder) is refused and stays as it was. An output appears
-under its name only when it is complete; until then it has a name that nobody can predict.
+end. Outputs are regular files and folders of this package: anything else in their place (a link,
+a device, a FIFO, another folder) is refused and left untouched. An output appears under its name
+only when it is complete; until then it has an unpredictable name.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ _KINDS = (
     (stat.S_ISCHR, 'a device'),
     (stat.S_ISBLK, 'a device'),
 )
-# The kernel makes the content of these files while they are read: it may wait, or never end.
+# The kernel generates the content of these files as they are read, which may block or never end.
 _KERNEL_FOLDERS = ('/proc', '/sys')
 # A name has at most 255 bytes, and a character takes up to four of them.
 _LONGEST_PREFIX = 50
@@ -146,7 +146,7 @@ def _kind(status: os.stat_result) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file; it is complete under its name, or as it was.
+    """Write a file atomically: its name leads to the old content or to all of the new.
 
     Raises:
         OutputError: the place cannot be written, or holds something else than a regular file.
@@ -180,7 +180,7 @@ def write_json(path: Path, report: dict[str, Any]) -> None:
 
 
 def check_output(path: Path) -> None:
-    """Check, before any work is done, that `write_bytes` may write a file; nothing is made.
+    """Check, before any work is done, that `write_bytes` may write a file; nothing is created.
 
     Raises:
         OutputError: as `write_bytes`.
@@ -197,7 +197,7 @@ def check_output(path: Path) -> None:
 
 
 def create_log(path: Path) -> BinaryIO:
-    """Open an empty file that is written bit by bit, in place of a file that was there.
+    """Open an empty file to be written incrementally; an existing file is replaced.
 
     Raises:
         OutputError: the place cannot be written, or holds something else than a regular file.
@@ -301,19 +301,19 @@ class FolderKind(NamedTuple):
 class AtomicFolder:
     """Makes a folder in a hidden folder beside its target and moves it there at the end.
 
-    What a killed process left in its hidden folder is removed by the next one that makes the same
-    target; a folder that was being replaced at that moment is put back.
+    If a process is killed, the next one with the same target removes its hidden folder; a folder
+    that was being replaced at that moment is put back.
 
     Attributes:
-        target: where the folder shall appear.
+        target: where the folder will appear.
     """
 
     def __init__(self, target: Path, kind: FolderKind, *, overwrite: bool) -> None:
-        """Name the folder; nothing is touched before `begin`.
+        """Name the folder; the disk is not touched before `begin`.
 
         Args:
-            target: where the folder shall appear.
-            kind: what it shall be.
+            target: where the folder will appear.
+            kind: the kind of folder to make.
             overwrite: whether `commit` may replace a folder of the same kind.
 
         Raises:
@@ -338,7 +338,7 @@ class AtomicFolder:
 
         Raises:
             OutputError: the target exists and may not be replaced, another process is writing it,
-                or the disk refuses.
+                or the disk reports an error.
         """
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -350,7 +350,7 @@ class AtomicFolder:
             self._scratch = scratch
             self._lock = _locked(scratch)
             if not os.fstat(self._lock).st_nlink:
-                # Another process began at the same moment and took it for a leftover.
+                # Another process began at the same moment and removed our folder as a leftover.
                 raise BlockingIOError
         except (OSError, ValueError) as error:
             self.discard()
@@ -379,8 +379,8 @@ class AtomicFolder:
         """Move the complete folder to its target.
 
         Raises:
-            OutputError: the disk refuses, or something has appeared there that may not be
-                replaced; the target is as it was.
+            OutputError: the disk reports an error, or something has appeared there that may not be
+                replaced; the target is unchanged.
         """
         if self._scratch is None:
             raise ValueError('commit() comes after begin()')
@@ -400,7 +400,7 @@ class AtomicFolder:
             raise self._refused(error) from error
 
     def discard(self) -> None:
-        """Remove the hidden folder; after `commit` there is nothing of value in it."""
+        """Remove the hidden folder; after `commit` it holds nothing of value."""
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
@@ -409,7 +409,7 @@ class AtomicFolder:
             self._lock = None
 
     def _clear_leftovers(self) -> None:
-        """Remove what killed processes left, and put back what they were replacing.
+        """Remove the folders of killed processes, and put back what they were replacing.
 
         Raises:
             OutputError: another process is writing the same target.
@@ -449,15 +449,15 @@ def complete_folder(target: Path, kind: FolderKind, *, overwrite: bool) -> Itera
     """Make a folder that appears when the context is left without an exception.
 
     Args:
-        target: where it shall appear.
-        kind: what it shall be.
+        target: where it will appear.
+        kind: the kind of folder to make.
         overwrite: whether it may replace a folder of the same kind.
 
     Yields:
         Path of the folder to make.
 
     Raises:
-        OutputError: the target may not be replaced, or the disk refuses; nothing is left behind.
+        OutputError: the target may not be replaced, or the disk fails; nothing is left behind.
     """
     folder = AtomicFolder(target, kind, overwrite=overwrite)
     try:
@@ -481,7 +481,7 @@ def check_output_folder(target: Path, kind: FolderKind, *, overwrite: bool) -> N
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a path exists, be it a link to nowhere; unlike exists(), it reports a bad name."""
+    """Whether a path exists, even as a dangling link; unlike exists(), it reports a bad name."""
     try:
         path.lstat()
     except FileNotFoundError:
@@ -505,7 +505,7 @@ def _locked(folder: Path) -> int:
 
 
 def _flush(folder: Path) -> None:
-    """Bring the files of a folder to the disk, so that a power cut leaves all or none of them."""
+    """Flush the files of a folder to the disk, so that a power cut leaves all or none of them."""
     for entry in folder.iterdir():
         with entry.open('rb') as file:
             os.fsync(file.fileno())

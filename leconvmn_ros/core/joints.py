@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The ten finger joints: the one place that names them and says how far they go."""
+"""The ten finger joints: their names and ranges are defined here only."""
 
 from math import pi, radians
 from typing import NamedTuple
@@ -47,8 +47,7 @@ JOINTS = (
     Joint('little_pip', radians(0), radians(100)),
 )
 
-# No joint of a hand turns once around (rad): a larger angle is a fault of whoever measured it, or
-# in degrees.
+# No joint of a hand turns a full circle (rad): a larger angle is a sensor fault, or in degrees.
 LARGEST_ANGLE = 2 * pi
 
 JOINT_NAMES = tuple(joint.name for joint in JOINTS)

@@ -20,7 +20,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
-# What makes low precision fast, as the Linux kernel calls it.
+# Processor features that make low precision fast, by their names in the Linux kernel.
 _INSTRUCTIONS = (
     *('avx2', 'avx512f', 'avx_vnni', 'avx512_vnni', 'avx512_bf16', 'amx_int8', 'amx_bf16'),
     *('asimd', 'asimddp', 'i8mm', 'bf16', 'sve'),

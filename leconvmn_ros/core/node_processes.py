@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The nodes of this package as child processes, for those without `ros2 launch`."""
+"""Runs the nodes of this package as child processes, for users without `ros2 launch`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ from leconvmn_ros.core.files import create_log
 from leconvmn_ros.core.ros_domain import OWN, ros_environment
 
 PACKAGE = 'leconvmn_ros'
-# What every node says of a topic on which it is not alone.
+# Part of the message that every node logs when it is not alone on a topic.
 SEVERAL_PUBLISHERS = 'nodes publish'
 # A node ends within a second of SIGTERM; what still runs after this has hung (s).
 LONGEST_SHUTDOWN = 5.0
@@ -54,7 +54,7 @@ class NodeProcess(NamedTuple):
         return self.log.read_text(encoding='utf-8', errors='replace').splitlines()
 
     def ending(self) -> str:
-        """Return how it ended, and the last that it said, in one line."""
+        """Return one line: how it ended, and the last line of its log."""
         last = next((line for line in reversed(self.said()) if line.strip()), 'it said nothing')
         return f'{self.name} ended with code {self.process.returncode}: {last.strip()}'
 
@@ -137,7 +137,7 @@ class Launcher:
         return next((node for node in self._nodes if node.process.poll()), None)
 
     def disturbed(self) -> str | None:
-        """Return what a node said of publishers beside these nodes, None if nothing."""
+        """Return what a node logged about publishers other than these nodes, None if nothing."""
         lines = (line for node in self._nodes for line in node.said())
         return next((line for line in lines if SEVERAL_PUBLISHERS in line), None)
 
@@ -158,7 +158,7 @@ class Launcher:
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Let SIGINT and SIGTERM come later: to be ended, a node that starts must be known."""
+    """Delay SIGINT and SIGTERM: a starting node can be ended only once its process is known."""
     if current_thread() is not main_thread():
         yield
         return

@@ -14,7 +14,7 @@
 
 """How the installed programs start: in lib/leconvmn_ros for `ros2 run`, and the command line.
 
-Imports nothing but the standard library: what is missing can be said in one line.
+Imports only the standard library, so that a missing module can be reported in one line.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ import signal
 import sys
 from typing import NoReturn
 
-# Libraries without a rosdep key, or with one that is too old: a ROS package cannot bring them.
-# The group beyond-rosdep of pyproject.toml, as pip calls them.
+# Libraries that rosdep does not know, or only in too old a version: a ROS package cannot install
+# them. They are the group beyond-rosdep of pyproject.toml, by their names on PyPI.
 BEYOND_ROSDEP = (
     *('backports.zstd', 'lz4', 'mcap', 'onnx', 'onnxruntime', 'pydantic', 'rosbags'),
     *('ruamel.yaml', 'safetensors', 'torch'),
@@ -37,7 +37,7 @@ def run(module: str) -> NoReturn:
     """Run the function `main` of a module and exit with what it returns.
 
     Args:
-        module: full name; a node, in leconvmn_ros.nodes, can be ended while it is being imported.
+        module: full name; a module in leconvmn_ros.nodes can be ended while it is being imported.
     """
     if module.startswith('leconvmn_ros.nodes.'):
         _end_at_once_on_signals()
@@ -49,7 +49,7 @@ def run(module: str) -> NoReturn:
 
 
 def _end_at_once_on_signals() -> None:
-    """Exit on SIGINT and SIGTERM while there is nothing yet that could be left half done.
+    """Exit on SIGINT and SIGTERM as long as nothing can be left half done.
 
     Without this, SIGINT raises KeyboardInterrupt in the middle of an import, and libraries that
     catch everything there swallow it.

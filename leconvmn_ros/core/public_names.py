@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The public names of a room, loaded when they are used: the room stays cheap to import."""
+"""Loads the public names of a room on first use, so that importing the room stays cheap."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a recording holds, whatever it came from: EMG, reference angles, movement labels."""
+"""The contents of a recording from any source: EMG, reference angles, movement labels."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ class LabelTrack:
     Attributes:
         stamps_ns: times from which an entry holds (ns), shape (entries,), not decreasing.
         movement: movement number, 0 = rest, shape (entries,).
-        repetition: repetition number, during rest that of the movement before it, 0 = none yet,
+        repetition: repetition number; rest counts to the movement before it; 0 = none yet,
             shape (entries,).
     """
 
@@ -88,7 +88,7 @@ class Recording:
         labels: movement labels, None if the bag has none.
         information: free text about the recording (units, database, subject), empty if the bag has
             none.
-        remarks: what of the bag was left out or taken in another way than it says, in sentences.
+        remarks: sentences on what was left out of the bag or corrected on reading it.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Recording:
 
     @property
     def usual_chunks(self) -> list[EmgChunk]:
-        """The chunks with the number of channels that most of them have.
+        """The chunks that have the most common number of channels.
 
         A recording that was read from a bag has no others.
         """
@@ -123,7 +123,7 @@ class SampledSubject:
         emg: amplitudes (V), shape (samples, channels).
         positions: angles of the ten joints in the order of JOINT_NAMES (rad), shape (samples, 10).
         movement: movement number, 0 = rest, shape (samples,).
-        repetition: repetition number, during rest that of the movement before it, 0 = none yet,
+        repetition: repetition number; rest counts to the movement before it; 0 = none yet,
             shape (samples,).
         information: free text to keep with the bag (units, database, subject).
     """

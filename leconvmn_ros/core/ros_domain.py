@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A ROS domain of one's own: what a command starts must not join a graph that moves a robot."""
+"""Reserves a ROS domain: nodes that a command starts must not join a graph that moves a robot."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,10 +22,10 @@ import socket
 
 from leconvmn_ros.core.errors import ConfigurationError
 
-# More collide with the ephemeral ports of Linux; 0 is what everybody uses who chose none.
+# Higher numbers collide with the ephemeral ports of Linux; 0 is the default that everybody shares.
 DOMAINS = range(1, 102)
 OWN, CURRENT = 'own', 'current'
-# What would lead out of the domain or away from the names that are expected.
+# Variables that would lead out of the domain, or change the names that are expected.
 _LEADING_ELSEWHERE = (
     'FASTRTPS_DEFAULT_PROFILES_FILE',
     'FASTDDS_DEFAULT_PROFILES_FILE',
@@ -55,8 +55,8 @@ def ros_environment(domain: str = OWN) -> Iterator[dict[str, str]]:
     """Yield the environment for nodes that talk to each other within this context.
 
     Args:
-        domain: OWN, a domain that nobody else uses, on this machine alone, whatever the
-            environment says; CURRENT, what the environment says; or the number of one.
+        domain: OWN, a domain that nobody else uses, limited to this machine whatever the
+            environment says; CURRENT, that of the environment; or a domain number.
 
     Raises:
         ConfigurationError: there is no domain left.
@@ -76,18 +76,18 @@ def ros_environment(domain: str = OWN) -> Iterator[dict[str, str]]:
 
 
 def to_listen(environment: Mapping[str, str]) -> str:
-    """Return what another program needs in its environment to hear the nodes, for a shell."""
+    """Return, in shell syntax, the environment another program needs to hear the nodes."""
     names = ('ROS_DOMAIN_ID', 'ROS_AUTOMATIC_DISCOVERY_RANGE')
     return ' '.join(f'{name}={environment[name]}' for name in names if name in environment)
 
 
 @contextmanager
 def _reserved_domain() -> Iterator[int]:
-    """Reserve a domain, also against other commands of this package on this machine."""
-    # The one in the environment is where the user's own nodes are.
+    """Reserve a domain against all other commands of this package on this machine."""
+    # The user's own nodes run in the domain of the environment.
     free = [number for number in DOMAINS if str(number) != os.environ.get('ROS_DOMAIN_ID')]
     for number in random.SystemRandom().sample(free, len(free)):
-        # A name in the kernel, not a file: it is free again when this process ends, however.
+        # An abstract socket, not a file: the kernel frees it however this process ends.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reservation:
             try:
                 reservation.bind(f'\0leconvmn_ros_domain_{number}')

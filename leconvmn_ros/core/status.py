@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How a part of a node is doing: as /diagnostics has it, without ROS."""
+"""The health of a part of a node, as /diagnostics reports it, without ROS."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 
 class Level(IntEnum):
-    """How bad it is; the values of diagnostic_msgs/DiagnosticStatus."""
+    """Severity; the values of diagnostic_msgs/DiagnosticStatus."""
 
     OK = 0
     WARN = 1
@@ -32,9 +32,9 @@ class Status(NamedTuple):
 
     Attributes:
         part: name of the part.
-        level: how bad it is.
-        summary: the same in a few words.
-        values: what there is to know beside it.
+        level: severity.
+        summary: the state in a few words.
+        values: details, by name.
     """
 
     part: str

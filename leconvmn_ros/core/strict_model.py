@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The base of everything that is read from a file or set by a user, and its errors in one line."""
+"""The base of all settings and file contents, and its validation errors in one line."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,15 +27,15 @@ class StrictModel(BaseModel):
 
 
 def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -> str:
-    """Return the place, what is allowed, the value, and how many more problems there are.
+    """Return one line: where, what is allowed, the value, and how many more problems there are.
 
     Args:
         error: what pydantic raised.
-        name_of: how the user knows the setting at a place such as fit.recurrent.epochs.
+        name_of: gives the user's name of a setting from its place, such as fit.recurrent.epochs.
     """
     problem = error.errors(include_url=False)[0]
     message = problem['msg'].removeprefix('Value error, ')
-    # A model that is wrong as a whole says itself which values do not fit.
+    # A validator of the whole model names the values itself.
     place = name_of('.'.join(map(str, problem['loc']))) if problem['loc'] else ''
     text = f'{place}: {message}, got {_shown(problem["input"])}' if place else message
     more = error.error_count() - 1
@@ -45,5 +45,5 @@ def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -
 def _shown(value: Any) -> str:
     try:
         return repr(str(value)[:80])
-    except ValueError:  # Python writes no numbers of thousands of digits
+    except ValueError:  # Python does not print numbers of thousands of digits
         return 'a number of too many digits'

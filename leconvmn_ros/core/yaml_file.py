@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads a YAML file that anybody may have written: plain data, of bounded size and depth."""
+"""Reads YAML files from untrusted sources: plain data, of bounded size and depth."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 
 LARGEST_FILE = 2**16  # bytes
-# Lists and mappings within one another. The reader recurses, and Python allows a thousand calls.
+# Nesting of lists and mappings. The reader recurses, and Python allows a thousand calls.
 DEEPEST = 16
 # Scalars, lists and mappings of one document; a bag of an hour in a hundred files has thousands.
 MOST_NODES = 2**17
@@ -49,10 +49,10 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """Do what `read_yaml` does, with a text.
+    """Parse a text under the same rules as `read_yaml`.
 
     Raises:
-        ConfigurationError: see there.
+        ConfigurationError: as `read_yaml`.
     """
     try:
         check_structure(text)
@@ -60,22 +60,22 @@ def parse_yaml(text: str) -> Any:
     except ConfigurationError:
         raise
     except Exception as error:
-        # The reader answers the 31st of February with a ValueError, a list as a key with a
-        # TypeError: no list of them would stay complete.
+        # The reader raises ValueError for the 31st of February and TypeError for a list as a key;
+        # no list of such exceptions would be complete.
         raise ConfigurationError(f'no YAML: {_in_one_line(error)}') from error
 
 
 def _reader() -> YAML:
-    # 'safe' makes nothing but plain data; pure Python, not the C library, which may be missing.
+    # 'safe' makes nothing but plain data; pure Python, because the C library may be missing.
     return YAML(typ='safe', pure=True)
 
 
 def check_structure(text: str) -> None:
-    """Refuse what takes a reader unbounded time, memory or recursion, before it is read.
+    """Refuse, before parsing, what takes a reader unbounded time, memory or recursion.
 
     Raises:
-        ConfigurationError: it has aliases, which may stand for one another, nests too deeply, or
-            has too many parts.
+        ConfigurationError: it has aliases, which can stand for one another, is nested too deeply,
+            or has too many parts.
         YAMLError: it is no YAML.
     """
     depth = nodes = 0

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The human hand, and robot hands that follow it."""
+"""The human hand, and the robot hands that follow it."""
 
 from typing import TYPE_CHECKING
 

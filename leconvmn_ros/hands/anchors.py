@@ -12,18 +12,18 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Poses of a robot hand, fitted to its maker's model: pinches, and where the thumb may be.
+"""Anchors: poses of a robot hand fitted to its maker's model, for pinches and a safe thumb.
 
-On top of the joint map of the profile. `leconvmn_ros hand NAME --fit URDF` writes them into a file
-beside the profile; nothing but this file is needed while the hand is driven.
+They refine the joint map of the profile. `leconvmn_ros hand NAME --fit URDF` writes them into a
+file beside the profile, which is all that is needed while the hand is driven.
 
-The thumb of the robot moves between two poses by how far it is closed, from 0, where no finger can
-meet it however it moves, to 1, where it touches the tip of the finger that it pinches with. The
-decoder does not estimate the base of the human thumb, so the finger is chosen by where the human
-fingertips are. `tip` and `thumb_tip` say where the fingertips are, so that
-those of the robot come as near as the wearer's; `clearance` says how far the thumb may close
-before it meets a finger, for a finger in any pose. Both are tables over the bend of one finger,
-since the thumb meets each finger by itself, and so they hold in all poses of the hand.
+The robot's thumb moves between two poses by its *closing*: at 0 no finger can meet it, at 1 it
+touches the tip of the finger it pinches with. The decoder does not estimate the base of the human
+thumb, so the positions of the human fingertips select that finger. `tip` and `thumb_tip` hold the
+positions of the robot's fingertips, so that they come as near to each other as the wearer's.
+`clearance` limits the closing of the thumb, so that it never meets a finger in any pose. Both are
+tables over the bend of one finger: the thumb meets each finger independently, so they hold in all
+poses of the hand.
 """
 
 from bisect import bisect_right
@@ -48,8 +48,8 @@ from pydantic import Field, model_validator, ValidationError
 Array = NDArray[np.float64]
 
 LARGEST_FILE = 2**20  # bytes
-# Nodes of the tables over the bend of a finger joint, as parts of the way from the open finger to
-# the pinch, and from there to the fist: closer to one another around the pinch.
+# Nodes of the tables over the bend of a finger joint, as fractions of the way from open to pinch
+# and from pinch to fist. They are denser around the pinch.
 BELOW, ABOVE = (0.0, 0.25, 0.5, 0.7, 0.85, 0.96, 1.0), (0.04, 0.12, 0.28, 0.5, 0.75, 1.0)
 BEND_NODES = len(BELOW) + len(ABOVE)
 PINCH_NODE = len(BELOW) - 1
@@ -58,30 +58,31 @@ AROUND = (0.0, *ABOVE)
 CLOSING_NODES = 21
 # Nodes over the closing of all fingers together.
 POWER_NODES = 21
-# All fingers close together where the one bent least is bent by so much of the one bent most, in
-# full and at the least; unless the fingertips touch, in full and at the most (m).
+# The fingers make a fist together where the least bent one has this share of the bend of the most
+# bent one (fully above, not at all below), unless the fingertips touch (fully below, not at all
+# above; m).
 TOGETHER, APART = 0.85, 0.5
 TOUCHING, NOT_TOUCHING = 0.002, 0.0035
-# The thumb turns to a finger that is so near (m). In a fist the human thumb is not far from ring
-# and little finger: they must be nearer, 31 mm and 47 mm at the least, than there.
+# The thumb turns towards a finger nearer than this (m). In a fist the human thumb comes within
+# 31 mm of the ring finger and 47 mm of the little finger, hence their thresholds.
 TURNS_WITHIN = {'index': 0.040, 'middle': 0.040, 'ring': 0.033, 'little': 0.048}
-# Nearer than this (m) a finger counts in full; how much the first one counts at the least.
+# A finger nearer than this (m) has full weight; the first finger has at least this weight.
 NEAR, LEAST_ENGAGED = 0.006, 0.003
-# Below this distance of the human fingertips (m) the thumb closes by distance, from twice that
-# on by the bend of the thumb.
+# Below this distance of the human fingertips (m) the thumb closes by that distance; from twice
+# the distance on, by the bend of the thumb.
 MEASURED_WITHIN = 0.025
-# So near (m) a finger begins to bend towards its pinch, and is bent as in the pinch.
+# A finger begins to bend towards its pinch at the first distance and is there at the second (m).
 DRAWN_WITHIN, DRAWN = 0.030, 0.0015
-# How far the distance of the robot's fingertips may be off, from the touch to 20 mm (m).
+# Allowed error of the distance between the robot's fingertips, at the touch and at 20 mm (m).
 LEAST_ERROR, ERROR_AT_20_MM = 0.001, 0.004
-# The part of its range by which the human thumb is bent in a pinch, and so closed enough.
+# Bend of the human thumb in a pinch, as a fraction of its range; beyond it the thumb is closed.
 THUMB_CLOSED = 0.6
 
 UPPER = {joint.name: joint.upper for joint in JOINTS}
 THUMB = ('thumb_mcp', 'thumb_ip')
 Part = Annotated[float, Field(strict=True, ge=0, le=1)]
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
-# In tenths, so that a table is small.
+# Whole tenths of a millimetre keep the tables small.
 Tenths = Annotated[int, Field(strict=True, ge=-10000, le=10000)]
 Place = Annotated[list[Tenths], Field(min_length=3, max_length=3)]
 Row = Annotated[list[Percent], Field(min_length=BEND_NODES, max_length=BEND_NODES)]
@@ -91,36 +92,36 @@ Way = Annotated[list[Place], Field(min_length=CLOSING_NODES, max_length=CLOSING_
 
 
 class Pinch(StrictModel):
-    """The thumb on the tip of a finger."""
+    """The thumb touching the tip of one finger."""
 
     human: tuple[Part, Part] = Field(
-        description='how far MCP and PIP of the human finger are closed: 0 open, 1 fist'
+        description='closing of MCP and PIP of the human finger: 0 open, 1 fist'
     )
     nearest: float = Field(
-        strict=True, ge=0, le=0.1, description='how near the human fingertips come at all (m)'
+        strict=True, ge=0, le=0.1, description='smallest distance of the human fingertips (m)'
     )
-    robot: tuple[Part, Part] = Field(description='how far the robot finger is closed there')
+    robot: tuple[Part, Part] = Field(description='closing of the robot finger in the pinch')
     fist: tuple[Part, Part] = Field(
-        description='how far the robot finger closes at most: further, it meets the palm'
+        description='largest closing of the robot finger; beyond, it meets the palm'
     )
-    thumb: list[float] = Field(description='pose of the thumb there (rad)')
+    thumb: list[float] = Field(description='pose of the thumb in the pinch (rad)')
     tip: Annotated[list[Places], Field(min_length=BEND_NODES, max_length=BEND_NODES)] = Field(
-        description='where the fingertip is (0.1 mm), by MCP and PIP'
+        description='position of the fingertip (0.1 mm), by MCP and PIP'
     )
     touch: float = Field(
         strict=True,
         ge=0,
         le=0.1,
-        description='how far the tips are apart where the fingers touch (m): many makers mark '
+        description='distance of the marked tips when the fingers touch (m): many makers mark '
         'the middle of a fingertip',
     )
     clearance: list[Square] = Field(
-        description='how far the thumb may close (percent), by where it is turned to, MCP and PIP'
+        description='largest closing of the thumb (percent), by its turn, MCP and PIP'
     )
 
 
 class Anchors(StrictModel):
-    """What was fitted to one hand."""
+    """The anchors of one hand."""
 
     format: Literal[1] = Field(default=1, description='of this file')
     model: str = Field(max_length=300, description="the maker's model")
@@ -130,14 +131,14 @@ class Anchors(StrictModel):
         strict=True, gt=0, le=5, description='size of the robot hand, 1 is the human hand'
     )
     thumb_joints: list[str] = Field(min_length=1, description='joints that move the thumb')
-    thumb_out: list[float] = Field(description='their pose that no finger can meet (rad)')
+    thumb_out: list[float] = Field(description='pose of the thumb that no finger can meet (rad)')
     thumb_tip: list[Way] = Field(
-        description='where the tip of the thumb is (0.1 mm), by where it is turned to and closing'
+        description='position of the tip of the thumb (0.1 mm), by its turn and closing'
     )
     power: list[Percent] = Field(
         min_length=POWER_NODES,
         max_length=POWER_NODES,
-        description='how far the thumb closes (percent) while all fingers make a fist',
+        description='closing of the thumb (percent) while all fingers make a fist',
     )
     pinches: dict[str, Pinch] = Field(min_length=1, description='by finger, from the index on')
 
@@ -165,20 +166,20 @@ class Anchors(StrictModel):
 
 
 def joint_fingerprint(profile: HandProfile) -> str:
-    """Return what tells whether anchors were fitted to these joints; speeds do not matter."""
+    """Return a fingerprint of the joints that anchors are fitted to; speeds are left out."""
     kept = {'name', 'limits', 'follows', 'open', 'closed', 'coupled', 'fixed'}
     text = json.dumps([joint.model_dump(mode='json', include=kept) for joint in profile.joints])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class HandShape(NamedTuple):
-    """The pose of a hand in the terms of the anchors.
+    """The pose of a hand as the anchors describe it.
 
     Attributes:
-        bends: how far each joint of the human fingers is closed, by name; near a pinch, as in the
-            pinch.
-        turn: the finger that the thumb is turned to, 0 the first one; between two as well.
-        closing: how far the thumb is closed.
+        bends: bend of each joint of the human fingers, by name; near a pinch, drawn towards it.
+        turn: number of the finger that the thumb is turned to, 0 the first; fractions lie between
+            two fingers.
+        closing: closing of the thumb, 0 to 1.
     """
 
     bends: dict[str, float]
@@ -191,15 +192,15 @@ AT_REST = HandShape({name: 0.0 for name in UPPER if name not in THUMB}, 0.0, 0.0
 
 
 def turn_nodes(fingers: int) -> int:
-    """Return how many directions of the thumb the tables have: each finger, and between two."""
+    """Return the number of thumb directions in the tables: each finger, and between neighbours."""
     return 2 * fingers - 1
 
 
 class AnchoredMap:
-    """The way from the closings of the human joints to those of a robot hand with anchors."""
+    """Maps the closings of the human joints to those of a robot hand with anchors."""
 
     def __init__(self, anchors: Anchors) -> None:
-        """Take over what was fitted."""
+        """Prepare the tables of the anchors."""
         self.anchors = anchors
         self.thumb_joints = anchors.thumb_joints
         self._fingers = tuple(anchors.pinches)
@@ -222,8 +223,8 @@ class AnchoredMap:
         """Return the shape of the robot hand for a human hand.
 
         Args:
-            closings: how far each human joint is closed: 0 open, 1 fist; one that is not there
-                is open.
+            closings: closing of each human joint: 0 open, 1 fist; a missing joint counts as
+                open.
         """
         human = {name: min(closings.get(name, 0.0), 1.0) for name in UPPER}
         distances = thumb_distances({name: part * UPPER[name] for name, part in human.items()})
@@ -247,9 +248,9 @@ class AnchoredMap:
         return HandShape(bends, turn, min(closing, self.clearance(bends, turn)))
 
     def _power_closing(self, human: Mapping[str, float], distance: float, closing: float) -> float:
-        """Return how far the thumb closes where all fingers make a fist.
+        """Return the closing of the thumb while all fingers make a fist.
 
-        The fingertips pass the thumb on their way: it waits, so as not to have to give way, and
+        The fingertips pass the thumb on their way. It waits, so that it need not give way, and
         then closes over them.
         """
         bends = [sum(human[joint] for joint in finger_joints(name)) / 2 for name in self._fingers]
@@ -264,12 +265,12 @@ class AnchoredMap:
         return closing + share * (min(waiting, closing) - closing)
 
     def _turn(self, near: Sequence[float]) -> tuple[float, list[float]]:
-        """Return where the thumb turns to, and how much each finger counts in that."""
+        """Return the direction that the thumb turns to, and the weight of each finger in it."""
         engaged = [
             (max(1 - distance / TURNS_WITHIN[name], 0.0) * NEAR / (distance + NEAR)) ** 2
             for name, distance in zip(self._fingers, near, strict=True)
         ]
-        # Of none, the first.
+        # With no finger near, the thumb turns to the first.
         engaged[0] += LEAST_ENGAGED
         total = sum(engaged)
         shares = [part / total for part in engaged]
@@ -278,7 +279,7 @@ class AnchoredMap:
     def _closing(
         self, number: int, distance: float, bends: Mapping[str, float], turn: float, bent: float
     ) -> float:
-        """Return how far the thumb closes for the finger of that number, clearance aside."""
+        """Return the closing of the thumb for the finger of that number, before clearance."""
         measured = min(max(2 - distance / MEASURED_WITHIN, 0.0), 1.0)
         if not measured:
             return bent
@@ -305,7 +306,7 @@ class AnchoredMap:
         return value
 
     def _first_within(self, reach: Sequence[float], distance: float) -> float:
-        """Return the closing from which on the fingertips are so near; 1 if they never are."""
+        """Return the least closing that brings the fingertips so near; 1 if none does."""
         last = min(range(CLOSING_NODES), key=reach.__getitem__)
         before = inf
         for node, here in enumerate(reach[: last + 1]):
@@ -323,11 +324,11 @@ class AnchoredMap:
         return table_place(bends[first], at[0]), table_place(bends[second], at[1])
 
     def nodes(self, finger: str, shape: HandShape) -> tuple[float, float, float]:
-        """Return where a shape is in the table of clearance of a finger."""
+        """Return the place of a shape in the clearance table of a finger."""
         return (2 * shape.turn, *self._place(self._fingers.index(finger), shape.bends))
 
     def clearance(self, bends: Mapping[str, float], turn: float) -> float:
-        """Return how far the thumb may close before it meets a finger."""
+        """Return the largest closing of the thumb that meets no finger."""
         least = 1.0
         for number, table in enumerate(self._clearance):
             x, y = self._place(number, bends)
@@ -335,11 +336,11 @@ class AnchoredMap:
         return least
 
     def finger_closings(self, shape: HandShape) -> dict[str, float]:
-        """Return how far the robot's fingers are closed, by human joint; the thumb is left out."""
+        """Return the closings of the robot's fingers, by human joint, without the thumb."""
         return {name: self.joint_closing(name, part) for name, part in shape.bends.items()}
 
     def joint_closing(self, name: str, part: float) -> float:
-        """Return how far the robot's finger is closed for a bend, for one human joint."""
+        """Return the closing of the robot's finger joint for the bend of a human joint."""
         ends = self._bends.get(name)
         return bend(part, *ends) if ends else part
 
@@ -354,9 +355,9 @@ class AnchoredMap:
 
 
 def _beyond(distance: float, nearest: float) -> float:
-    """Return a distance of the fingertips (m) that is 0 where they are as near as they come.
+    """Return a distance of fingertips (m) shifted so that the nearest possible one becomes 0.
 
-    From 20 mm on, or 10 mm beyond the nearest, it is as it was.
+    From 20 mm, or 10 mm beyond the nearest, it is unchanged.
     """
     end = max(0.020, nearest + 0.010)
     if distance >= end:
@@ -370,7 +371,7 @@ def finger_joints(finger: str) -> tuple[str, str]:
 
 
 def bend(part: float, human: float, robot: float, fist: float) -> float:
-    """Return how far a robot joint closes: `robot` at the human's pinch, `fist` in the fist."""
+    """Return the closing of a robot joint: `robot` at the human pinch, `fist` in the fist."""
     if part <= 0:
         return part
     if part <= human:
@@ -379,7 +380,7 @@ def bend(part: float, human: float, robot: float, fist: float) -> float:
 
 
 def table_place(part: float, human: float) -> float:
-    """Return where a bend is among the nodes of the tables; there is one at the pinch."""
+    """Return the place of a bend among the nodes of the tables; one node is the pinch."""
     part = min(max(part, 0.0), 1.0)
     steps, part = (
         (BELOW, part / human) if part <= human else (AROUND, (part - human) / (1 - human))
@@ -405,7 +406,7 @@ def node_bend_between(place: float, human: float) -> float:
 
 
 def bilinear(table: Array, x: float, y: float) -> Array:
-    """Return what is between the four nodes around a place."""
+    """Interpolate between the four nodes around a place."""
     i, j = min(int(x), BEND_NODES - 2), min(int(y), BEND_NODES - 2)
     x, y = x - i, y - j
     left = table[i, j] + y * (table[i, j + 1] - table[i, j])
@@ -415,7 +416,7 @@ def bilinear(table: Array, x: float, y: float) -> Array:
 
 
 def anchors_path(profile: Path) -> Path:
-    """Return the file with the anchors of a profile, which is beside it."""
+    """Return the path of the anchors that belong to a profile, in the same folder."""
     return profile.with_suffix('.anchors.json')
 
 
@@ -423,14 +424,14 @@ def load_anchors(path: Path, profile: HandProfile) -> Anchors | None:
     """Read the anchors of a profile.
 
     Args:
-        path: of the profile.
-        profile: what is in it.
+        path: path of the profile.
+        profile: its content.
 
     Returns:
-        What was fitted, None where there is no such file.
+        The anchors, None if there is no such file.
 
     Raises:
-        ConfigurationError: the file cannot be read, is wrong, or was fitted to other joints.
+        ConfigurationError: the file cannot be read, is invalid, or was fitted to other joints.
     """
     file = anchors_path(path)
     if not file.exists():

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How far one wearer opens and closes the hand, by the angles that the decoder gives for it."""
+"""A wearer's range of motion: the decoder's angles for the open hand and for the fist."""
 
 from collections.abc import Mapping, Sequence
 from math import nan, radians
@@ -26,11 +26,11 @@ from leconvmn_ros.core.strict_model import first_problem, StrictModel
 import numpy as np
 from pydantic import Field, model_validator, ValidationError
 
-# A joint that moves less between open hand and fist (rad) tells nothing but the decoder's noise.
+# Less movement than this between open hand and fist (rad) is indistinguishable from decoder noise.
 LEAST_RANGE = radians(10)
-# Of so many joints at least the range must be known, or it was no fist.
+# The share of joints whose range must be measured; otherwise the hand made no fist.
 LEAST_SHARE = 0.5
-# Of fewer poses than this a median is not robust.
+# The median of fewer poses is not robust.
 LEAST_POSES = 10
 LARGEST_FILE = 2**16  # bytes
 
@@ -38,7 +38,7 @@ Angle = Annotated[float, Field(strict=True, ge=-LARGEST_ANGLE, le=LARGEST_ANGLE)
 
 
 class HumanRange(StrictModel):
-    """Where a joint of the wearer is with the hand open and in a fist (rad)."""
+    """The angles of one joint of the wearer with the hand open and in a fist (rad)."""
 
     open: Angle
     fist: Angle
@@ -58,7 +58,7 @@ class HumanRange(StrictModel):
 
 
 class Calibration(StrictModel):
-    """The ranges of a wearer's joints; a joint that is not there has the usual one."""
+    """The ranges of a wearer's joints; joints not listed have the usual range."""
 
     format: Literal[1] = Field(default=1, description='of this file')
     joints: dict[str, HumanRange] = Field(min_length=1)
@@ -72,7 +72,7 @@ class Calibration(StrictModel):
         return self
 
     def save(self, path: Path) -> None:
-        """Write it as JSON; the file is complete or as it was.
+        """Write it as JSON, atomically.
 
         Raises:
             OutputError: the place cannot be written.
@@ -80,7 +80,7 @@ class Calibration(StrictModel):
         write_text(path, self.model_dump_json(indent=2) + '\n')
 
 
-# Straight fingers, and the end of active motion.
+# From straight fingers to the limit of active motion.
 UNCALIBRATED = Calibration(
     joints={joint.name: HumanRange(open=0.0, fist=joint.upper) for joint in JOINTS}
 )
@@ -105,8 +105,8 @@ def load_calibration(path: Path) -> Calibration:
 def median_pose(poses: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the median angle of every human joint in the poses recorded (rad).
 
-    The median, because the wearer arrives late and the decoder errs now and then; what is no angle
-    of a joint (`LARGEST_ANGLE`) is left out.
+    The median, because the wearer arrives late and the decoder errs now and then. Values that are
+    no angle of a joint (`LARGEST_ANGLE`) are left out.
 
     Raises:
         ConfigurationError: there are too few poses.
@@ -125,7 +125,7 @@ def median_pose(poses: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def calibrate(opened: Mapping[str, float], fist: Mapping[str, float]) -> Calibration:
-    """Make a calibration of an open hand and a fist (rad, by joint).
+    """Make a calibration from an open hand and a fist (rad, by joint).
 
     A joint that hardly moves between them keeps its usual range.
 

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Fits the anchors of a profile to the model of its hand; see anchors.py for what they are.
+"""Fits the anchors of a profile to the model of its hand; anchors.py describes them.
 
-All by search over poses in the maker's model, with collision shapes: nothing is simulated in time.
+The fit searches poses of the maker's model with collision shapes; it simulates no dynamics.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,22 +47,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-# Shapes may be so deep in one another where a pose is fitted (m); the hulls of the shapes are
-# larger than the shapes.
+# Overlap allowed where a pose is fitted (m): the convex hulls are larger than the shapes.
 TOUCH = 0.0005
 PINCHED = 0.001
-# What is deeper between the nodes of the tables is repaired (m), in so many rounds of so many
-# random poses at most.
+# Overlaps deeper than this between the nodes of the tables are repaired (m), in at most so many
+# rounds of so many random poses.
 REPAIRED_FROM, REPAIRS, REPAIR_POSES = 0.0014, 12, 10000
 HUMAN_REPAIRS = 3
 TURNED_TO_A_FINGER = 0.4
-# A thumb that is out of the way has so much room (m).
+# Room around a thumb that counts as out of the way (m).
 ROOM = 0.001
 RANDOM_STARTS, REFINED = 4000, 24
 RANDOM_OUT = 3000
-# Steps along the way of the thumb.
+# Steps of the thumb from out to pinch.
 FINE_STEPS = 40
-# The robot finger is at least so far open, and at most so far closed, in a pinch.
+# Least and largest closing of the robot finger in a pinch.
 PINCH_BENDS = (0.2, 0.95)
 
 Progress = Callable[[str], None]
@@ -70,12 +69,12 @@ Shapes = Callable[[AnchoredMap, bool, int], Iterator[tuple[list[str], HandShape]
 
 
 class HumanPinch(NamedTuple):
-    """The human hand as it touches the tip of a finger with the thumb, as nearly as it can.
+    """The human hand with the thumb at the tip of a finger, as near as it comes.
 
     Attributes:
-        closings: of the two joints of the finger.
+        closings: closings of the two joints of the finger.
         thumb: closings of the two joints of the thumb.
-        distance: of the fingertips (m).
+        distance: distance of the fingertips (m).
     """
 
     closings: tuple[float, float]
@@ -84,7 +83,7 @@ class HumanPinch(NamedTuple):
 
 
 def human_pinch(finger: str) -> HumanPinch:
-    """Return the pinch of the human hand in human_model.py that bends all joints alike."""
+    """Return the pinch of the hand in human_model.py that bends all joints most evenly."""
     limits = {joint.name: (joint.lower, joint.upper) for joint in JOINTS}
     names = ('thumb_mcp', 'thumb_ip', *finger_joints(finger))
 
@@ -102,7 +101,7 @@ def human_pinch(finger: str) -> HumanPinch:
 
 
 def mapped_pose(hand: ModelledHand, closings: Mapping[str, float]) -> dict[str, float]:
-    """Return the pose of the joint map, within the limits."""
+    """Return the pose that the joint map gives, within the limits."""
     profile = hand.profile
     pose = dict(profile.rest_pose)
     for joint in profile.joints:
@@ -121,7 +120,7 @@ def mapped_pose(hand: ModelledHand, closings: Mapping[str, float]) -> dict[str, 
 
 
 class _Fit:
-    """The search for one hand."""
+    """The search for the anchors of one hand."""
 
     def __init__(self, hand: ModelledHand, progress: Progress) -> None:
         self.hand, self._progress = hand, progress
@@ -135,7 +134,7 @@ class _Fit:
         self.human = {finger: human_pinch(finger) for finger in self.fingers}
 
     def take(self, closings: Mapping[str, float], thumb: Array) -> None:
-        """Take the fingers by the joint map, and a pose of the thumb."""
+        """Pose the fingers by the joint map, and the thumb as given (rad)."""
         pose = mapped_pose(self.hand, closings)
         pose.update(zip(self.thumb_joints, map(float, thumb), strict=True))
         for joint in self.hand.profile.joints:
@@ -145,7 +144,7 @@ class _Fit:
         self.hand.take(pose)
 
     def fists(self) -> dict[str, tuple[float, float]]:
-        """Return how far each finger may close before it meets the palm, itself or a neighbour."""
+        """Return how far each finger closes before it meets the palm, itself or a neighbour."""
         fists = {}
         away = self.lower + 0.5 * (self.upper - self.lower)
         for finger in self.fingers:
@@ -177,12 +176,12 @@ class _Fit:
         }
 
     def pinch(self, finger: str, fist: tuple[float, float], towards: Array) -> tuple[Array, float]:
-        """Return thumb pose and finger bends that touch, and what is left between them (m).
+        """Return thumb pose and finger bends of a touch, and the gap that remains (m).
 
         Args:
-            finger: to touch.
-            fist: how far it closes at most.
-            towards: pose of the thumb to stay near to, where there is a choice.
+            finger: the finger to touch.
+            fist: its largest closing.
+            towards: pose of the thumb to stay near to where several poses touch.
         """
         count = len(self.thumb_joints)
         low = np.array([*self.lower, PINCH_BENDS[0], PINCH_BENDS[0]])
@@ -223,7 +222,7 @@ class _Fit:
         return best[1], self.hand.gap(finger)
 
     def _overlap_of_thumb(self) -> float:
-        """Return how deep the thumb is in anything, or folded fingers in each other (m)."""
+        """Return the depth of the thumb in other parts, or of folded fingers in each other (m)."""
         if self.hand.palm_folds:
             return max(self.hand.deepest() - REPAIRED_FROM, 0.0)
         return self.hand.thumb_overlap((*self.fingers, 'palm', 'thumb'))
@@ -231,7 +230,7 @@ class _Fit:
     def out(
         self, opened: Array, touching: Array, fists: Mapping[str, tuple[float, float]]
     ) -> Array:
-        """Return the pose of the thumb that no finger meets, near to open hand and pinch."""
+        """Return a pose of the thumb out of reach of all fingers, near open hand and pinch."""
         span = np.where(self.upper > self.lower, self.upper - self.lower, 1.0)
         poses = np.vstack(
             [
@@ -251,7 +250,7 @@ class _Fit:
                 {finger: self.rng.uniform(0, fists[finger]) for finger in self.fingers}
                 for _ in range(60)
             ]
-        # What stopped the last ones stops the next one, most often.
+        # Try the obstacle that ruled out the last poses first: it most often rules out the next.
         for at in np.argsort(costs):
             for number, bends in enumerate(sweep):
                 self.take(self.bends(bends), poses[at])
@@ -270,8 +269,8 @@ def fit(hand: ModelledHand, model: str, progress: Progress = lambda _: None) -> 
 
     Args:
         hand: profile and model.
-        model: what the model is, for people.
-        progress: called with a line now and then.
+        model: description of the model for people.
+        progress: called with a line of progress now and then.
 
     Raises:
         ConfigurationError: the thumb has no joint of its own, or is in the way everywhere.
@@ -341,14 +340,14 @@ def _without_tables(
 
 
 def _touch(search: _Fit, finger: str, pose: Array) -> float:
-    """Return how far the tips are apart, less what is left between the fingers (m)."""
+    """Return the distance of the marked tips less the gap between the fingers (m)."""
     count = len(search.thumb_joints)
     search.take(search.bends({finger: pose[count:]}), pose[:count])
     return round(max(search.hand.pinch_distance(finger) - search.hand.gap(finger), 0.0), 5)
 
 
 def _scale(search: _Fit) -> float:
-    """Return the length of the robot's fingers over that of the human ones."""
+    """Return the length of the robot's fingers relative to the human ones."""
     search.take({}, 0.5 * (search.lower + search.upper))
     robot, human = [], []
     for finger in search.fingers:
@@ -364,7 +363,7 @@ def _scale(search: _Fit) -> float:
 
 
 def take_shape(search: _Fit, anchored: AnchoredMap, shape: HandShape) -> None:
-    """Take the pose of a shape."""
+    """Pose the model as a shape says."""
     search.take(anchored.finger_closings(shape), anchored.thumb(shape.turn, shape.closing))
 
 
@@ -405,14 +404,14 @@ def _with_tables(search: _Fit, anchors: Anchors) -> Anchors:
 
 
 def tenths(places: Array) -> Any:
-    """Return places (m) as whole tenths of millimetres."""
+    """Return positions (m) as whole tenths of a millimetre."""
     return np.rint(1e4 * places).astype(int).tolist()
 
 
 def _clear(
     search: _Fit, anchored: AnchoredMap, bends: dict[str, float], turn: float
 ) -> dict[str, float]:
-    """Return how far the thumb may close before it meets each finger."""
+    """Return the largest closing of the thumb before it meets each finger."""
     clear = dict.fromkeys(search.fingers, 1.0)
     for closing in np.linspace(0, 1, FINE_STEPS + 1)[1:]:
         take_shape(search, anchored, HandShape(bends, turn, float(closing)))
@@ -430,7 +429,7 @@ def _repaired(
     """Lower the clearance where the thumb meets a finger between the nodes of the tables.
 
     Returns:
-        The anchors, the deepest overlap before (m), and how many poses had one to repair.
+        The anchors, the deepest overlap before (m), and the number of poses repaired.
     """
     anchored = AnchoredMap(anchors)
     tables = {name: np.array(pinch.clearance) for name, pinch in anchors.pinches.items()}
@@ -457,10 +456,10 @@ def _repaired(
 def _extreme_shapes(
     anchored: AnchoredMap, others_bend: bool, seed: int
 ) -> Iterator[tuple[list[str], HandShape]]:
-    """Yield a finger and a shape with the thumb as far closed as its table allows, or nearly so.
+    """Yield a finger and a shape with the thumb closed as far as its table allows, or nearly.
 
-    Anywhere in the table of the finger, denser around the pinch as its nodes are. The others are
-    straight, or bent at random.
+    Shapes cover the table of the finger, denser around the pinch like its nodes. The other
+    fingers are straight or bent at random.
     """
     rng = np.random.default_rng(seed)
     fingers = list(anchored.anchors.pinches)
@@ -468,7 +467,7 @@ def _extreme_shapes(
     for number in range(REPAIR_POSES):
         finger = fingers[number % len(fingers)]
         bends = {
-            # The edges as well, where many human poses are.
+            # Include the edges, where many human poses are.
             joint: node_bend_between(float(rng.uniform(-0.1 * last, 1.1 * last)), part)
             if name == finger or others_bend
             else 0.0
@@ -485,13 +484,13 @@ def _extreme_shapes(
 def _human_shapes(
     anchored: AnchoredMap, _: bool, seed: int
 ) -> Iterator[tuple[list[str], HandShape]]:
-    """Yield all fingers and the shape of a random human pose."""
+    """Yield all fingers together with the shape of a random human pose."""
     for shape in shapes_at_random(anchored, REPAIR_POSES, seed):
         yield list(anchored.anchors.pinches), shape
 
 
 def _power(anchors: Anchors) -> list[int]:
-    """Return how far the thumb may close while a fist closes, so that it never has to give way."""
+    """Return the closing of the thumb along a closing fist, so that it never has to give way."""
     anchored = AnchoredMap(anchors)
     parts = np.linspace(0, 1, 4 * POWER_NODES - 3)
     closings = [anchored.shape(dict.fromkeys(UPPER, float(part))).closing for part in parts]
@@ -500,10 +499,10 @@ def _power(anchors: Anchors) -> list[int]:
 
 
 def _met(search: _Fit, depth: float) -> dict[str, float]:
-    """Return the fingers that the thumb is deeper in than that (m).
+    """Return the fingers that overlap the thumb by more than `depth`, and by how much (m).
 
-    The palm, and the thumb itself, count as the first finger. Where the thumb folds the palm, so
-    do fingers that meet one another.
+    The palm and the thumb itself are reported as the first finger. Where the thumb folds the
+    palm, so are fingers that meet one another.
     """
     met: dict[str, float] = {}
     for pair, deep in search.hand.overlaps().items():
@@ -518,7 +517,7 @@ def _met(search: _Fit, depth: float) -> dict[str, float]:
 def lower_around(
     anchored: AnchoredMap, table: NDArray[np.int_], finger: str, shape: HandShape, closing: float
 ) -> None:
-    """Lower the nodes around a shape to a closing; that of the finger's own pinch stays."""
+    """Lower the nodes around a shape to a closing, except the node of the finger's own pinch."""
     own = (2 * list(anchored.anchors.pinches).index(finger), PINCH_NODE, PINCH_NODE)
     weights: dict[tuple[int, ...], float] = {}
     places = anchored.nodes(finger, shape)
@@ -539,7 +538,7 @@ def lower_around(
     value = sum(weight * table[node] for node, weight in weights.items())
     weights.pop(own, None)
     excess = max(value - 100 * closing, 0.0)
-    # The least change of the nodes that takes as much away.
+    # The smallest change of the nodes (least squares) that lowers the value so far.
     total = sum(weight**2 for weight in weights.values())
     for node, weight in weights.items():
         less = min(excess * weight / max(total, 0.05), 1.5 * excess)
@@ -547,7 +546,7 @@ def lower_around(
 
 
 def shapes_at_random(anchored: AnchoredMap, count: int, seed: int) -> Iterator[HandShape]:
-    """Yield the shapes for random human poses, each joint anywhere in its range."""
+    """Yield the shapes of random human poses, each joint uniform in its range."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield anchored.shape(

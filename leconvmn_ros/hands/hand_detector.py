@@ -29,15 +29,15 @@ from numpy.typing import NDArray
 
 # The file has 8 MB.
 _LARGEST_MODEL = 2**26  # bytes
-# A hand of which the side is less certain is left out.
+# Hands whose side is less certain are left out.
 LEAST_SCORE = 0.7
 
 
 class Sight(NamedTuple):
-    """What a picture shows.
+    """The hand found in a picture.
 
     Attributes:
-        angles: raw flexions (rad) in the order of JOINT_NAMES, shape (10,); None = no hand that is
+        angles: raw flexions (rad) in the order of JOINT_NAMES, shape (10,); None if no hand is
             certain.
         reason: why there are none.
     """
@@ -55,14 +55,14 @@ class HandDetector:
         """Load the model.
 
         Args:
-            model: `hand_landmarker.task`.
-            side: which hand to look for. Told by the user: seen alone, a hand of the other side
+            model: path of `hand_landmarker.task`.
+            side: the hand to look for. The user must tell: seen alone, a hand of the other side
                 with its back to the camera looks the same.
-            mirrored: the pictures are mirrored, as cameras for video calls make them.
+            mirrored: whether the pictures are mirrored, as by cameras for video calls.
             least_score: how certain the library must be of the side, from 0.5 to 1.
 
         Raises:
-            ConfigurationError: MediaPipe is not installed, or the model is none.
+            ConfigurationError: MediaPipe is not installed, or the file is no such model.
         """
         self._side = side
         self._mirrored = mirrored
@@ -76,10 +76,10 @@ class HandDetector:
 
         Args:
             picture: red, green and blue, shape (height, width, 3).
-            time: when it was taken (s, any epoch); one that is not later counts as a little later.
+            time: when it was taken (s, any epoch); a time that goes back is moved forward.
 
         Returns:
-            Angles only where exactly one hand of the side is seen for certain.
+            Angles only if exactly one hand of the side is seen with certainty.
 
         Raises:
             SourceError: the library has failed.
@@ -104,7 +104,7 @@ class HandDetector:
             return Sight(None, f'no hand is a {self._side} one for certain')
         if len(certain) > 1:
             return Sight(None, f'{len(certain)} {self._side} hands are seen')
-        # The landmarks of the picture; those "of the world" are of a mean hand and less exact.
+        # Landmarks of the picture: the "world" landmarks are those of a mean hand and less exact.
         angles = flexions(certain[0].points * [width, height, width], self._side)
         if not plausible(angles):
             return Sight(None, f'its fingers bend backwards: is it a {self._side} hand?')

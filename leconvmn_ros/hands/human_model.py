@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The human hand that shows the ten joint angles: one table of its sizes.
+"""The sizes and joints of the human hand that shows the ten joint angles.
 
 Sources:
     Buryanov and Kotiuk, Int. J. Morphol. 28 (2010) 755: lengths of metacarpals and phalanges from

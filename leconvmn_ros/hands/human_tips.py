@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the fingertips of the human hand are at ten joint angles.
+"""The positions of the human fingertips for ten joint angles.
 
 The forward kinematics of the hand in human_model.py, in closed form: a finger bends in one plane.
 """
@@ -25,7 +25,7 @@ from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.hands.human_model import DIP_OVER_PIP, Finger, FINGERS, Vector
 
 FINGER_NAMES = tuple(finger.name for finger in FINGERS)
-# Those that the thumb can touch.
+# The fingers that the thumb can touch.
 OPPOSED = FINGER_NAMES[1:]
 
 
@@ -79,7 +79,7 @@ def fingertip(finger: str, angles: Mapping[str, float]) -> Vector:
 
     Args:
         finger: a name in FINGER_NAMES.
-        angles: of its two joints (rad), by name; a joint that is not there is straight.
+        angles: angles of its two joints (rad), by name; a missing joint is straight.
     """
     plane = _PLANES[finger]
     first, second = (angles.get(name, 0.0) for name in plane.joints)
@@ -93,6 +93,6 @@ def fingertip(finger: str, angles: Mapping[str, float]) -> Vector:
 
 
 def thumb_distances(angles: Mapping[str, float]) -> dict[str, float]:
-    """Return how far the tip of each finger is from that of the thumb (m), by finger."""
+    """Return the distance of each fingertip from the tip of the thumb (m), by finger."""
     thumb = fingertip('thumb', angles)
     return {finger: dist(thumb, fingertip(finger, angles)) for finger in OPPOSED}

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Runs MediaPipe's HandLandmarker in a process of its own that has no network.
+"""Runs MediaPipe's HandLandmarker in a process of its own that has no network access.
 
-From 0.10.30 on, MediaPipe reports to its maker how it is used, and nothing switches that off. So
-it runs in a child that cannot open a socket (`no_network.py`), and a node keeps its own.
+Since 0.10.30, MediaPipe sends usage reports to its maker, and no setting stops it. Therefore it
+runs in a child that cannot open a socket (`no_network.py`), while the node keeps its sockets.
 
 The child, `python -m leconvmn_ros.hands.landmark_worker MODEL`, answers in lines of JSON: one when
 the model is loaded, then one for each picture that comes on its standard input: a header (height,
@@ -40,11 +40,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _HEADER = struct.Struct('<IIq')
-# To import the library and load the model, and to look at a picture (s).
+# Time limits for import and loading, and for one picture (s).
 _LONGEST_START, _LONGEST_LOOK = 60.0, 10.0
-# An answer of two hands has some kilobytes.
+# An answer with two hands takes some kilobytes.
 _LONGEST_ANSWER = 2**16  # bytes
-# Before, a right hand was called left unless the picture was mirrored.
+# Earlier versions called a right hand left unless the picture was mirrored.
 _FIRST_VERSION = 1
 
 
@@ -54,7 +54,7 @@ class SeenHand(NamedTuple):
     Attributes:
         side: 'right' or 'left', as the library says.
         score: how certain it is of that, from 0 to 1.
-        points: landmarks in parts of the picture's width (x, z) and height (y), shape (21, 3).
+        points: landmarks relative to the picture's width (x, z) and height (y), shape (21, 3).
     """
 
     side: str
@@ -63,22 +63,22 @@ class SeenHand(NamedTuple):
 
 
 class LandmarkWorker:
-    """The child, as its parent sees it."""
+    """The child process, seen from its parent."""
 
     def __init__(self, model: Path) -> None:
         """Start it and wait until the model is loaded.
 
         Raises:
-            ConfigurationError: the library is missing, the model is none, or the child cannot be
-                kept from the network.
+            ConfigurationError: the library is missing, the file is no model, or the child cannot
+                be kept from the network.
         """
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, '-m', __name__, str(model)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Messages of the library at every start; errors come as answers.
+            # The library writes messages at every start; errors arrive as answers.
             stderr=subprocess.DEVNULL,
-            # Ctrl-C is for the node, which ends the child.
+            # Ctrl-C must reach only the node, which then ends the child.
             start_new_session=True,
         )
         try:
@@ -129,7 +129,7 @@ class LandmarkWorker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with suppress(OSError):  # what was not written any more
+                with suppress(OSError):  # unwritten bytes may remain
                     pipe.close()
 
     def _answer(self, timeout: float) -> Any:
@@ -149,9 +149,9 @@ def _load(model: str) -> tuple[Any, Any]:
     """Return the library and its landmarker.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: the library is missing or too old, or the file is no model.
     """
-    # Read once, at the import.
+    # Must be set before the import, which reads it.
     os.environ.setdefault('GLOG_minloglevel', '2')
     try:
         library = import_module('mediapipe')
@@ -190,7 +190,7 @@ def _hands(found: Any) -> list[dict[str, Any]]:
 
 def _serve(model: str) -> None:
     """Be the child: load the model, then answer until the input ends."""
-    # What the library prints must not be taken for an answer.
+    # Keep the library's own output apart from the answers.
     answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
     os.dup2(2, 1)
 

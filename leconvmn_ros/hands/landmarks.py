@@ -12,29 +12,29 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From 21 points of a hand, as a camera or a headset sees them, to the ten flexions of joints.py.
+"""Turns 21 points of a hand, as a camera or a headset sees them, into the ten flexions.
 
 The points, in MediaPipe's order: 0 wrist; 1 to 4 thumb CMC, MCP, IP and tip; 5 to 8 index MCP,
 PIP, DIP and tip; 9 to 12 middle, 13 to 16 ring, 17 to 20 little finger. Their unit, origin and
 orientation do not matter, but the frame must be right-handed: MediaPipe's (x to the right, y down,
-z away from the camera) and that of OpenXR are; Unity's is not (turn the sign of one axis).
+z away from the camera) and OpenXR's are; Unity's is not (change the sign of one axis).
 
 The geometry, for a right hand (a left one is mirrored first):
 
 - the palm's frame: *forward* from the wrist to the middle MCP, *across* from the little MCP to the
   index MCP, *back* = forward x across, out of the back of the hand;
 - a finger's *ray*: in the plane of the palm, halfway between forward and the line from the wrist
-  to its MCP, which is where fingers point that are neither spread nor closed;
-- flexion of a finger's MCP: how far the proximal phalanx is below the plane of the palm, seen from
-  the side of its ray, so that spreading the fingers does not enter;
+  to its MCP; a finger that is neither spread nor closed points this way;
+- flexion of a finger's MCP: the angle of the proximal phalanx below the plane of the palm, seen
+  along the axis across its ray, so that spread does not matter;
 - flexion of a PIP: from the proximal to the middle phalanx, about the axis across the finger,
   which is perpendicular to back and to its ray;
 - flexion of the thumb's MCP and IP: from bone to bone, about the axis halfway between those that
   turn the thumb's metacarpal to the base of the little finger and to the wrist.
 
-Neither the tilt of the metacarpals nor the arch of the palm is seen, so the zero of a joint is
-personal: `LandmarkCalibration` takes it from a flat hand. Against our own hand model, after that,
-the fingers are exact to 0.1 degrees and the thumb to 1.6.
+The points show neither the tilt of the metacarpals nor the arch of the palm, so the zero of a
+joint is personal: `LandmarkCalibration` takes it from a flat hand. After that, on our own hand
+model, the fingers are exact to 0.1 degrees and the thumb to 1.6.
 """
 
 from collections.abc import Sequence
@@ -54,13 +54,13 @@ LANDMARKS = 21
 _MCPS = (5, 9, 13, 17)
 _WRIST, _INDEX, _MIDDLE, _LITTLE = 0, 5, 9, 17
 _MIRROR = np.array([1.0, 1.0, -1.0])
-# Where the 26 joints of OpenXR (Quest and other headsets), which have metacarpals, go.
+# Indices of the landmarks among OpenXR's 26 joints (Quest and others), which add metacarpals.
 OPENXR = (1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18, 19, 20, 22, 23, 24, 25)
-# A PIP joint bends backwards by less; more is a hand of the other side, or no hand.
+# No PIP joint bends back this far (rad): beyond, it is a hand of the other side, or no hand.
 _LEAST_PIP = radians(-35)
-# Fewer poses than this make no robust median.
+# The median of fewer poses is not robust.
 LEAST_POSES = 5
-# A joint that moves less between flat hand and fist tells nothing of its gain (rad).
+# Less movement between flat hand and fist (rad) does not determine a joint's gain.
 _LEAST_RANGE = radians(20)
 _LARGEST_FILE = 2**16  # bytes
 
@@ -79,7 +79,7 @@ def flexions(landmarks: ArrayLike, side: Side) -> Array:
         In the order of JOINT_NAMES, shape (..., 10); NaN where points coincide.
 
     Raises:
-        ValueError: the shape is another one.
+        ValueError: the shape is not (..., 21, 3).
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if points.ndim < 2 or points.shape[-2:] != (LANDMARKS, 3):
@@ -103,9 +103,9 @@ def flexions(landmarks: ArrayLike, side: Side) -> Array:
 
 
 def plausible(angles: Array) -> bool:
-    """Tell a hand of the side that was asked for from one of the other side, or from none.
+    """Whether angles are those of a hand of the requested side.
 
-    Seen as the wrong side, fingers that bend seem to bend backwards.
+    On a hand of the other side, bent fingers seem to bend backwards.
 
     Args:
         angles: what `flexions` gave, shape (10,).
@@ -114,22 +114,22 @@ def plausible(angles: Array) -> bool:
 
 
 def from_openxr(joints: ArrayLike) -> Array:
-    """Return the 21 landmarks of the 26 joints that OpenXR tells, shape (..., 26, 3)."""
+    """Return the 21 landmarks among the 26 joints of OpenXR, shape (..., 26, 3)."""
     points: Array = np.asarray(joints, dtype=np.float64)[..., OPENXR, :]
     return points
 
 
 def from_leap(wrist: ArrayLike, digits: ArrayLike) -> Array:
-    """Return the 21 landmarks of a hand of Leap Motion (Ultraleap).
+    """Return the 21 landmarks of a Leap Motion (Ultraleap) hand.
 
     Args:
-        wrist: where the arm ends (`arm.next_joint`), shape (3,).
+        wrist: end of the arm (`arm.next_joint`), shape (3,).
         digits: both ends of the four bones of each digit, thumb first, from metacarpal to distal:
-            shape (5, 4, 2, 3). The thumb's metacarpal has no length there, so that its bones are
-            the anatomical ones from the second on.
+            shape (5, 4, 2, 3). There the thumb's metacarpal has zero length, so its anatomical
+            bones start with the second.
     """
     bones = np.asarray(digits, dtype=np.float64)
-    # Begin of the proximal, intermediate and distal bone, and the tip.
+    # Start of the proximal, intermediate and distal bone, and the tip.
     points = [bones[:, 1, 0], bones[:, 2, 0], bones[:, 3, 0], bones[:, 3, 1]]
     return np.vstack([np.asarray(wrist, dtype=np.float64), *np.stack(points, axis=1)])
 
@@ -138,11 +138,11 @@ Angle = Annotated[float, Field(ge=-LARGEST_ANGLE, le=LARGEST_ANGLE)]
 
 
 class LandmarkCalibration(StrictModel):
-    """What makes a wearer's raw flexions the angles of joints.py.
+    """Turns a wearer's raw flexions into the angles of joints.py.
 
     Attributes:
         flat: raw flexions of the hand held flat (rad), in the order of JOINT_NAMES.
-        gain: by what the rest is multiplied, likewise.
+        gain: factors for the difference from the flat hand, in the same order.
     """
 
     format: Literal[1] = 1
@@ -171,7 +171,7 @@ def load_landmark_calibration(path: Path) -> LandmarkCalibration:
     """Read what `save` wrote.
 
     Raises:
-        ConfigurationError: it cannot be read, or is no such file.
+        ConfigurationError: it cannot be read, or is no landmark calibration.
     """
     try:
         text = read_input(path, _LARGEST_FILE)
@@ -183,14 +183,15 @@ def load_landmark_calibration(path: Path) -> LandmarkCalibration:
 
 
 def calibrate_landmarks(flat: Sequence[Array], fist: Sequence[Array] = ()) -> LandmarkCalibration:
-    """Make a calibration from raw flexions of a flat hand and, if there are any, of a fist.
+    """Make a calibration from raw flexions of a flat hand and, optionally, of a fist.
 
-    In a fist a finger's joints are at the upper limits of JOINTS, which gives their gain: a camera
-    sees a fist from in front too open. The thumb lies on a fist in many ways and keeps its gain.
+    A fist puts the fingers' joints at the upper limits of JOINTS, which gives their gain: from the
+    front, a camera sees a fist too open. The thumb can lie on a fist in many ways, so its gain
+    stays 1.
 
     Args:
         flat: raw flexions of the hand held flat, each of shape (10,).
-        fist: of the fist.
+        fist: raw flexions of the fist, each of shape (10,).
 
     Raises:
         ConfigurationError: there are too few poses.

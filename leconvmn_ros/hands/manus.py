@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Angles of Manus gloves (their `ergonomics`, in degrees) as those of joints.py.
+"""Converts the angles of Manus gloves (their `ergonomics`, in degrees) to those of joints.py.
 
-Manus counts the joints of every finger alike: MCP, PIP, DIP. A thumb has none of these names, its
-joints in that order are CMC, MCP and IP.
+Manus names the joints of every finger MCP, PIP and DIP. On the thumb, these names stand for CMC,
+MCP and IP.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from math import isfinite, radians
 
 from leconvmn_ros.core.errors import MalformedMessageError
 
-# What Manus calls each joint; in the SDK the names begin with the side and 'Finger'.
+# Manus's name of each joint; in the SDK, the side and 'Finger' come before it.
 ERGONOMICS = {
     'thumb_mcp': 'ThumbPIPStretch',
     'thumb_ip': 'ThumbDIPStretch',
@@ -36,7 +36,7 @@ ERGONOMICS = {
     'little_mcp': 'PinkyMCPStretch',
     'little_pip': 'PinkyPIPStretch',
 }
-# A joint that is bent further (degrees) is a fault of the glove.
+# Larger angles are faults of the glove (degrees).
 _LARGEST = 180.0
 
 
@@ -44,8 +44,8 @@ def angles_from_manus(values: Mapping[str, float]) -> dict[str, float]:
     """Return the ten flexions (rad) of a glove.
 
     Args:
-        values: degrees by name, as the ROS 2 package has them (`IndexMCPStretch`) or the SDK
-            (`LeftFingerIndexMCPStretch`). Others, such as spread, are left out.
+        values: degrees by name, as in the ROS 2 package (`IndexMCPStretch`) or the SDK
+            (`LeftFingerIndexMCPStretch`). Other values, such as spread, are left out.
 
     Raises:
         MalformedMessageError: one of the ten is missing, NaN, or too large to be in degrees.

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Compares a hand profile with its maker's model, and drafts one from a model.
+"""Compares a hand profile with its maker's model, and drafts a profile from a model.
 
-What is compared: names, limits, what goes with what, and whether each finger bends towards
-the thumb. What is drafted is to be read and corrected: names say which finger a joint belongs to,
-and each joint is moved to see which way the fingertip goes.
+The comparison covers names, limits, coupled joints, and whether each finger bends towards the
+thumb. A draft must be read and corrected: it guesses the finger of a joint from its name, and the
+direction of bending from the way the fingertip moves.
 """
 
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ from leconvmn_ros.hands.profile import HandProfile, RobotJoint
 from leconvmn_ros.hands.robot_model import Array, match_joints, ModelJoint, RobotModel
 import numpy as np
 
-# Limits agree within the rounding of tables and drawings (rad).
+# Tolerance for limits (rad): tables and drawings are rounded.
 ROUNDING = 0.005
-# Words in the names of joints and links, by finger; the short ones stand alone.
+# Words in the names of joints and links, by finger; short ones count only as whole words.
 FINGER_WORDS = {
     'thumb': ('thumb', 'th', 'finger1', 'f1', 'dg_1'),
     'index': ('index', 'ff', 'fore', 'finger2', 'f2', 'dg_2'),
@@ -42,20 +42,20 @@ FINGER_WORDS = {
     'ring': ('ring', 'rf', 'finger4', 'f4', 'dg_4'),
     'little': ('little', 'pinky', 'lf', 'small', 'finger5', 'f5', 'dg_5'),
 }
-# A drafted joint closes to so much of its range.
+# The closed position of a drafted joint, as a share of its range.
 CLOSED_SHARE = 0.85
 SPEED = 2.0
-# Closing at which a finger points at the thumb, not yet at the palm.
+# The closing at which a finger points at the thumb, but not yet at the palm.
 BENT = 0.5
 SMALL_STEP = 0.4  # rad
 PARALLEL = 0.8  # cosine
 
 
 class Finding(NamedTuple):
-    """What does not agree.
+    """A difference between profile and model.
 
     Attributes:
-        serious: whether the profile is wrong by it; if not, it may be meant.
+        serious: whether it makes the profile wrong; if not, it may be intended.
         text: in one line.
     """
 
@@ -64,7 +64,7 @@ class Finding(NamedTuple):
 
 
 def compare(profile: HandProfile, model: RobotModel) -> list[Finding]:
-    """Return what of a profile does not agree with its maker's model."""
+    """Return the differences between a profile and its maker's model."""
     there = list(model.joints)
     names: dict[str, str] = {}
     found: list[Finding] = []
@@ -72,7 +72,7 @@ def compare(profile: HandProfile, model: RobotModel) -> list[Finding]:
         try:
             names |= match_joints([joint.name], there)
         except ConfigurationError as error:
-            # A fixed number may stand for nothing.
+            # The model need not have a joint with a fixed number.
             found.append(Finding(joint.fixed is None, str(error)))
     for joint in profile.joints:
         if joint.name in names:
@@ -123,7 +123,7 @@ def _coupling(joint: RobotJoint, other: ModelJoint, names: Mapping[str, str]) ->
 
 
 def _directions(profile: HandProfile, model: RobotModel) -> list[Finding]:
-    """Return the fingers whose tips do not come nearer to the thumb as the fingers bend."""
+    """Return the fingers whose tips do not approach the thumb as they bend."""
     hand = ModelledHand(profile, model)
     motion = Motion(profile)
     ends = {}
@@ -144,12 +144,12 @@ def _directions(profile: HandProfile, model: RobotModel) -> list[Finding]:
 
 
 class _Drafted(NamedTuple):
-    """A joint that a finger has, and how far its tip goes with it.
+    """A joint of a finger, and how it moves the fingertip.
 
     Attributes:
-        joint: of the model.
-        way: of the tip from one limit to the other, in the direction of bending, relative to all
-            of its way; negative where the lower limit is the closed end.
+        joint: joint of the model.
+        way: how far the tip goes in the direction of bending from the lower limit to the upper,
+            relative to all of its way; negative where the lower limit is the closed end.
         axis: of the joint in the straight hand, a unit vector.
     """
 
@@ -162,7 +162,7 @@ def draft(model: RobotModel, name: str) -> str:
     """Return the text of a profile for a model, to be read and corrected.
 
     Raises:
-        ConfigurationError: no thumb and finger are found by names and places.
+        ConfigurationError: neither names nor positions reveal a thumb and fingers.
     """
     fingers = _by_name(model) or _by_place(model)
     if 'thumb' not in fingers or len(fingers) < 2:
@@ -183,7 +183,7 @@ def draft(model: RobotModel, name: str) -> str:
         f'speed: {SPEED}',
         'joints:',
     ]
-    # A hand with one motor for each finger has one that bends the thumb, too.
+    # In a hand with one motor for each finger, the motor of the thumb bends it.
     single = all(len(joints) == 1 for finger, joints in fingers.items() if finger != 'thumb')
     for finger, joints in fingers.items():
         lines.append(f'  # {finger.capitalize()}')
@@ -193,7 +193,7 @@ def draft(model: RobotModel, name: str) -> str:
 
 
 def _by_name(model: RobotModel) -> dict[str, list[ModelJoint]]:
-    """Return the driven joints of each finger, from the palm on, by what their names say."""
+    """Return the driven joints of each finger, from the palm outwards, by their names."""
     driven = [joint for joint in model.joints.values() if not joint.mimic]
     for part in ('name', 'child'):
         fingers = {}
@@ -215,9 +215,9 @@ def _says(name: str, finger: str) -> bool:
 
 
 def _by_place(model: RobotModel) -> dict[str, list[ModelJoint]]:
-    """Return the driven joints of each chain from the palm on, called by where they begin.
+    """Return the driven joints of each chain, from the palm outwards, by where the chain begins.
 
-    The thumb begins apart from the others, which are counted from it on.
+    The chain farthest from the others is the thumb; the others are numbered from it.
     """
     model.move_to({})
     driven = [joint for joint in model.joints.values() if not joint.mimic]
@@ -262,7 +262,7 @@ def _moved(
 
 
 def _far_end(model: RobotModel, joint: ModelJoint) -> tuple[str, Array]:
-    """Return the point of the shapes that a joint moves that is farthest from it."""
+    """Return the link, and the point of its shapes, farthest from a joint that moves it."""
     axis = model.origin(joint.child)
     farthest, best = -1.0, (joint.child, np.zeros(3))
     for link in model.moved_by(joint.name):
@@ -276,7 +276,7 @@ def _far_end(model: RobotModel, joint: ModelJoint) -> tuple[str, Array]:
 def _bending(
     model: RobotModel, ends: list[Array], finger: str, fingers: Mapping[str, list[ModelJoint]]
 ) -> float:
-    """Return how much nearer the tip is at the upper limit to what it bends to, -1 to 1.
+    """Return how much nearer to its target the tip is at the upper limit, -1 to 1.
 
     A finger bends towards the thumb, and the thumb towards the index finger.
     """
@@ -290,7 +290,7 @@ def _bending(
 
 def _lines(finger: str, joints: list[_Drafted], most: int) -> list[str]:
     human = ('mcp', 'ip') if finger == 'thumb' else ('mcp', 'pip')
-    # Those bend whose axes are parallel to that of the last one; the others turn aside.
+    # Joints whose axes are parallel to the last one's bend the finger; the others spread it.
     bending = [drafted for drafted in joints if abs(drafted.axis @ joints[-1].axis) > PARALLEL]
     bending = bending[-most:]
     lines = []

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A hand of a profile in its maker's model: poses by name, fingertips, overlaps.
+"""A profile's hand in its maker's model: poses by name, fingertips, overlaps.
 
-Binds what profile.py knows about a hand to robot_model.py.
+Connects the joints of profile.py to robot_model.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from leconvmn_ros.hands.profile import HandProfile
 from leconvmn_ros.hands.robot_model import Array, match_joints, RobotModel
 import numpy as np
 
-# A frame of the URDF that is so near to the end of a finger's shapes is its tip (m).
+# A frame of the URDF this near to the end of a finger's shapes is its tip (m).
 TIP_FRAME_WITHIN = 0.03
 
 
@@ -35,8 +35,8 @@ class Tip(NamedTuple):
     """The end of a finger.
 
     Attributes:
-        link: that it belongs to.
-        point: of the link, in its frame (m).
+        link: its link.
+        point: position in the frame of the link (m).
     """
 
     link: str
@@ -47,9 +47,9 @@ class ModelledHand:
     """A profile and the model of its hand.
 
     Attributes:
-        profile: of the hand.
-        model: of its maker.
-        tips: by human finger, of the fingers that the robot has.
+        profile: profile of the hand.
+        model: model of its maker.
+        tips: tips of the fingers that the robot has, by human finger.
         thumb_joints: joints of the profile that move the thumb.
         palm_folds: whether one of them moves other fingers, too.
     """
@@ -62,7 +62,7 @@ class ModelledHand:
         """
         self.profile, self.model = profile, model
         there = list(model.joints)
-        # A number that means nothing to the hand is a joint that stays.
+        # A joint with a fixed number does not move and may be absent from the model.
         self.names = match_joints([j.name for j in profile.joints if j.fixed is None], there)
         for joint in profile.joints:
             if joint.fixed is not None:
@@ -77,7 +77,7 @@ class ModelledHand:
         self._ends: dict[str, str] = {}
         for finger in FINGER_NAMES:
             link = self._last_link(finger)
-            # A finger of the robot may follow two human ones: it counts as the first of them.
+            # A robot finger that follows two human fingers counts as the first of them.
             if link is not None and link not in self._ends.values():
                 self._ends[finger] = link
         if 'thumb' not in self._ends or len(self._ends) < 2:
@@ -85,7 +85,7 @@ class ModelledHand:
                 f'{profile.hand}: joints that follow the thumb and one finger are needed; '
                 f'there are {", ".join(self._ends) or "none"}'
             )
-        # An opposition may fold the palm, and move the little finger with the thumb.
+        # A joint for opposition may fold the palm, and so move the little finger with the thumb.
         first = next(link for finger, link in self._ends.items() if finger != 'thumb')
         self.thumb_joints = [
             joint.name
@@ -116,7 +116,7 @@ class ModelledHand:
         return max(links, key=self.model.depth_of) if links else None
 
     def _tip(self, link: str) -> Tip:
-        """Return the tip: a frame called so, or the corner farthest from the last joint."""
+        """Return the tip: a frame with that name, or the corner farthest from the last joint."""
         model = self.model.model
         body = int(model.body(link).id)
         while not model.body_jntnum[body]:
@@ -155,7 +155,7 @@ class ModelledHand:
         return way
 
     def _finger_of(self, link: str) -> str:
-        """Return the finger that a link belongs to, or palm."""
+        """Return the finger that a link belongs to, or `palm`."""
         for finger, end in self._ends.items():
             others = {other for name, other in self._ends.items() if name != finger}
             for moved in self._moved.values():
@@ -170,29 +170,29 @@ class ModelledHand:
         return middle
 
     def take(self, pose: Mapping[str, float]) -> None:
-        """Take a pose by the names of the profile (rad)."""
+        """Move to a pose, by joint names of the profile (rad)."""
         self.model.move_to(
             {self.names[name]: position for name, position in pose.items() if name in self.names}
         )
 
     def tip(self, finger: str) -> Array:
-        """Return where a fingertip is (m)."""
+        """Return the position of a fingertip (m)."""
         tip = self.tips[finger]
         return self.model.place(tip.link, tip.point)
 
     def pinch_distance(self, finger: str) -> float:
-        """Return how far the tip of the thumb is from that of a finger (m).
+        """Return the distance between the tips of the thumb and of a finger (m).
 
-        Many makers mark the middle of a fingertip: it is not 0 where they touch; see `gap`.
+        Many makers mark the middle of a fingertip, so it is not 0 at the touch; see `gap`.
         """
         return float(np.linalg.norm(self.tip('thumb') - self.tip(finger)))
 
     def gap(self, finger: str) -> float:
-        """Return how much is between the last links of the thumb and of a finger (m)."""
+        """Return the gap between the last links of the thumb and of a finger (m)."""
         return self.model.gap(self.tips['thumb'].link, self.tips[finger].link)
 
     def overlaps(self) -> dict[tuple[str, str], float]:
-        """Return the deepest overlap of each pair of fingers or palm, in order of name (m)."""
+        """Return the deepest overlap of each pair of fingers or palm (m), each pair sorted."""
         deepest: dict[tuple[str, str], float] = {}
         for links, depth in self.model.overlaps().items():
             first, second = sorted(self._group[link] for link in links)
@@ -204,7 +204,7 @@ class ModelledHand:
         return max(self.overlaps().values(), default=0.0)
 
     def thumb_overlap(self, others: Sequence[str]) -> float:
-        """Return how deep the thumb is in any of these fingers, or `palm` (m)."""
+        """Return the depth of the thumb in any of these fingers, or `palm` (m)."""
         return max(
             (
                 depth

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From where a robot hand is to where the human hand takes it, command by command.
+"""Moves a robot hand from where it is to where the human hand takes it, command by command.
 
-Limits, speed and acceleration hold for whatever comes in. With anchors, all poses on the way are
-poses that the anchors allow, so that fingers and thumb wait for one another rather than meet: the
-speed is limited before the pose is made, not joint by joint after it.
+Limits, speed and acceleration hold for any input. With anchors, every pose on the way is one that
+the anchors allow, so fingers and thumb wait for one another instead of colliding: the speed is
+limited before the pose is computed, not joint by joint afterwards.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,22 +28,22 @@ from leconvmn_ros.hands.profile import follow, HandProfile, RobotJoint
 
 Pose = dict[str, float]
 
-# Parts of the way of a hand where it is looked whether the thumb has room.
+# Fractions of the remaining way at which the thumb is checked for room.
 LOOK_AHEAD = (0.1, 0.25, 0.5, 0.75, 1.0)
-# Shares of their pace that fingers go at while the thumb gives way; after that they wait.
+# Shares of their pace at which the fingers move while the thumb gives way; after these they wait.
 SLOWED = (1.0, 0.5, 0.25, 0.125)
 SMALL_TURN = 0.1
-# A share of a way is looked for so often; each try is so much smaller at the least.
+# Attempts to find a feasible share of a way, each smaller than the last by this factor or less.
 TRIES, SHRINK = 16, 0.75
 FASTEST = 1.0 + 1e-6
-# With a limit of acceleration, joints may be so far behind (rad): the others wait.
+# Under a limit of acceleration, a joint this far behind (rad) makes the others wait.
 LAG = 0.015
-# A joint is where it should be within this (rad).
+# Within this distance (rad) a joint has arrived.
 ARRIVED = 1e-6
 
 
 class Goal(NamedTuple):
-    """Where the human hand takes the robot hand.
+    """The pose that the human hand asks of the robot hand.
 
     Attributes:
         pose: angles (rad), within the limits.
@@ -55,19 +55,19 @@ class Goal(NamedTuple):
 
 
 class Motion:
-    """Moves the commands of one hand.
+    """Computes the commands of one hand.
 
     Attributes:
-        profile: of the hand.
-        rest_pose: where it goes without a human hand (rad), by joint.
+        profile: profile of the hand.
+        rest_pose: the pose it takes without a human hand (rad), by joint.
     """
 
     def __init__(self, profile: HandProfile, anchors: Anchors | None = None) -> None:
-        """Take over the profile, and what was fitted to the hand if anything."""
+        """Prepare for a profile, and for the anchors of the hand if there are any."""
         self.profile = profile
         self._anchored = AnchoredMap(anchors) if anchors else None
         self._thumb = tuple(anchors.thumb_joints) if anchors else ()
-        # Leaders before those that go with them.
+        # Leaders before the joints coupled to them.
         self._joints = sorted(profile.joints, key=lambda joint: joint.coupled is not None)
         self.rest_pose = self._at_rest()
         self._speeds: dict[str, float] = {}
@@ -75,13 +75,13 @@ class Motion:
         self._shape: HandShape | None = None
 
     def start(self) -> None:
-        """Begin from wherever the next pose is, at rest."""
+        """Start at rest from the next pose given."""
         self._speeds = {}
         self._left = {}
         self._shape = None
 
     def destination(self, closings: Mapping[str, float] | None) -> Pose:
-        """Return where a human hand takes the robot hand in the end; see `advance`."""
+        """Return the final pose of the robot hand for a human hand; see `advance`."""
         if self._anchored is None:
             return self._joint_map(closings).pose
         wanted = AT_REST if closings is None else self._anchored.shape(closings)
@@ -90,16 +90,16 @@ class Motion:
     def advance(
         self, pose: Mapping[str, float], closings: Mapping[str, float] | None, seconds: float
     ) -> Goal:
-        """Move on.
+        """Return the next command.
 
         Args:
-            pose: what was commanded last (rad), by joint.
-            closings: how far the human joints are closed, 0 open to 1 fist, as far as they are
-                known; None to go to rest.
-            seconds: since then.
+            pose: the last command (rad), by joint.
+            closings: known closings of the human joints, 0 open to 1 fist; None to go to
+                the rest pose.
+            seconds: time since the last command.
 
         Returns:
-            The pose to command now, and what the human hand asked for beyond the limits.
+            The pose to command now, and the joints that the human hand asks beyond their limits.
         """
         if self._anchored is None:
             goal = self._joint_map(closings)
@@ -109,7 +109,7 @@ class Motion:
         return Goal(self._track(pose, goal.pose, seconds, coupled=follows), goal.clipped)
 
     def hold(self, pose: Mapping[str, float], seconds: float) -> Pose:
-        """Stop: at once, or within what acceleration allows."""
+        """Stop at once, or as fast as the limit of acceleration allows."""
         stops = {
             joint.name: pose[joint.name] + self._stopping(joint, pose) for joint in self._joints
         }
@@ -121,7 +121,7 @@ class Motion:
         return speed * abs(speed) / (2 * limit) if limit else 0.0
 
     def _speed(self, name: str, pose: Mapping[str, float]) -> float:
-        """Return how fast a joint is commanded to move; one that was held back stands."""
+        """Return the commanded speed of a joint; a joint that is held back has speed 0."""
         return self._speeds.get(name, 0.0) if self._left.get(name) == pose[name] else 0.0
 
     def _track(
@@ -132,9 +132,9 @@ class Motion:
         *,
         coupled: bool,
     ) -> Pose:
-        """Take each joint towards its goal, within limits, speed and acceleration.
+        """Move each joint towards its goal, within limits, speed and acceleration.
 
-        Where `coupled`, joints go with where their leaders are, not with where these go to.
+        Where `coupled`, joints follow the present position of their leaders, not their goal.
         """
         moved: Pose = {}
         for joint in self._joints:
@@ -197,7 +197,7 @@ class Motion:
         return Goal(self._of_shape(anchored, self._shape).pose, clipped)
 
     def _lags(self, anchored: AnchoredMap, shape: HandShape, pose: Mapping[str, float]) -> bool:
-        """Whether acceleration keeps a joint from where it should be; one held back is not."""
+        """Whether acceleration keeps a joint behind; one that is held back does not count."""
         goal = self._of_shape(anchored, shape).pose
         return any(
             abs(goal[joint.name] - pose[joint.name]) > LAG
@@ -209,7 +209,7 @@ class Motion:
     def _joining(
         self, anchored: AnchoredMap, pose: Mapping[str, float], wanted: HandShape
     ) -> Goal:
-        """Go from any pose to one of the anchors: thumb out of the way, then the fingers."""
+        """Go from any pose to one that the anchors allow: first the thumb, then the fingers."""
         joined = wanted._replace(closing=0.0)
         goal = self._of_shape(anchored, joined)
         if all(abs(pose[name] - angle) <= ARRIVED for name, angle in goal.pose.items()):
@@ -224,7 +224,7 @@ class Motion:
     ) -> HandShape:
         """Go from one shape towards another as far as all joints may move in that time.
 
-        Each finger goes at its own pace. Where the thumb has to give way first, they wait.
+        Each finger has its own pace. Fingers wait where the thumb has to give way first.
         """
         here = self._of_shape(anchored, shape).pose
         bends = dict(shape.bends)
@@ -277,7 +277,7 @@ class Motion:
         wanted: HandShape,
         pace: Callable[[HandShape], float],
     ) -> HandShape:
-        """Open the thumb until it has room for what the fingers are about to do."""
+        """Open the thumb until it leaves room for the next move of the fingers."""
         turn = shape.turn + min(max(wanted.turn - shape.turn, -SMALL_TURN), SMALL_TURN)
         room = min(anchored.clearance(wanted.bends, at) for at in (shape.turn, turn))
         way = min(room - shape.closing, 0.0)
@@ -285,7 +285,7 @@ class Motion:
         return shape._replace(closing=shape.closing + part * way)
 
     def _share(self, pace: Callable[[float], float]) -> float:
-        """Return the largest share of a way, 0 to 1, that is not too fast."""
+        """Return the largest share of a way, 0 to 1, that keeps the pace allowed."""
         share = 1.0
         for _ in range(TRIES):
             too_fast = pace(share)
@@ -301,7 +301,7 @@ class Motion:
         end: Mapping[str, float],
         seconds: float,
     ) -> float:
-        """Return how fast the joints of a finger would be, 1 for as fast as they may."""
+        """Return the speed of a finger's joints relative to the speed allowed."""
         before = {name: anchored.joint_closing(name, start[name]) for name in start}
         after = before | {name: anchored.joint_closing(name, part) for name, part in end.items()}
         paces = [0.0]
@@ -332,7 +332,7 @@ def _between(
 
 
 def _followed(joint: RobotJoint, closings: Mapping[str, float]) -> float | None:
-    """Return where the human hand takes a joint (rad), limits aside; None where it does not."""
+    """Return the position that the human hand asks of a joint (rad), before limits, or None."""
     if joint.follows is None or not all(name in closings for name in joint.follows):
         return None
     closing = sum(weight * closings[name] for name, weight in joint.follows.items())
@@ -341,13 +341,13 @@ def _followed(joint: RobotJoint, closings: Mapping[str, float]) -> float | None:
 
 
 def _accelerated(step: float, speed: float, limit: float, seconds: float) -> float:
-    """Return the step (rad) nearest to one wanted that acceleration allows.
+    """Return the step (rad) nearest to the wanted one that acceleration allows.
 
-    It is never so fast that the joint could not stop at its goal.
+    The joint is never too fast to stop at its goal.
     """
     change = limit * seconds
-    # The speed from which the joint stops within the way, in steps of this time: v^2 / 2a + vt / 2
-    # and at most at^2 / 8 more, as v is no whole number of steps. One step's change stops at once.
+    # The speed from which the joint stops within `room`, in steps of this time: v^2 / 2a + vt / 2,
+    # and up to at^2 / 8 more, as v is no whole number of steps. One step's change stops at once.
     room = max(abs(step) - change * seconds / 8, 0.0)
     stopping = sqrt((change / 2) ** 2 + 2 * limit * room) - change / 2
     fastest = max(stopping, min(abs(step) / seconds, change))

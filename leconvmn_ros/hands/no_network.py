@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Takes the network from a process, for good: for a library that reports to its maker.
+"""Cuts a process off from the network for good, for a library that reports to its maker.
 
-A filter of system calls (seccomp) refuses every new socket, to this machine's own services too,
-since those look up names for others. No privileges are needed, and nothing that the process starts
-gets rid of it. Linux on x86-64 and ARM64.
+A filter of system calls (seccomp) refuses every new socket. This includes services on the same
+machine, since they resolve names for others. It needs no privileges and cannot be undone by the
+process or its children. Linux on x86-64 and ARM64.
 """
 
 import ctypes
@@ -31,9 +31,9 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 # Classic BPF: load a word, jump if equal or at least, return.
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-# Where struct seccomp_data has the number of the call and the architecture.
+# Offsets in struct seccomp_data of the call number and the architecture.
 _NUMBER, _ARCHITECTURE = 0, 4
-# x86-64 has a second set of numbers (x32) from here on.
+# First call number of x86-64's second set (x32).
 _SECOND_SET = 0x40000000
 
 
@@ -65,7 +65,7 @@ class _Program(ctypes.Structure):
 def forbid_network() -> None:
     """Refuse every new socket to this process, its later threads and children.
 
-    Call it while there is one thread only: threads that run already keep what they may.
+    Call it while there is only one thread: other running threads are not restricted.
 
     Raises:
         ConfigurationError: this machine cannot do it.
@@ -73,8 +73,8 @@ def forbid_network() -> None:
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         raise ConfigurationError(
-            f'on {platform.machine()} nothing keeps a library from the network; '
-            f'it can be done on {", ".join(_MACHINES)}'
+            f'a library cannot be kept from the network on {platform.machine()}; '
+            f'it can on {", ".join(_MACHINES)}'
         )
     program = _refuse(machine)
     listing = (_Instruction * len(program))(*program)
@@ -85,13 +85,13 @@ def forbid_network() -> None:
     )
     if not done:
         raise ConfigurationError(
-            'this system lets no process give up the network (seccomp): '
+            'this system does not let a process give up the network (seccomp): '
             f'{os.strerror(ctypes.get_errno())}'
         )
 
 
 def _refuse(machine: _Machine) -> list[_Instruction]:
-    """Return the filter; a jump counts the instructions that it leaves out."""
+    """Return the filter; a jump's operand is the number of instructions it skips."""
     return [
         _Instruction(_LOAD, 0, 0, _ARCHITECTURE),
         _Instruction(_JUMP_EQUAL, 0, 4, machine.architecture),

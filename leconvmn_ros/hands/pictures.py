@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Pictures of a robot hand in the poses of a human hand, and a moving one.
+"""Pictures and a video of a robot hand following a human hand.
 
-Drawn by MuJoCo without a window: with EGL where there is no display.
+MuJoCo renders them without a window, and with EGL where there is no display.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 320, 360
-# What is seen, over the length of the fingers.
+# Height of the picture relative to the length of the fingers.
 PALM_AND_FINGERS = 2.5
 FRAMES_PER_SECOND = 12.5
 MOVING = ('.gif', '.webp')
@@ -43,13 +43,13 @@ INK = (60, 60, 66)
 
 
 class Studio:
-    """Takes pictures of one hand, upright, from the side of the palm."""
+    """Renders one hand, upright, seen from the side of the palm."""
 
     def __init__(self, urdf: Path, hand: ModelledHand) -> None:
-        """Load the hand as it looks, and turn it to the camera.
+        """Load the hand with its visual shapes, and turn it to the camera.
 
         Raises:
-            ConfigurationError: nothing can be drawn here.
+            ConfigurationError: rendering is not possible here.
         """
         self._hand = hand
         model = RobotModel(urdf, drawn=True)
@@ -68,11 +68,11 @@ class Studio:
         self._option.geomgroup[:] = [group == self._group for group in range(6)]
 
     def close(self) -> None:
-        """Free what the renderer holds."""
+        """Release the renderer."""
         self._renderer.close()
 
     def _turn(self) -> None:
-        """Let the fingers point upwards and the palm to the camera, which looks along -x."""
+        """Point the fingers upwards and the palm at the camera, which looks along -x."""
         motion = Motion(self._drawn.profile)
         self._drawn.take(motion.destination({joint.name: 0.0 for joint in JOINTS}))
         tips = np.mean([self._drawn.tip(finger) for finger in self._drawn.fingers], axis=0)
@@ -88,7 +88,7 @@ class Studio:
         self._drawn.take(motion.destination({joint.name: 0.0 for joint in JOINTS}))
 
     def _knuckles(self) -> Array:
-        """Return the middle of where the fingers begin (m)."""
+        """Return the mean position of the bases of the fingers (m)."""
         model, data = self._drawn.model.model, self._drawn.model.data
         ways = [self._way(finger) for finger in self._drawn.fingers]
         shared = set(ways[0]).intersection(*ways[1:])
@@ -127,7 +127,7 @@ class Studio:
 
 
 def strip(urdf: Path, hand: ModelledHand, anchors: Anchors | None) -> Image.Image:
-    """Return the hand in all poses of the sequence, side by side, each with its name."""
+    """Return one picture of each pose of the sequence, side by side, with its name."""
     motion = Motion(hand.profile, anchors)
     poses = human_sequence(hand.fingers)
     whole = Image.new('RGB', (WIDTH * len(poses), HEIGHT), 'white')
@@ -141,7 +141,7 @@ def strip(urdf: Path, hand: ModelledHand, anchors: Anchors | None) -> Image.Imag
 
 
 def video(urdf: Path, hand: ModelledHand, anchors: Anchors | None) -> Iterator[Image.Image]:
-    """Yield the pictures of the sequence, FRAMES_PER_SECOND of them a second."""
+    """Yield the pictures of the sequence, FRAMES_PER_SECOND of them per second."""
     step = max(round(hand.profile.command.rate / FRAMES_PER_SECOND), 1)
     with closing(Studio(urdf, hand)) as studio:
         for number, (name, pose) in enumerate(commanded(hand, anchors)):
@@ -168,14 +168,14 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 
 def save_video(pictures: Iterator[Image.Image], path: Path) -> None:
-    """Write a moving picture.
+    """Write a video.
 
     Raises:
-        OutputError: it cannot be written, or its name ends in no kind that is known.
+        OutputError: it cannot be written, or the file format is unknown.
     """
     kind = path.suffix.lower()
     if kind not in MOVING:
-        raise OutputError(f'{path}: a moving picture ends in {" or ".join(MOVING)}')
+        raise OutputError(f'{path}: the name of a video must end in {" or ".join(MOVING)}')
     frames, buffer = list(pictures), BytesIO()
     frames[0].save(
         buffer,

@@ -12,15 +12,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a robot hand listens to and how the ten human joints drive it: one YAML file per hand.
+"""The profile of a robot hand: its topics and how the ten human joints drive it, in one YAML file.
 
-Each human joint is at 0 where the hand is open and at 1 in a fist (by the wearer's calibration, or
-by the ranges in joints.py), and a robot joint goes from `open` to `closed` with it. Sign, scale
-and offset all follow from these two numbers. Angles are radians in the file, whatever the hand
-wants to be told: `unit` says that.
+Each human joint is at 0 with the hand open and at 1 in a fist (by the wearer's calibration, or by
+the ranges in joints.py), and takes a robot joint from `open` to `closed`. These two numbers
+determine sign, scale and offset. Angles in the file are radians; `unit` gives the unit of the
+messages.
 
-Beside the profile, `leconvmn_ros hand NAME --fit URDF` writes NAME.anchors.json: what anchors.py
-describes. Without it the joints of the thumb follow their human joints as all others do.
+Beside the profile, `leconvmn_ros hand NAME --fit URDF` writes NAME.anchors.json, described in
+anchors.py. Without it, the joints of the thumb follow their human joints like all others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ JOINT_STATE = 'sensor_msgs/msg/JointState'
 JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 FLOAT64_ARRAY = 'std_msgs/msg/Float64MultiArray'
 
-# Strict: YAML has numbers, so neither true nor '1.5' is one.
+# Strict: a YAML number is required; true and '1.5' are refused.
 Angle = Annotated[float, Field(strict=True, ge=-100.0, le=100.0)]
 Speed = Annotated[float, Field(strict=True, gt=0, le=100.0)]
 Acceleration = Annotated[float, Field(strict=True, gt=0, le=10000.0)]
@@ -73,12 +73,12 @@ def _one_joint_is_all(value: Any) -> Any:
 
 
 HumanJoint = Annotated[str, AfterValidator(_human_joint)]
-# What a human joint counts for.
+# Weight of a human joint.
 Weight = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
 class Coupling(StrictModel):
-    """Another joint of the robot that a joint goes with: ratio * position + offset."""
+    """Ties a joint to another joint of the robot: ratio * position + offset."""
 
     joint: str = Field(description='name of the other joint')
     ratio: Angle = Field(description='rad per rad')
@@ -86,10 +86,10 @@ class Coupling(StrictModel):
 
 
 class Scale(StrictModel):
-    """Numbers that stand for the limits of each joint, whatever the limits are."""
+    """Numbers that stand for the limits of each joint, whatever its range."""
 
-    lower: float = Field(strict=True, description='what the lower limit is called')
-    upper: float = Field(strict=True, description='what the upper limit is called')
+    lower: float = Field(strict=True, description='number for the lower limit')
+    upper: float = Field(strict=True, description='number for the upper limit')
 
     @model_validator(mode='after')
     def _differing(self) -> 'Scale':
@@ -102,7 +102,7 @@ def _unit_kind(value: Any) -> str:
     return 'scale' if isinstance(value, dict | Scale) else 'name'
 
 
-# With a discriminator, so that an error is of the one that was meant.
+# With a discriminator, so that an error concerns only the kind of unit that was meant.
 Unit = Annotated[
     Annotated[Literal['rad', 'deg'], Tag('name')] | Annotated[Scale, Tag('scale')],
     Discriminator(_unit_kind),
@@ -110,7 +110,7 @@ Unit = Annotated[
 
 
 class RobotJoint(StrictModel):
-    """A joint of the robot hand: what it follows, and what it may do."""
+    """A joint of the robot hand: its human joint, limits and speed."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r'^\S+$')
     limits: tuple[Angle, Angle] = Field(description='lower and upper (rad)')
@@ -125,17 +125,17 @@ class RobotJoint(StrictModel):
         default=None,
         description='the human joint, or several with weights whose sum is 1',
     )
-    open: Angle | None = Field(default=None, description='where the human hand is open (rad)')
-    closed: Angle | None = Field(default=None, description='where the human hand is a fist (rad)')
-    coupled: Coupling | None = Field(default=None, description='the robot joint it goes with')
-    fixed: Angle | None = Field(default=None, description='where it stays (rad)')
+    open: Angle | None = Field(default=None, description='position for the open human hand (rad)')
+    closed: Angle | None = Field(default=None, description='position for the human fist (rad)')
+    coupled: Coupling | None = Field(default=None, description='the robot joint that it follows')
+    fixed: Angle | None = Field(default=None, description='constant position (rad)')
     unit: Scale | None = Field(
         default=None,
-        description='what its limits are called, where it is not the same for the whole hand',
+        description='numbers for its limits, where they differ from those of the hand',
     )
     rest: Angle | None = Field(
         default=None,
-        description='its place when there is nothing to follow (rad); by default that of the '
+        description='position when there is nothing to follow (rad); by default that of the '
         'open hand',
     )
     speed: Speed | None = Field(default=None, description='rad/s; by default that of the hand')
@@ -158,7 +158,7 @@ class RobotJoint(StrictModel):
         if len(ends) != (2 if self.follows else 0):
             raise ValueError(
                 f'{self.name} has {sources[0]} with {" and ".join(ends) or "no open and closed"}; '
-                'a joint that follows needs open and closed, another none'
+                'a joint that follows needs open and closed, other joints have neither'
             )
         if self.follows and not np.isclose(total := sum(self.follows.values()), 1.0):
             raise ValueError(f'{self.name}: the weights add up to {total:g}; 1 is needed')
@@ -175,7 +175,7 @@ class RobotJoint(StrictModel):
         """Refuse a position outside the limits (rad).
 
         Raises:
-            ValueError: says so.
+            ValueError: the position is outside.
         """
         lower, upper = self.limits
         if position is not None and not lower <= position <= upper:
@@ -192,7 +192,7 @@ Constant = bool | int | float | str
 
 
 class CommandOutput(StrictModel):
-    """Where and how commands are sent."""
+    """The topic, type and rate of the commands."""
 
     topic: Topic
     type: str = Field(
@@ -206,13 +206,11 @@ class CommandOutput(StrictModel):
         default=None,
         description='the array, by default data; motor_cmd[].q is q in each element of motor_cmd',
     )
-    constants: dict[str, Constant] = Field(
-        default={}, description='what its other fields are set to'
-    )
+    constants: dict[str, Constant] = Field(default={}, description='values of its other fields')
     element: dict[str, Constant | list[Constant]] = Field(
         default={},
-        description='what the other fields of each element are set to: one value for all, or a '
-        'list with one for each joint',
+        description='values of the other fields of each element: one value for all, or a list '
+        'with one for each joint',
     )
     arrival: Seconds | None = Field(
         default=None,
@@ -237,7 +235,7 @@ class CommandOutput(StrictModel):
 
 
 class StateInput(StrictModel):
-    """Where the hand reports its own pose."""
+    """The topic on which the hand reports its own pose."""
 
     topic: Topic
     type: str = Field(
@@ -251,24 +249,24 @@ class StateInput(StrictModel):
     )
     by: Literal['name', 'order'] = Field(
         default='name',
-        description='order: the positions of a JointState are in the order of the joints, and '
-        'its names do not count',
+        description='order: take the positions of a JointState in the order of the joints and '
+        'ignore its names',
     )
     unit: Literal['rad', 'hand'] = Field(
-        default='rad', description='hand: the unit is that of the command, also joint by joint'
+        default='rad', description='hand: the unit is that of the command, also for each joint'
     )
     wait: Seconds = Field(
         default=2.0,
-        description='how long to wait for it (s) before the log says so; the hand is not '
-        'commanded until all of its pose is known',
+        description='time without a complete pose after which the log reports it (s); the hand is '
+        'not commanded until its whole pose is known',
     )
     bound: float = Field(
         default=0.5,
         strict=True,
         gt=0,
         le=10,
-        description='how far a command may be ahead of the reported position (rad): so far a '
-        'joint jumps at most when it is released after it was held',
+        description='largest lead of a command over the reported position (rad), and so the '
+        'largest jump of a joint that is released after being held',
     )
 
     @model_validator(mode='after')
@@ -279,46 +277,43 @@ class StateInput(StrictModel):
 
 
 class Stale(StrictModel):
-    """What happens when nothing comes in any more."""
+    """The reaction to missing input."""
 
     after: float = Field(strict=True, gt=0, le=60.0, description='age of the last input (s)')
     then: Literal['hold', 'rest', 'stop'] = Field(
-        description='hold: the last command is repeated; rest: back to the rest pose; stop: '
-        'nothing is published until there is input again'
+        description='hold: repeat the last command; rest: go back to the rest pose; stop: publish '
+        'nothing until there is input again',
     )
 
 
 class Check(StrictModel):
-    """When `leconvmn_ros hand NAME --check URDF` found names and limits to agree."""
+    """The model with which `leconvmn_ros hand NAME --check URDF` found the profile to agree."""
 
     model: str = Field(max_length=300, description="the maker's file, with its version")
     date: dt.date
 
 
 class HandProfile(StrictModel):
-    """All about one robot hand; the order of the joints is that of the command."""
+    """The description of one robot hand; commands have the joints in this order."""
 
     hand: str = Field(min_length=1, max_length=200, description='maker and model, for people')
     maker: str = Field(default='', max_length=100, description='for the list of hands')
     side: Literal['right', 'left', 'either'] = Field(
-        default='either', description='of the body that the hand is made for'
+        default='either', description='side of the body that the hand is made for'
     )
-    checked: Check | None = Field(
-        default=None, description="when it was compared with the maker's model"
-    )
+    checked: Check | None = Field(default=None, description="comparison with the maker's model")
     command: CommandOutput
     state: StateInput | None = None
     stale: Stale
-    speed: Speed = Field(description='of every joint that has none of its own (rad/s)')
+    speed: Speed = Field(description='for every joint without its own (rad/s)')
     acceleration: Acceleration | None = Field(
         default=None,
-        description='of every joint that has none of its own (rad/s^2); by default there is no '
-        'limit',
+        description='for every joint without its own (rad/s^2); by default there is no limit',
     )
     complete: bool = Field(
         default=False,
         strict=True,
-        description='whether the hand wants all of its joints in each command; --check then '
+        description='whether each command must have all joints of the hand; --check then '
         'refuses a profile that lacks one',
     )
     joints: tuple[RobotJoint, ...] = Field(min_length=1, max_length=100)
@@ -342,7 +337,7 @@ class HandProfile(StrictModel):
                     f'{joint.name} is coupled to {leader}; allowed are joints of this hand '
                     f'that are not coupled themselves: {", ".join(leaders) or "there is none"}'
                 )
-        # Not before all of them have a leader: a pose is of the whole hand.
+        # Only now does every coupled joint have a leader, which a whole pose requires.
         for joint, leader in followers:
             for pose in (self.rest_pose, self.pose(0.0), self.pose(1.0)):
                 joint.check_within(f'where {leader} takes it', pose[joint.name])
@@ -350,7 +345,7 @@ class HandProfile(StrictModel):
 
     @cached_property
     def rest_pose(self) -> dict[str, float]:
-        """Where each joint is at rest (rad)."""
+        """Rest position of each joint (rad)."""
         rest = self.pose(0.0) | {
             joint.name: joint.rest for joint in self.joints if joint.rest is not None
         }
@@ -360,7 +355,7 @@ class HandProfile(StrictModel):
         return rest
 
     def pose(self, closing: float) -> dict[str, float]:
-        """Return where each joint is for a hand between open, 0, and fist, 1 (rad)."""
+        """Return the position of each joint for a hand from open, 0, to fist, 1 (rad)."""
         pose = {}
         for joint in self.joints:
             if joint.open is not None and joint.closed is not None:
@@ -374,7 +369,7 @@ class HandProfile(StrictModel):
 
     @cached_property
     def human_joints(self) -> tuple[str, ...]:
-        """The human joints that it follows, in the order of JOINT_NAMES."""
+        """The human joints that the hand follows, in the order of JOINT_NAMES."""
         followed = {name for joint in self.joints for name in joint.follows or ()}
         return tuple(name for name in JOINT_NAMES if name in followed)
 
@@ -403,7 +398,7 @@ class HandProfile(StrictModel):
         return angles
 
     def _unit_of(self, joint: RobotJoint) -> tuple[float, float]:
-        """Return what an angle of 0 is called, and how much is added per rad."""
+        """Return the number for an angle of 0, and the change per rad."""
         unit = joint.unit or self.command.unit
         if unit == 'rad':
             return 0.0, 1.0
@@ -415,7 +410,7 @@ class HandProfile(StrictModel):
 
 
 def follow(coupling: Coupling, pose: dict[str, float]) -> float:
-    """Return where the coupling takes a joint (rad)."""
+    """Return the position that the coupling gives a joint (rad)."""
     return coupling.ratio * pose[coupling.joint] + coupling.offset
 
 
@@ -448,7 +443,7 @@ def load_profile(name: str) -> HandProfile:
         name: of a shipped one, or the path of a .yaml file.
 
     Raises:
-        ConfigurationError: there is none, or it is wrong; the message says where.
+        ConfigurationError: there is none, or it is invalid; the message says where.
     """
     path = profile_path(name)
     try:

@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From human joint angles to the commands of a robot hand, as its profile has it.
+"""Turns human joint angles into the commands of a robot hand, as its profile describes.
 
-This is the last place before a motor, so whatever comes in: no command leaves the limits, none
-asks for more than the speed allowed, the first one is where the hand already is, and there is one
-for the joints of the profile alone. A hand that reports its pose is commanded only while all of
-that pose is known, and no command gets further ahead of it than the profile allows.
+This is the last stage before the motors. Whatever comes in, every command is within the limits
+and the speed allowed, the first one is the present position of the hand, and only joints of the
+profile are commanded. A hand that reports its pose is commanded only while the whole pose is
+known, and no command leads it by more than the profile allows.
 """
 
 from collections.abc import Mapping
@@ -32,18 +32,18 @@ from leconvmn_ros.hands.motion import clip, Motion
 from leconvmn_ros.hands.profile import HandProfile
 from leconvmn_ros.hands.robot_state import DEFAULT_STATE_AGE, RobotState
 
-# A step that comes late moves on by no more than so many periods: a stall is no jump.
+# A late step advances by this many periods at most, so that a stall causes no jump.
 LONGEST_STEP = 2
-# A joint that is held back for longer does not follow (s).
+# A joint that is held back for longer is reported as not following (s).
 FOLLOWING_PATIENCE = 0.5
 
 
 class Command(NamedTuple):
-    """What is really sent, after all limits.
+    """A command, after all limits.
 
     Attributes:
         positions: angles (rad), in the order of the profile's joints.
-        values: the same in the unit of the hand.
+        values: the same positions in the unit of the hand.
     """
 
     positions: list[float]
@@ -51,7 +51,7 @@ class Command(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where commands began, and where they go (rad, by joint)."""
+    """The pose at which commands began, and the pose they go to (rad, by joint)."""
 
     pose: dict[str, float]
     goal: dict[str, float]
@@ -59,19 +59,19 @@ class Start(NamedTuple):
 
 
 class Retargeter:
-    """Drives one hand; the caller has the clock (s, of any origin, never going back).
+    """Drives one hand; the caller keeps the time (s, any origin, never decreasing).
 
     Attributes:
-        profile: of the hand.
-        clipped: for each joint, how many commands would have left its limits.
-        missing: the human joints that the hand follows and that did not come for the time after
-            which input is stale; what follows them is at rest, or stays where it was if they came
-            before and the hand holds its pose when input is stale.
+        profile: profile of the hand.
+        clipped: for each joint, the number of commands that would have left its limits.
+        missing: the human joints that the hand follows but that were not received within the
+            timeout for stale input. The robot joints that follow them are at rest; if input had
+            come before and the profile holds on stale input, they keep their position.
         stale: whether the last step had no fresh input.
-        unknown: the robot joints whose position is not known, for which the last step waited.
-        started: where the commands of now began, None while there are none.
-        fresh_starts: how often the hand was found elsewhere than commanded, and commands started
-            again from where it was.
+        unknown: the robot joints whose position is unknown, for which the last step waited.
+        started: the start of the present commands, None while there are none.
+        fresh_starts: how often the hand was found away from its commanded pose, and commands
+            started again from its real pose.
     """
 
     def __init__(
@@ -83,14 +83,14 @@ class Retargeter:
         state_age: float = DEFAULT_STATE_AGE,
         blind: bool = False,
     ) -> None:
-        """Take over the profile.
+        """Prepare for a profile.
 
         Args:
-            profile: of the hand.
-            calibration: of the wearer, None for the usual range of every joint.
-            anchors: what was fitted to the hand; None for the joint map alone.
-            state_age: age beyond which a reported position is no longer known (s).
-            blind: ignore what the hand reports and start from the rest pose, as for a hand that
+            profile: profile of the hand.
+            calibration: calibration of the wearer, None for the usual range of every joint.
+            anchors: anchors of the hand; None for the joint map alone.
+            state_age: age beyond which a reported position no longer counts (s).
+            blind: ignore the reports of the hand and start from the rest pose, as for a hand that
                 reports nothing.
         """
         self.profile = profile
@@ -109,7 +109,7 @@ class Retargeter:
         )
         self._bound = profile.state.bound if profile.state else 0.0
         self._held_back_since: dict[str, float] = {}
-        # Where the hand has been told to be; before that, and after silence, a guess.
+        # Commanded position; before the first command and after silence it is a guess.
         self._motion = Motion(profile, anchors)
         self._pose = dict(self._motion.rest_pose)
         self._driving = False
@@ -117,7 +117,7 @@ class Retargeter:
         self.calibrate(calibration)
 
     def calibrate(self, calibration: Calibration | None) -> None:
-        """Use another calibration from now on; the hand goes there at its usual speed."""
+        """Use another calibration from now on; the hand adjusts at its usual speed."""
         measured = calibration.joints if calibration else {}
         self._ranges = UNCALIBRATED.joints | measured
 
@@ -125,11 +125,11 @@ class Retargeter:
         """Take the newest pose of the human hand.
 
         Args:
-            angles: joint angles by name (rad); names that no human joint has are left out.
+            angles: joint angles by name (rad); other names are ignored.
             now: when it came (s).
 
         Returns:
-            Whether the hand follows any of these joints; if not, it was no input.
+            Whether the hand follows any of these joints; if not, the message does not count.
 
         Raises:
             MalformedMessageError: an angle is not finite or no angle of a hand.
@@ -142,7 +142,7 @@ class Retargeter:
                 )
         if not human:
             return False
-        # Merged: a source may send its joints in several messages.
+        # Merge, because a source may send its joints in several messages.
         self._human |= human
         self._heard |= dict.fromkeys(human, now)
         if self._first_heard is None:
@@ -154,15 +154,15 @@ class Retargeter:
         """Take the pose that the robot hand reports.
 
         Args:
-            pose: positions by joint name (rad); it may be a part of the hand.
+            pose: positions by joint name (rad); it may cover a part of the hand only.
             now: when it came (s).
 
         Returns:
-            Whether any of these joints is of this hand; if not, it was no state of it.
+            Whether any of these joints belongs to this hand; if not, the message does not count.
 
         Raises:
-            MalformedMessageError: a position is not finite or beyond its limits; nothing of the
-                message is believed.
+            MalformedMessageError: a position is not finite or beyond its limits; the whole
+                message is rejected.
         """
         return self._state is not None and self._state.observe(pose, now)
 
@@ -175,7 +175,7 @@ class Retargeter:
         )
 
     def pause(self) -> None:
-        """Leave the hand alone until the next step, which starts from where the hand is then."""
+        """Stop commanding until the next step, which starts from the hand's pose at that time."""
         self._driving = False
         self.started = None
         self._held_back_since = {}
@@ -191,7 +191,7 @@ class Retargeter:
         self.missing = self._not_heard(now)
         self.stale = now - self._last_heard > self.profile.stale.after
         if self.stale and self.profile.stale.then == 'stop':
-            # Somebody else may move the hand meanwhile: start again when there is input.
+            # Another controller may move the hand meanwhile: start afresh when input returns.
             self.pause()
             self._first_heard = None
             self._human, self._heard = {}, {}
@@ -199,7 +199,7 @@ class Retargeter:
         here = self._state.pose(now) if self._state else None
         self.unknown = self._state.unknown(now) if self._state else ()
         if self.unknown:
-            # Where it is now, nobody knows: it stands still.
+            # The present position is unknown: stand still.
             self.pause()
             return None
         if not self._driving:
@@ -229,7 +229,7 @@ class Retargeter:
         )
 
     def _start(self, here: Mapping[str, float] | None) -> None:
-        """Begin where the hand is; without a report, where it was commanded to be."""
+        """Start at the hand's reported pose, or without a report at its last command."""
         self._driving = True
         self._held_back_since = {}
         self._motion.start()
@@ -240,14 +240,14 @@ class Retargeter:
         self.started = Start(dict(self._pose), goal, here is not None)
 
     def _is_elsewhere(self, here: Mapping[str, float]) -> bool:
-        """Whether the hand was moved by others: one that is held back stays within the bound."""
+        """Whether another controller moved the hand: one held back stays within the bound."""
         return any(
             abs(clip(joint, here[joint.name]) - self._pose[joint.name]) > 2 * self._bound
             for joint in self.profile.joints
         )
 
     def _keep_near(self, here: Mapping[str, float], now: float) -> None:
-        """Keep every command within the bound of where its joint is."""
+        """Keep every command within the allowed lead over its joint."""
         for joint in self.profile.joints:
             name, at = joint.name, clip(joint, here[joint.name])
             held = min(max(self._pose[name], at - self._bound), at + self._bound)
@@ -258,14 +258,14 @@ class Retargeter:
                 self._pose[name] = held
 
     def _move(self, seconds: float) -> None:
-        """Go towards where the human hand is, or to rest, for so long."""
+        """Move towards the human hand, or to rest, for that time (s)."""
         goal = self._motion.advance(self._pose, None if self.stale else self._closings(), seconds)
         self._pose = goal.pose
         for name in goal.clipped:
             self.clipped[name] += 1
 
     def _closings(self) -> dict[str, float]:
-        """Return how far the human joints are closed that are known."""
+        """Return the closings of the human joints that are known."""
         known = set(self._human)
         if self.profile.stale.then == 'rest':
             known -= set(self.missing)

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A robot hand of a maker's URDF as a MuJoCo model: where its fingertips are, what touches what.
+"""A robot hand of a maker's URDF as a MuJoCo model: positions of fingertips, contacts.
 
-For checks and for fitting a profile; nothing here runs while a hand is driven. Collision shapes
-are kept, as convex hulls, which is how MuJoCo sees meshes: what it finds is an upper bound. Only
-poses are computed, no forces, so neither masses nor inertias of the file matter.
+For checks and for fitting a profile; it is not used while a hand is driven. MuJoCo replaces each
+collision mesh by its convex hull, so overlaps are upper bounds. Only poses are computed, no
+forces, so masses and inertias in the file do not matter.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if sys.platform == 'linux' and not os.environ.get('DISPLAY'):
-    # Read as MuJoCo is imported.
+    # MuJoCo reads this when it is imported.
     os.environ.setdefault('MUJOCO_GL', 'egl')
 try:
     import mujoco
@@ -49,16 +49,16 @@ Array = NDArray[np.float64]
 LARGEST_URDF = 2**23  # bytes
 LARGEST_MESH = 2**27  # bytes
 MESHES = ('.stl', '.obj', '.msh')
-# Folders above a URDF in which package://NAME/... is looked for.
+# How many folders above a URDF are searched for package://NAME/...
 HIGHEST_FOLDER = 6
 FARTHEST = 0.5  # m
-# A group of shapes that are only drawn.
+# Groups of shapes: visual ones, and those that can touch.
 DRAWN, TOUCHABLE = 2, 3
 PALE = (0.78, 0.79, 0.82, 1.0)
 
 
 class Mimic(NamedTuple):
-    """A joint that goes with another one: ratio * position + offset."""
+    """Ties a joint to another one: ratio * position + offset."""
 
     leader: str
     ratio: float
@@ -73,7 +73,7 @@ class ModelJoint(NamedTuple):
         lower: limit (rad, or m).
         upper: limit (rad, or m).
         velocity: limit (rad/s), 0 where the file has none.
-        mimic: the joint that it goes with, if any.
+        mimic: the joint that it follows, if any.
         child: name of the link that it moves.
     """
 
@@ -86,7 +86,7 @@ class ModelJoint(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """How deep two links are in one another (m), 0 where nothing touches."""
+    """The depth of two links in one another (m), 0 where nothing touches."""
 
     depth: float
     links: tuple[str, str]
@@ -96,23 +96,23 @@ class RobotModel:
     """The kinematics and the collision shapes of one hand.
 
     Attributes:
-        name: of the robot, in the URDF.
-        joints: those that move, by name, in the order of the file.
-        missing: shapes whose mesh is not there or that cannot be read; they touch nothing.
-        ignored: pairs of links that overlap however the hand is held; they are not counted.
-        model: of MuJoCo.
-        data: of MuJoCo, in the pose set last.
+        name: name of the robot in the URDF.
+        joints: the movable joints, by name, in the order of the file.
+        missing: shapes whose mesh is missing or unreadable; they touch nothing.
+        ignored: pairs of links that overlap in every pose; they are not counted.
+        model: MuJoCo's model.
+        data: MuJoCo's data, for the last pose set.
     """
 
     def __init__(self, urdf: Path, *, drawn: bool = False) -> None:
         """Read a URDF.
 
         Args:
-            urdf: the file; meshes are looked for relative to it, and in the folders above.
-            drawn: whether to keep what is only to be seen.
+            urdf: the file; meshes are searched relative to it and in the folders above.
+            drawn: whether to keep the visual shapes.
 
         Raises:
-            ConfigurationError: it cannot be read or is no URDF of a hand.
+            ConfigurationError: it cannot be read or is not the URDF of a hand.
         """
         root = _read(urdf)
         self.name = root.get('name', urdf.stem)
@@ -121,7 +121,7 @@ class RobotModel:
         builder = _Builder(root, urdf, drawn=drawn)
         try:
             with warnings.catch_warnings():
-                # Of textures, which nothing here needs.
+                # MuJoCo warns of missing textures, which are not needed here.
                 warnings.simplefilter('ignore')
                 self.model = builder.spec.compile()
         except ValueError as error:
@@ -136,13 +136,13 @@ class RobotModel:
         self._ignore_what_always_overlaps()
 
     def neutral(self) -> dict[str, float]:
-        """Return all joints at 0, or at the limit next to it."""
+        """Return all joints at 0, or at the limit nearest to it."""
         return {
             name: min(max(0.0, joint.lower), joint.upper) for name, joint in self.joints.items()
         }
 
     def complete(self, pose: Mapping[str, float]) -> dict[str, float]:
-        """Return a pose of all joints: what is not given follows its leader, or is neutral."""
+        """Complete a pose: missing joints follow their leader, or are neutral."""
         full = self.neutral() | dict(pose)
         for name in self._followers:
             if name not in pose:
@@ -152,13 +152,13 @@ class RobotModel:
         return full
 
     def move_to(self, pose: Mapping[str, float]) -> None:
-        """Take a pose (rad), by names of the URDF."""
+        """Move to a pose (rad), by names of the URDF."""
         for name, position in self.complete(pose).items():
             self.data.qpos[self._address[name]] = position
         mujoco.mj_kinematics(self.model, self.data)
 
     def overlaps(self) -> dict[tuple[str, str], float]:
-        """Return how deep links are in one another in the present pose (m), by pair."""
+        """Return the depth of links in one another in the present pose (m), by pair."""
         mujoco.mj_collision(self.model, self.data)
         found: dict[tuple[str, str], float] = {}
         for geoms, distance in zip(self.data.contact.geom, self.data.contact.dist, strict=True):
@@ -177,13 +177,13 @@ class RobotModel:
         return Overlap(found[pair], pair)
 
     def place(self, link: str, point: Array) -> Array:
-        """Return where a point of a link is in the frame of the hand's root (m)."""
+        """Return the position of a point of a link in the frame of the hand's root (m)."""
         body = self.data.body(link)
         place: Array = body.xpos + body.xmat.reshape(3, 3) @ point
         return place
 
     def moved_by(self, joint: str) -> list[str]:
-        """Return the links that a joint moves, itself or by what goes with it."""
+        """Return the links that a joint moves, directly or through joints that mimic it."""
         names = [joint]
         for name in self._followers:
             mimic = self.joints[name].mimic
@@ -203,7 +203,7 @@ class RobotModel:
         )
 
     def origin(self, link: str) -> Array:
-        """Return where the frame of a link is (m)."""
+        """Return the origin of a link's frame (m)."""
         place: Array = self.data.xpos[self._body(link)].copy()
         return place
 
@@ -213,7 +213,7 @@ class RobotModel:
         return axis
 
     def gap(self, first: str, second: str) -> float:
-        """Return how much is between the shapes of two links (m), 0 where they touch."""
+        """Return the gap between the shapes of two links (m), 0 where they touch."""
         geoms = [
             [g for g in range(self.model.ngeom) if self._moves_with(g, link)]
             for link in (first, second)
@@ -229,7 +229,7 @@ class RobotModel:
         return same and bool(self.model.geom_contype[geom])
 
     def shape_points(self, link: str) -> Array:
-        """Return corners of the shapes of a link, in its frame (m), (points, 3)."""
+        """Return corners of the shapes of a link, in its frame (m), shape (points, 3)."""
         body = self._body(link)
         return np.concatenate(
             [
@@ -261,7 +261,7 @@ class RobotModel:
         return int(self.model.body(link).id)
 
     def _adjacent(self) -> set[tuple[int, int]]:
-        """Return the pairs that a joint connects: their shapes meet by construction."""
+        """Return the pairs connected by a joint: their shapes overlap by construction."""
         pairs = set()
         for body in range(1, self.model.nbody):
             parent = self._body_of[int(self.model.body_parentid[body])]
@@ -270,14 +270,14 @@ class RobotModel:
         return pairs
 
     def _ignore_what_always_overlaps(self) -> None:
-        """Leave out pairs that overlap in the neutral pose: simplified shapes do."""
+        """Ignore pairs that already overlap in the neutral pose, as simplified shapes do."""
         for first, second in self.overlaps():
             self._skipped.add((self._body(first), self._body(second)))
             self.ignored.append((first, second))
 
 
 def _in_order(joints: Mapping[str, ModelJoint], urdf: Path) -> list[str]:
-    """Return the joints that mimic others, each after the one that it goes with."""
+    """Return the joints that mimic others, each after its leader."""
     order: list[str] = []
     waiting = {name: joint.mimic.leader for name, joint in joints.items() if joint.mimic}
     if lost := {leader for leader in waiting.values() if leader not in joints}:
@@ -293,12 +293,12 @@ def _in_order(joints: Mapping[str, ModelJoint], urdf: Path) -> list[str]:
 
 
 def match_joints(wanted: list[str], there: list[str]) -> dict[str, str]:
-    """Return which joint of a URDF a joint of a profile is.
+    """Return the joint of the URDF for each joint of a profile.
 
     Names may differ by case, by `.` for `_`, and by a prefix such as `rh_` on either side.
 
     Raises:
-        ConfigurationError: a joint is not there, or several could be meant.
+        ConfigurationError: a joint is missing, or several match.
     """
     plain = {name: re.sub(r'[^a-z0-9]+', '_', name.lower()) for name in (*wanted, *there)}
     found = {}
@@ -318,11 +318,11 @@ def match_joints(wanted: list[str], there: list[str]) -> dict[str, str]:
 
 
 class _Builder:
-    """Makes the model, link by link.
+    """Builds the MuJoCo model, link by link.
 
     Attributes:
-        spec: what MuJoCo compiles.
-        missing: shapes that could not be had.
+        spec: the specification that MuJoCo compiles.
+        missing: shapes that could not be loaded.
     """
 
     def __init__(self, root: ET.Element, urdf: Path, *, drawn: bool) -> None:
@@ -359,13 +359,13 @@ class _Builder:
         self._add_link(tops[0], self.spec.worldbody, None)
 
     def _add_link(self, name: str, parent: Any, joint: ET.Element | None) -> None:
-        # MuJoCo has a world of its own.
+        # MuJoCo has its own body named world.
         body = parent.add_body(name=f'{name}_' if name == 'world' else name)
         if joint is not None:
             body.pos, body.quat = _origin(joint)
             if joint.get('type') in {'revolute', 'continuous', 'prismatic'}:
                 self._add_joint(body, joint)
-        # Only poses matter, so that every link weighs the same.
+        # Only poses matter, so every link has the same mass.
         body.mass, body.inertia, body.explicitinertial = 0.02, [1e-5] * 3, True
         link = self._links[name]
         for number, collision in enumerate(link.findall('collision')):
@@ -414,7 +414,7 @@ class _Builder:
         )  # fmt: skip
 
     def _mesh(self, shape: ET.Element, name: str) -> str | None:
-        """Return the name of a mesh, None where it cannot be had."""
+        """Return the name of a mesh, None if it cannot be loaded."""
         reference, scale = shape.get('filename', ''), shape.get('scale', '1 1 1')
         if (reference, scale) in self._meshes:
             return self._meshes[reference, scale]
@@ -423,7 +423,7 @@ class _Builder:
             self.missing.append(reference)
             return None
         mesh = self.spec.add_mesh(name=f'mesh_{name}', file=str(path), scale=_numbers(scale, 3))
-        # Hulls of flat or open meshes, too.
+        # Accept hulls of flat or open meshes, too.
         mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
         self._meshes[reference, scale] = mesh.name
         return str(mesh.name)
@@ -479,11 +479,11 @@ def _joints(root: ET.Element, urdf: Path) -> Iterator[ModelJoint]:
 
 
 def _find_mesh(reference: str, urdf: Path) -> Path | None:
-    """Return the file that a URDF means, None where there is none that MuJoCo reads."""
+    """Return the mesh file that a URDF refers to, None if MuJoCo reads no such file."""
     plain = re.sub(r'^(package|file|model)://', '', reference)
     if Path(plain).suffix.lower() not in MESHES:
         return None
-    # A package may be in a folder of another name: with and without its own.
+    # The folder of a package may have another name: try with and without the package name.
     tails = [Path(plain), *([Path(*Path(plain).parts[1:])] if plain != reference else [])]
     folder = urdf.resolve().parent
     for above in (folder, *list(folder.parents)[:HIGHEST_FOLDER]):
@@ -499,7 +499,7 @@ def _origin(element: ET.Element) -> tuple[list[float], Array]:
     origin = element.find('origin')
     values = {} if origin is None else origin.attrib
     quat = np.empty(4)
-    # Of the axes that stand still: roll, then pitch, then yaw.
+    # Rotations about fixed axes: roll, then pitch, then yaw.
     mujoco.mju_euler2Quat(quat, _numbers(values.get('rpy', '0 0 0'), 3), 'XYZ')
     return _numbers(values.get('xyz', '0 0 0'), 3), quat
 
@@ -522,12 +522,12 @@ def _attribute(element: ET.Element, part: str, key: str, urdf: Path) -> str:
 
 
 def _weld(model: Any, body: int) -> int:
-    """Return the link that a link is fixed to: the first one for all that does not move."""
+    """Return the body that a body is fixed to, the same one for all that move together."""
     return int(model.body_weldid[body]) or min(body, 1)
 
 
 def _way(model: Any, body: int) -> list[int]:
-    """Return the bodies from one to the world."""
+    """Return the bodies from one up to the world."""
     way = [body]
     while way[-1]:
         way.append(int(model.body_parentid[way[-1]]))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The pose that a robot hand reports, as far as it may be believed: known, recent, within limits.
+"""The pose that a robot hand reports, accepted only if complete, recent and within limits.
 
 A hand may report its joints in one message or in several; each joint has its own time of arrival.
 """
@@ -29,24 +29,24 @@ DEFAULT_STATE_AGE = 0.5  # s
 
 
 class RobotState:
-    """Collects the reported positions of all joints of one hand; the caller has the clock (s)."""
+    """Collects the reported joint positions of one hand; the caller keeps the time (s)."""
 
     def __init__(self, joints: Sequence[RobotJoint], max_age: float = DEFAULT_STATE_AGE) -> None:
-        """Know nothing yet.
+        """Start with no position known.
 
         Args:
-            joints: of the hand.
-            max_age: age beyond which a position is no longer known (s).
+            joints: joints of the hand.
+            max_age: age beyond which a position no longer counts (s).
         """
         self._joints = {joint.name: joint for joint in joints}
         self._max_age = max_age
         self._positions: dict[str, tuple[float, float]] = {}
 
     def observe(self, pose: Mapping[str, float], now: float) -> bool:
-        """Take the positions of a message (rad, by name); all of them or, if one is wrong, none.
+        """Take the positions of a message (rad, by name): all of them, or none if one is wrong.
 
         Returns:
-            Whether any of them is of this hand; if not, it was no state of it.
+            Whether any of them belongs to this hand; if not, the message does not count.
 
         Raises:
             MalformedMessageError: a position is not finite or beyond the limits of its joint.
@@ -66,7 +66,7 @@ class RobotState:
         return bool(own)
 
     def unknown(self, now: float) -> tuple[str, ...]:
-        """Return the joints of which no recent position is known."""
+        """Return the joints without a recent position."""
         return tuple(
             name
             for name in self._joints
@@ -80,7 +80,7 @@ class RobotState:
         return {name: self._positions[name][0] for name in self._joints}
 
     def _in_degrees(self, pose: Mapping[str, float]) -> str:
-        """Name the likely mistake where all positions make sense as degrees."""
+        """Return a hint at the likely mistake where all positions make sense as degrees."""
         for name, position in pose.items():
             lower, upper = self._joints[name].limits
             if not (lower - LIMIT_TOLERANCE <= radians(position) <= upper + LIMIT_TOLERANCE):

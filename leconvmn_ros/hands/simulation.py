@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a robot hand does for a human hand, measured and drawn in its maker's model.
+"""Measures, in its maker's model, how well a robot hand follows a human hand.
 
-The human hand takes poses one after the other; the commands are those that the hand would get, of
-the same code as in the node. For every command the model takes its pose: nothing has a mass, so
-that fingers that would meet are seen to overlap.
+The human hand takes one pose after another; the commands come from the code that also runs in the
+node. The model takes the pose of every command: without masses, fingers that would collide show
+as overlaps.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,23 +37,23 @@ Pose = dict[str, float]
 
 OPEN: Pose = dict.fromkeys(UPPER, 0.0)
 FIST: Pose = dict(UPPER)
-# A relaxed pinch: so far apart are the fingertips (m).
+# Distance of the fingertips in a relaxed pinch (m).
 RELAXED = 0.020
-# Time to go to a pose, and to stay there (s).
+# Time to reach a pose, and to stay there (s).
 GOING, STAYING = 1.5, 0.5
 CLOSING_STEPS = 200
 SMALL_ANGLE = np.radians(1.0)
 
 
 class Pinched(NamedTuple):
-    """A pinch of the human hand and what the robot makes of it (m).
+    """A pinch of the human hand and the robot's answer to it (m).
 
     Attributes:
-        finger: that the thumb goes to.
+        finger: the finger that pinches with the thumb.
         human: distance of the human fingertips.
-        tips: distance of the points that mark the fingertips of the robot.
-        gap: what is left between thumb and finger.
-        wanted: distance of the robot's fingertips for a hand of its size.
+        tips: distance of the robot's marked fingertips.
+        gap: gap between the robot's thumb and finger.
+        wanted: distance of the human fingertips, scaled to the size of the robot.
     """
 
     finger: str
@@ -64,16 +64,16 @@ class Pinched(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was measured.
+    """The results of a measurement.
 
     Attributes:
         fist: deepest overlap in the fist (m).
-        point: in a fist with a straight index finger (m).
-        sequence: in all commands of the sequence of poses, also on the way (m).
-        anywhere: in random human poses (m), how many of them and what overlaps most.
+        point: deepest overlap in a fist with a straight index finger (m).
+        sequence: deepest overlap in all commands of the sequence of poses, including the way (m).
+        anywhere: deepest overlap in random human poses (m), their number, and the links involved.
         pinches: for each finger, touching and relaxed.
-        turns_back: how far a finger opens, and the thumb, while the human hand closes (rad).
-        jump: largest change of a joint for one degree of a human joint (rad).
+        turns_back: how far a finger, and the thumb, open while the human hand closes (rad).
+        jump: largest change of a joint per degree of a human joint (rad).
         milliseconds: time per command on one core, median and 99th percentile.
     """
 
@@ -90,7 +90,7 @@ class Report(NamedTuple):
 
 
 def pinch_pose(finger: str, distance: float) -> Pose:
-    """Return a human pinch (rad), as near to a distance of the fingertips (m) as it goes."""
+    """Return a human pinch (rad) whose fingertips are as near to that distance as possible."""
     pinch = human_pinch(finger)
     touching = dict(zip(('thumb_mcp', 'thumb_ip'), pinch.thumb, strict=True)) | dict(
         zip(finger_joints(finger), pinch.closings, strict=True)
@@ -110,14 +110,14 @@ def pinch_pose(finger: str, distance: float) -> Pose:
 
 
 def human_sequence(fingers: Sequence[str]) -> dict[str, Pose]:
-    """Return the poses that are shown, by name: open, fist, point, a pinch with each finger."""
+    """Return the poses of the sequence, by name: open, fist, point, a pinch with each finger."""
     point = FIST | dict.fromkeys(finger_joints('index'), 0.0)
     pinches = {f'{finger} pinch': pinch_pose(finger, 0.0) for finger in fingers}
     return {'open': OPEN, 'fist': FIST, 'point': point, **pinches}
 
 
 def commanded(hand: ModelledHand, anchors: Anchors | None) -> Iterator[tuple[str, Pose]]:
-    """Yield the name of the human pose and every command on the way to it and there."""
+    """Yield the name of each human pose with every command on the way to it and during it."""
     retargeter = Retargeter(hand.profile, anchors=anchors, blind=True)
     period, now = hand.profile.command.period, 0.0
     poses = human_sequence(hand.fingers)
@@ -142,8 +142,8 @@ def measure(hand: ModelledHand, anchors: Anchors | None, poses: int = 1000) -> R
 
     Args:
         hand: profile and model.
-        anchors: what was fitted, None for the joint map alone.
-        poses: how many random human poses are tried.
+        anchors: anchors of the hand, None for the joint map alone.
+        poses: number of random human poses to try.
     """
     motion = Motion(hand.profile, anchors)
 
@@ -197,7 +197,7 @@ def random_pose(rng: np.random.Generator) -> Pose:
 
 
 def _scale(hand: ModelledHand, motion: Motion) -> float:
-    """Return the size of the robot's fingers, 1 for the human hand."""
+    """Return the size of the robot's fingers relative to the human hand."""
     hand.take(motion.destination(_closings(OPEN)))
     opened = {finger: hand.tip(finger) for finger in hand.fingers}
     hand.take(motion.destination(_closings(FIST)))
@@ -208,7 +208,7 @@ def _scale(hand: ModelledHand, motion: Motion) -> float:
 def _anywhere(
     hand: ModelledHand, motion: Motion, poses: int
 ) -> tuple[float, tuple[str, str], tuple[float, float]]:
-    """Return the deepest overlap, its links, and the time that the commands took (ms)."""
+    """Return the deepest overlap, its links, and the time of each command (ms)."""
     rng = np.random.default_rng(1)
     deepest, pair, spent = 0.0, ('', ''), []
     for _ in range(poses):
@@ -225,7 +225,7 @@ def _anywhere(
 
 
 def _turns_back(hand: ModelledHand, motion: Motion) -> tuple[float, float]:
-    """Return how far a joint of a finger, and of the thumb, goes back while a fist is made."""
+    """Return how far a finger joint, and a thumb joint, goes back while a fist is made."""
     ways = [
         motion.destination(dict.fromkeys(UPPER, float(part)))
         for part in np.linspace(0, 1, CLOSING_STEPS)

@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Writes the hand of hand_model.py as URDF.
+"""Writes the hand of human_model.py as URDF.
 
-Its joints are called as in joints.py, so robot_state_publisher takes `joint_states` as it is. What
-the decoder does not estimate stands still (wrist, metacarpals, spread of the fingers) or follows
-(the last joint of each finger, by `mimic`). The limits are those of joints.py. Neither
-robot_state_publisher nor RViz holds a joint within them, so a wearer who bends further, or an
-estimate that is off, is shown as it is. There are neither masses nor collision shapes: this hand
-is to be looked at.
+Its joints have the names of joints.py, so robot_state_publisher accepts `joint_states` directly.
+Parts that the decoder does not estimate are fixed (wrist, metacarpals, spread of the fingers) or
+follow another joint (the last joint of each finger, by `mimic`). The limits are those of
+joints.py, but neither robot_state_publisher nor RViz enforces them: a wearer who bends further, or
+a wrong estimate, is shown as it is. There are no masses or collision shapes: this hand is for
+display only.
 """
 
 from math import atan2, hypot, radians
@@ -47,27 +47,27 @@ class Look(NamedTuple):
 
     Attributes:
         colour: red, green, blue and opacity of all links, each 0 to 1.
-        girth: breadth of all links over that of hand_model.py, above 0 to 1.
+        girth: scale of the breadth of all links, above 0 to 1.
     """
 
     colour: Colour
     girth: float = 1.0
 
 
-# As in the plots, estimated is red and measured is grey. The ghost is the thinner of the two: it
-# is hidden where they agree, so that what is seen of it is the error. It is opaque, or the balls
-# in its joints would show through.
+# As in the plots, estimated is red and measured is grey. The ghost is thinner than the estimate,
+# which hides it where they agree, so the visible part is the error. It is opaque, or the balls in
+# its joints would show through.
 ESTIMATE = Look((0.82, 0.29, 0.36, 1.0))
 GHOST = Look((0.75, 0.77, 0.8, 1.0), girth=0.9)
 
 ROOT = 'palm'
 STILL: Vector = (0.0, 0.0, 0.0)
-# URDF asks for both; nothing here uses them (N m, rad/s).
+# URDF requires both; nothing here uses them (N m, rad/s).
 EFFORT, VELOCITY = 1.0, 20.0
 
 
 def hand_urdf(side: Side, look: Look = ESTIMATE) -> str:
-    """Return the URDF of a hand, whose root is the palm, with its frame in the wrist.
+    """Return the URDF of a hand. Its root is the palm, with the frame in the wrist.
 
     Args:
         side: 'left' or 'right'.
@@ -93,12 +93,12 @@ def hand_urdf(side: Side, look: Look = ESTIMATE) -> str:
     for finger in FINGERS:
         _add_finger(robot, finger, mirror, girth)
     ET.indent(robot)
-    # No encoding is named: lxml takes no text that names one.
+    # Name no encoding: lxml refuses a str that declares one.
     return f'<?xml version="1.0"?>\n{ET.tostring(robot, encoding="unicode")}\n'
 
 
 def _add_finger(robot: ET.Element, finger: Finger, mirror: int, girth: float) -> None:
-    """Add a ray of the hand to the palm; its links carry the names of the joints before them."""
+    """Add a ray of the hand to the palm; each link has the name of the joint before it."""
     (x, y, z), (roll, pitch, yaw) = finger.base, map(radians, finger.turn)
     joint = _add_joint(robot, f'{finger.name}_cmc', 'fixed', ROOT)
     _add_origin(joint, (x, mirror * y, z), (mirror * roll, pitch, mirror * yaw))
@@ -141,7 +141,7 @@ def _add_bone(
 ) -> Vector:
     """Add the link behind a joint, which lies along its x; return where it ends.
 
-    At the tip of a finger its surface ends there, elsewhere the centre of the next joint's ball.
+    A fingertip ends there with its surface, another bone with the centre of the next joint.
     """
     link = ET.SubElement(robot, 'link', name=_child(joint))
     last = bone.length - bone.breadth / 2 if tip else bone.length
@@ -162,7 +162,7 @@ def _add_capsule(link: ET.Element, start: Vector, end: Vector, breadth: float) -
 
 
 def _add_visual(link: ET.Element, xyz: Vector, rpy: Vector) -> ET.Element:
-    """Add something to see; return where its shape belongs."""
+    """Add a visual element; return the element for its shape."""
     visual = ET.SubElement(link, 'visual')
     _add_origin(visual, xyz, rpy)
     geometry = ET.SubElement(visual, 'geometry')
