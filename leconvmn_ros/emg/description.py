@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a source says of its signal beside the samples: where the electrodes sit, first of all.
+"""The description of an EMG source, above all the positions of its electrodes.
 
-It travels as JSON in a latched `std_msgs/String` on `emg_description`, goes into bags with it, and
-is what adaptation uses to find by how much an armband was turned.
+It travels as JSON in a latched `std_msgs/String` on `emg_description` and is stored in bags.
+Adaptation needs it to find out by how much an armband was turned.
 """
 
 import json
@@ -25,7 +25,7 @@ from leconvmn_ros.core.errors import MalformedMessageError
 from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from pydantic import Field, model_validator, ValidationError
 
-# A thousand electrodes with long names take less.
+# A thousand electrodes with long names need less.
 LARGEST_TEXT = 2**16  # characters
 MOST_CHANNELS = 1024
 LONGEST_NAME = 200  # characters
@@ -34,17 +34,17 @@ Arm = Literal['left', 'right', '']
 
 
 class EmgDescription(StrictModel):
-    """A source and the place of its electrodes.
+    """A source and the positions of its electrodes.
 
     Attributes:
         source: kind of the source, such as 'brainflow'.
         device: name of the device.
         sampling_rate: samples per second of each channel, as the device claims (Hz).
         channels: a name for each channel of the message, in its order.
-        rings: bands of electrodes around the forearm, from the elbow to the wrist: the channels of
-            each, in the order in which they follow one another around the arm. Empty = unknown.
+        rings: bands of electrodes around the forearm, from elbow to wrist: the channels of each
+            ring, in their order around the arm. Empty = unknown.
         offset: by how many electrodes each ring after the first is turned against the first, in
-            the direction of the channels: 0.5 for two staggered bands. Empty = unknown.
+            the direction of the channels, such as 0.5 for staggered bands. Empty = unknown.
         arm: arm that wears it; '' = unknown.
     """
 
@@ -75,15 +75,15 @@ class EmgDescription(StrictModel):
         return self
 
     def to_json(self) -> str:
-        """Return it as one line of JSON."""
+        """Return the description as one line of JSON."""
         return json.dumps(self.model_dump(mode='json'), ensure_ascii=False)
 
 
 def parse_description(text: str) -> EmgDescription:
-    """Read what `to_json` wrote.
+    """Parse the JSON of `to_json`.
 
     Raises:
-        MalformedMessageError: it is no such JSON.
+        MalformedMessageError: the text is invalid.
     """
     if len(text) > LARGEST_TEXT:
         raise MalformedMessageError(

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Keeps the newest EMG in bounded memory, whatever comes in."""
+"""Keeps the newest EMG in bounded memory, whatever is received."""
 
 from collections import deque
 from itertools import pairwise
@@ -22,22 +22,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST = 64 * 2**20  # bytes
-# Stretches without a gap; of a source with more of them the newest are kept.
+# Most stretches without a gap; beyond, the oldest are dropped.
 MOST_STRETCHES = 100
-# Between stretches, in what `chunks` returns (s).
+# Gap between the stretches that `chunks` returns (s).
 _GAP = 10
 
 
 class EmgMemory:
-    """A ring of samples, and where in it a stretch without a gap begins."""
+    """A ring buffer of samples with the starts of its stretches without a gap."""
 
     def __init__(self, channels: int, sampling_rate: float, seconds: float) -> None:
-        """Prepare.
+        """Allocate the buffer.
 
         Args:
-            channels: of every sample.
-            sampling_rate: of the samples (Hz).
-            seconds: how much is kept, if that is no more than LARGEST.
+            channels: number of channels.
+            sampling_rate: sampling rate (Hz).
+            seconds: duration to keep (s), limited by LARGEST.
         """
         most = max(1, LARGEST // (4 * channels))
         length = max(1, min(most, round(seconds * sampling_rate)))
@@ -47,12 +47,12 @@ class EmgMemory:
 
     def clear(self) -> None:
         """Forget everything."""
-        # Both count all samples that ever came.
+        # Both count all samples ever added.
         self._end = 0
         self._begins: deque[int] = deque([0], maxlen=MOST_STRETCHES)
 
     def __len__(self) -> int:
-        """Return how many samples are kept."""
+        """Return the number of samples kept."""
         return self._end - self._oldest
 
     @property
@@ -60,11 +60,11 @@ class EmgMemory:
         return max(self._begins[0], self._end - len(self._ring))
 
     def add(self, samples: NDArray[np.float32], *, restart: bool) -> None:
-        """Take samples.
+        """Add samples.
 
         Args:
             samples: amplitudes (V), shape (samples, channels).
-            restart: whether they do not follow the last ones.
+            restart: whether there is a gap before them.
         """
         if restart and self._end > self._begins[-1]:
             self._begins.append(self._end)
@@ -80,14 +80,14 @@ class EmgMemory:
     def chunks(self) -> list[EmgChunk]:
         """Return a copy, one chunk for each stretch, oldest first.
 
-        Stamps and counter are made up: what the source says may be anything.
+        Stamps and counters are synthetic, because those of the source may be wrong.
         """
         bounds = [self._oldest, *(b for b in self._begins if b > self._oldest), self._end]
         chunks = []
         for number, (begin, end) in enumerate(pairwise(bounds)):
             if begin == end:
                 continue
-            # Time zero could be taken for a missing stamp.
+            # Not at time 0, which would look like a missing stamp.
             gap = (number + 1) * _GAP
             place = begin - self._oldest
             stamp_ns = gap * NANOSECONDS + round(place * NANOSECONDS / self._rate)

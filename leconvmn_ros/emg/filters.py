@@ -19,7 +19,7 @@ allows: De Luca et al., J. Biomech. 43 (2010) 1573; ISEK's standards (Merletti, 
 Kinesiol. 9 (1999) III) and SENIAM ask for at least that slope. Its delay falls with the square of
 the frequency: at 20 Hz it is 0.45 ms for 100 Hz.
 
-The numbers are the same however the samples are cut into chunks.
+The results do not depend on how the samples are cut into chunks.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 NOTCH_QUALITY = 30.0  # so a notch at 50 Hz is 1.7 Hz wide
 _HIGHEST_HARMONIC = 5
-# Close to half the rate an amplifier has filtered hum away.
+# Near half the rate, the amplifier has already filtered hum out.
 _HIGHEST_NOTCH = 0.45
 
 
@@ -37,7 +37,7 @@ class Section(NamedTuple):
     """A filter of second order; the coefficient of the newest output is 1.
 
     Attributes:
-        gain: of all inputs.
+        gain: gain of all inputs.
         zeros: coefficients of the inputs one and two samples ago, before the gain.
         poles: coefficients of the outputs one and two samples ago.
     """
@@ -58,7 +58,7 @@ def high_pass(corner: float, rate: float) -> Section:
     """Return a Butterworth high-pass of second order, by the bilinear transform.
 
     Args:
-        corner: where the amplitude is 1 / sqrt(2) (Hz), below half the rate.
+        corner: frequency at which the amplitude is 1 / sqrt(2) (Hz), below half the rate.
         rate: samples per second (Hz).
     """
     w = np.tan(np.pi * corner / rate)
@@ -68,7 +68,7 @@ def high_pass(corner: float, rate: float) -> Section:
 
 
 def notch(frequency: float, rate: float) -> Section:
-    """Return a notch of NOTCH_QUALITY (R. Bristow-Johnson's form of the bilinear transform)."""
+    """Return a notch of NOTCH_QUALITY (bilinear transform as given by R. Bristow-Johnson)."""
     w = 2 * np.pi * frequency / rate
     alpha = np.sin(w) / (2 * NOTCH_QUALITY)
     cosine = float(-2 * np.cos(w))
@@ -77,11 +77,11 @@ def notch(frequency: float, rate: float) -> Section:
 
 
 def sections(high_pass_corner: float, mains: float, rate: float) -> list[Section]:
-    """Return the filters of a signal path; 0 = none of a kind.
+    """Return the filters of a signal path; a frequency of 0 adds none.
 
     Args:
         high_pass_corner: corner of the high-pass (Hz).
-        mains: frequency of the hum (Hz); its harmonics are taken out as well.
+        mains: frequency of the hum (Hz); its harmonics are filtered out as well.
         rate: samples per second (Hz).
     """
     found = [high_pass(high_pass_corner, rate)] if high_pass_corner else []
@@ -92,9 +92,9 @@ def sections(high_pass_corner: float, mains: float, rate: float) -> list[Section
 
 
 class Cascade:
-    """Runs filters one behind the other over a stream of samples.
+    """Runs filters in series over a stream of samples.
 
-    It starts as if the first sample had been there forever, so an offset makes no click.
+    It starts as if the first sample had always been there, so an offset causes no click.
     """
 
     def __init__(self, filters: list[Section], channels: int) -> None:

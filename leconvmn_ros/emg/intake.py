@@ -12,50 +12,48 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Between a source of EMG and the decoder: every chunk is checked, ordered and counted here.
+"""The intake between an EMG source and the decoder: it checks, orders and counts every chunk.
 
-The rules, one per fault:
+Rules, one per fault:
 
 =================================  ==============================================================
 fault                              response
 =================================  ==============================================================
-other channel count or rate        the chunk is refused; where the rate is measured for each
-                                   message, the median of the last ones counts
-NaN or infinite sample             the chunk is refused
-older than `greatest_age`          the chunk is refused; off by default, as stamps and arrival
-                                   must be of one clock for that
-samples missing, short gap         bridged: the newest samples are repeated backwards: the RMS
-                                   stays
+other channel count or rate        the chunk is rejected; if the source measures its rate anew for
+                                   each message, the median of the last rates counts
+NaN or infinite sample             the chunk is rejected
+older than `greatest_age`          the chunk is rejected; off by default, since it needs stamps
+                                   and arrival times of one clock
+samples missing, short gap         bridged by the newest samples in reverse, which keeps their RMS
 samples missing, long gap          the decoder resets
 samples repeated or late           those already decoded (or bridged) are dropped
-counter or time fell back          the source started again, or a bag loops: the decoder starts
-                                   afresh
-counter goes on, time jumps        the clock was set, or the counter stood still while the source
-                                   did: the decoder resets
+counter or time fell back          the source restarted, or a bag loops: the decoder resets
+counter goes on, time jumps        the clock was set, or source and counter paused: the decoder
+                                   resets
 =================================  ==============================================================
 
-A refused chunk leaves a hole in the counter, so its samples are counted and treated as missing
-when the next one comes. The same rules hold for a source that was silent for a while: if the
-counter says that nothing is missing (a replay that was paused), decoding goes on as if nothing had
-been; if little is, it is bridged; else the decoder resets.
+A rejected chunk leaves a gap in the counter, so its samples are counted as missing when the next
+chunk arrives. The same rules apply after a silence of the source: if no sample is missing by the
+counter (a replay was paused), decoding continues; a short gap is bridged; after a long one, the
+decoder resets.
 
-What else can be wrong, and where it is reported:
+Other faults, and where they are handled:
 
 =================================  ==============================================================
 fault                              response
 =================================  ==============================================================
 channel flat or saturated          masked, see `signal_quality.py`; no estimates while more than
-                                   half of the channels are
+                                   half of the channels are masked
 mains hum                          counted and reported, see `signal_quality.py`
 estimate not finite                dropped, and its stream resets, see `decoder.py`
 estimate no later than the last    dropped, see `output_limits.py`
-reader takes nothing for seconds   the estimate is dropped, see `nodes/decoder.py`
-message contradicts itself         refused, see `emg_message.py`
-no EMG for `input_timeout`         no estimates or the rest pose, see `nodes/decoder.py`
-more EMG than can be decoded       what waited for `longest_wait` is dropped, see
+reader blocked for seconds         the estimate is dropped, see `nodes/decoder.py`
+message contradicts itself         rejected, see `message.py`
+no EMG for `input_timeout`         no estimates, or the rest pose, see `nodes/decoder.py`
+more EMG than can be decoded       EMG that has waited for `longest_wait` is dropped, see
                                    `nodes/decoder.py`
-several publishers, QoS that does  reported, see `nodes/input_events.py`
-not match, deadline missed
+several publishers, incompatible   reported, see `nodes/input_events.py`
+QoS, missed deadline
 =================================  ==============================================================
 """
 
@@ -69,21 +67,21 @@ from leconvmn_ros.emg.source_clock import contradicts, RATE_TOLERANCE, SourceClo
 import numpy as np
 from numpy.typing import NDArray
 
-# A rate that is measured for each message is judged by as many.
+# Number of recent messages whose median rate counts, if it is measured for each message.
 _RATES = 50
 _FEWEST_RATES = 5
 _VARYING_RATE = 0.05
-# Counters that tell of no fault.
+# Counters that do not indicate a fault.
 NO_FAULTS = frozenset({'messages', 'samples', 'limited_estimates'})
 
 
 class Piece(NamedTuple):
-    """Samples fit for decoding, without a gap to the piece before unless `restart` is set.
+    """Samples fit for decoding, contiguous with the piece before unless `restart` is set.
 
     Attributes:
         stamp_ns: acquisition time of the first sample (ns).
         samples: amplitudes (V), shape (samples, channels), all finite.
-        restart: the decoder must forget everything first.
+        restart: whether the decoder must reset first.
     """
 
     stamp_ns: int
@@ -93,7 +91,7 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True)
 class IntakeCounts:
-    """What came in and what became of it, from message to estimate. Samples are per channel."""
+    """Counts of messages, samples (per channel) and estimates, and of what happened to them."""
 
     messages: int = 0
     samples: int = 0
@@ -118,20 +116,20 @@ class IntakeCounts:
     limited_estimates: int = 0
 
     def faults(self) -> dict[str, int]:
-        """Return the counters that tell of a fault and are not 0."""
+        """Return the counters that indicate a fault and are not 0."""
         return {
             name: count for name, count in asdict(self).items() if count and name not in NO_FAULTS
         }
 
 
 class Intake:
-    """Turns chunks as they arrive into gapless pieces of finite samples.
+    """Turns arriving chunks into contiguous pieces of finite samples.
 
     Attributes:
-        counts: what came in and what was wrong with it.
+        counts: counts of what was received and of faults.
         not_finite_values: NaN and infinite values so far, shape (channels,).
-        measured_rate: rate of the source by its stamps and its counter (Hz), renewed every second,
-            None while it is not known.
+        measured_rate: rate of the source by its stamps and its counter (Hz), updated every second,
+            None while unknown.
     """
 
     def __init__(
@@ -141,13 +139,13 @@ class Intake:
         longest_bridge: float = 0.1,
         greatest_age: float = 0,
     ) -> None:
-        """Prepare for a source.
+        """Prepare for one source.
 
         Args:
-            channels: channels that every chunk must have.
+            channels: number of channels that every chunk must have.
             sampling_rate: rate that every chunk must have, within 1 % (Hz).
             longest_bridge: longest gap that is bridged (s); 0 bridges none.
-            greatest_age: age beyond which a chunk is refused (s); 0 refuses none.
+            greatest_age: age beyond which a chunk is rejected (s); 0 rejects none.
         """
         self.counts = IntakeCounts()
         self.not_finite_values = np.zeros(channels, dtype=np.int64)
@@ -161,7 +159,7 @@ class Intake:
         self.reset()
 
     def reset(self) -> None:
-        """Expect a new source: the next chunk follows nothing. The counts go on."""
+        """Expect a new source: the next chunk continues nothing. Counts are kept."""
         self._recent.clear()
         self._recent_length = 0
         self._clock.reset()
@@ -170,7 +168,7 @@ class Intake:
 
     @property
     def rate_contradicts(self) -> bool:
-        """Whether the source does something else than it says: its samples are of other times."""
+        """Whether the real rate contradicts the stated one, so that samples get wrong times."""
         return contradicts(self._rate, self.measured_rate)
 
     def accept(self, chunk: EmgChunk, now_ns: int | None = None) -> Iterator[Piece]:
@@ -178,7 +176,7 @@ class Intake:
 
         Args:
             chunk: the chunk.
-            now_ns: when it arrived, by the clock of its stamp (ns); None = age is not judged.
+            now_ns: its time of arrival, by the clock of its stamp (ns); None = ignore its age.
         """
         self.counts.messages += 1
         if self._refused(chunk, now_ns):
@@ -214,14 +212,14 @@ class Intake:
         return True
 
     def _measure(self, samples: int) -> None:
-        """Measure the rate once a second."""
+        """Update the measured rate once a second."""
         self._until_measured -= samples
         if self._until_measured <= 0:
             self.measured_rate = self._clock.rate.measured()
             self._until_measured = round(self._rate)
 
     def _rate_fits(self, rate: float) -> bool:
-        """Whether the rate in a message fits, or the mean of rates that differ each time."""
+        """Whether the rate of a message fits, or the median of the last if they vary."""
         self._rates.append(rate)
         if abs(rate - self._rate) <= RATE_TOLERANCE * self._rate:
             return True

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tells raw EMG from its envelope, and whether it has an offset that covers it."""
+"""Tells raw EMG from an envelope, and detects an offset that hides it."""
 
 from typing import Final, Literal
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EmgKind = Literal['raw', 'envelope']
-# Under which a recording says it in its information.
+# Key in a recording's information.
 EMG_KIND: Final = 'emg_kind'
 
 _SHORT, _LONG = 0.05, 1.0  # s
@@ -30,10 +30,10 @@ COVERING = 3.0  # times the noise at rest
 
 
 def guess_kind(samples: NDArray[np.floating], rate: float) -> EmgKind:
-    """Tell whether samples look like raw EMG or like an envelope.
+    """Guess whether samples are raw EMG or an envelope.
 
-    An envelope is never negative, and slower than raw EMG. Raw EMG with an offset is never
-    negative either, but what changes within 50 ms is more than what changes within a second.
+    An envelope is never negative and varies slowly. Raw EMG with an offset is never negative
+    either, but it changes more within 50 ms than within a second.
 
     Args:
         samples: amplitudes (V), shape (samples, channels).
@@ -55,11 +55,11 @@ def guess_kind(samples: NDArray[np.floating], rate: float) -> EmgKind:
 
 
 def has_offset(samples: NDArray[np.floating], rate: float) -> bool:
-    """Whether an offset, or a slow wander, covers what the muscles of a hand at rest give.
+    """Whether an offset or slow drift exceeds the EMG of a hand at rest.
 
-    Amplifiers and armbands that are coupled by a capacitor have none: the offset of eight-bit EMG
-    of a Myo armband (Ninapro DB5) is below the resolution, once its noise at rest. A high-pass
-    would only take away from such a signal (CC of a ridge regression 0.51 to 0.49).
+    AC-coupled amplifiers and armbands have none: the offset of a Myo armband's 8-bit EMG (Ninapro
+    DB5) is below its resolution, one count, which is also its noise at rest. On such a signal a
+    high-pass does only harm (CC of a ridge regression falls from 0.51 to 0.49).
 
     Args:
         samples: raw amplitudes (V), shape (samples, channels).
@@ -77,7 +77,7 @@ def has_offset(samples: NDArray[np.floating], rate: float) -> bool:
 
 
 def _moving_mean(samples: NDArray[np.floating], length: int) -> NDArray[np.float64]:
-    """Return the mean of so many samples around each, same shape; it is off at both ends."""
+    """Return the centred moving mean, same shape; it is wrong near both ends."""
     values = samples - samples.mean(axis=0, dtype=np.float64)
     sums = np.cumsum(np.concatenate((np.zeros((1, values.shape[1])), values)), axis=0)
     means = (sums[length:] - sums[:-length]) / length

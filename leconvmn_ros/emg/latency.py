@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How long an estimate is under way: from the EMG that completed it to its arrival."""
+"""Measures latency: from the EMG message that completed an estimate to its arrival."""
 
 from collections import deque
 from typing import NamedTuple
@@ -20,10 +20,10 @@ from typing import NamedTuple
 from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.source_clock import SourceClock, Step
 
-# EMG messages kept to find the one that completed an estimate; estimates come at most this many
-# messages later.
+# EMG messages kept to find the one that completed an estimate. An estimate may arrive up to this
+# many messages later.
 EMG_MEMORY = 2000
-# Estimates kept that came before their EMG: the two take different ways.
+# Estimates kept that arrived before their EMG message; the two travel separately.
 ESTIMATE_MEMORY = 100
 
 
@@ -47,9 +47,8 @@ class _EmgMessage(NamedTuple):
 class Latency:
     """Matches estimates with the EMG messages that completed them.
 
-    Times called `published_ns` and `received_ns` are of the system clock as the middleware reports
-    them, so they can be compared between processes of one machine, whatever the stamps in the
-    messages say.
+    `published_ns` and `received_ns` are times of the system clock as reported by the middleware,
+    so they are comparable between processes of one machine, whatever the stamps in the messages.
     """
 
     def __init__(self) -> None:
@@ -58,12 +57,12 @@ class Latency:
         self._waiting: deque[_Arrival] = deque(maxlen=ESTIMATE_MEMORY)
 
     def add_emg(self, chunk: EmgChunk, published_ns: int) -> list[int]:
-        """Note EMG, and return the latencies (ns) of estimates that came before it."""
+        """Add EMG, and return the latencies (ns) of estimates that arrived before it."""
         chunk, step, _ = self._clock.read(chunk)
         message = _EmgMessage(chunk.stamp_ns, chunk.end_ns, published_ns)
         again = step in (Step.STARTED_AGAIN, Step.CLOCK_SET)
         if again and self._emg and message.end_ns < self._emg[-1].end_ns:
-            self._emg.clear()  # in a bag that loops the stamps come again
+            self._emg.clear()  # stamps repeat in a looping bag
         self._emg.append(message)
         matched = [arrival for arrival in self._waiting if message.completed(arrival)]
         for arrival in matched:
@@ -71,9 +70,9 @@ class Latency:
         return [arrival.received_ns - published_ns for arrival in matched]
 
     def add_estimate(self, stamp_ns: int, received_ns: int) -> list[int]:
-        """Note an estimate, and return its latency (ns) unless its EMG is still to come."""
+        """Add an estimate, and return its latency (ns), or nothing if its EMG has not arrived."""
         arrival = _Arrival(stamp_ns, received_ns)
-        # The newest first: in a loop the stamps come again.
+        # The newest first: in a loop the stamps repeat.
         message = next((m for m in reversed(self._emg) if m.completed(arrival)), None)
         if message is None:
             self._waiting.append(arrival)

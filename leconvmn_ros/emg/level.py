@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How loud EMG is beside that of the training: a wrong unit is no small difference.
+"""Compares the level of EMG with the training, to detect a wrong unit.
 
-EMG in microvolts that is taken for volts is a million times as loud. A decoder gives angles all
-the same, most of them at a limit. The level is compared in the domain of the features, so it costs
-next to nothing, and a short artefact does not matter.
+EMG in microvolts read as volts is a million times too large, and a decoder still produces angles,
+most of them at a limit. Levels are compared in the domain of the features, which costs next to
+nothing and is robust against short artefacts.
 """
 
 from math import log10
@@ -28,30 +28,30 @@ from numpy.typing import NDArray
 MEMORY = 5.0  # s
 LEAST_HEARD = 1.0  # s
 RENEWED = 0.5  # s
-# Electrodes on other places, gains and sweat make less of a difference.
+# Different electrode positions, gains and sweat change the level by less.
 SUSPICIOUS = 10.0
-# No electrode makes such a difference, a wrong unit does.
+# No electrode changes the level so much; a wrong unit does.
 IMPOSSIBLE = 300.0
 _UNITS = {3: 'mV', 6: 'uV', 9: 'nV'}
-# RMS of surface EMG in volts; an envelope may come from behind an amplifier (Ninapro DB1).
+# Largest RMS of surface EMG (V); an envelope may have been amplified (Ninapro DB1).
 LOUDEST_RAW = 0.02
 LOUDEST_ENVELOPE = 10.0
 
 
 class LevelMeter:
-    """Follows the level of a stream of features over the last seconds.
+    """Tracks the level of a stream of features over the last seconds.
 
     Attributes:
-        ratio: how many times as loud as the training the source is, renewed twice a second, None
-            while too little came.
+        ratio: level relative to the training, updated twice a second; None while there is too
+            little EMG.
     """
 
     def __init__(self, config: SignalPathConfig, statistics: FeatureStatistics | None) -> None:
-        """Prepare.
+        """Prepare for one source.
 
         Args:
-            config: the signal path that the features come from.
-            statistics: of the training; without them nothing is compared.
+            config: the signal path of the features.
+            statistics: statistics of the training; without them nothing is compared.
         """
         self._known = statistics is not None
         self._companding = config.companding
@@ -72,7 +72,7 @@ class LevelMeter:
         self.ratio: float | None = None
 
     def add(self, features: NDArray[np.float32]) -> None:
-        """Take features (samples, channels) as the signal path gives them."""
+        """Add features (samples, channels) of the signal path."""
         if not self._known or not len(features):
             return
         self._heard += len(features)
@@ -92,7 +92,7 @@ class LevelMeter:
         return float(np.median(level[alive] / self._trained[alive]))
 
     def _level(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the RMS (V) of features that are not standardised."""
+        """Return the RMS (V) that corresponds to unstandardised features."""
         if not self._companding:
             return features
         levels: NDArray[np.float64] = np.expm1(np.minimum(features, 5.0) * np.log1p(MU)) / MU
@@ -100,7 +100,7 @@ class LevelMeter:
 
 
 def level_words(ratio: float | None) -> str:
-    """Say that EMG is far louder or quieter than in training; empty if it is not."""
+    """Return a message if EMG is far louder or quieter than in training, else ''."""
     if ratio is None or 1 / SUSPICIOUS < ratio < SUSPICIOUS:
         return ''
     loud, times = ('loud', ratio) if ratio > 1 else ('quiet', 1 / ratio)
@@ -109,7 +109,7 @@ def level_words(ratio: float | None) -> str:
 
 
 def unit_words(samples: NDArray[np.floating], *, envelope: bool) -> str:
-    """Say that samples are no volts, as far as their size tells; empty if they may be."""
+    """Return a message if the size of samples rules out volts, else ''."""
     values = np.nan_to_num(samples).astype(np.float64)
     values -= values.mean(axis=0) if not envelope else 0
     rms = float(np.median(np.sqrt(np.mean(np.square(values), axis=0)))) if len(values) else 0.0
@@ -123,7 +123,7 @@ def unit_words(samples: NDArray[np.floating], *, envelope: bool) -> str:
 
 
 def _hint(ratio: float) -> str:
-    """Name the unit that it looks like."""
+    """Return the unit suggested by the ratio."""
     power = log10(ratio)
     near = next((power10 for power10 in _UNITS if abs(power - power10) < 1.0), None)
     return '' if near is None else f', or in {_UNITS[near]}'

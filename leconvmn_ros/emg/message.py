@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""EmgArray message to samples and back, without a Python loop.
+"""Converts EmgArray messages to samples and back, without a Python loop.
 
-Works on the message classes of rclpy and of rosbags alike: both have the fields of
+Works with the message classes of both rclpy and rosbags, which have the fields of
 `msg/EmgArray.msg`.
 """
 
@@ -26,9 +26,9 @@ from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 import numpy as np
 
 FRAME_ID = 'emg'
-# What a source may claim (Hz); with less or more, times and lengths leave their types.
+# Rates accepted (Hz); beyond, times and lengths exceed their types.
 LOWEST_RATE, HIGHEST_RATE = 1e-3, 1e6
-# The largest grids of electrodes have some hundreds; each takes memory wherever EMG is buffered.
+# The largest electrode grids have some hundreds. Every buffer of EMG grows with the channels.
 MOST_CHANNELS = 4096
 
 
@@ -40,8 +40,8 @@ def stamp_to_ns(stamp: Any) -> int:
 def chunk_from_message(message: Any) -> EmgChunk:
     """Read an EmgArray message.
 
-    The samples of the chunk share the memory of the message if it holds 32-bit floats, as it
-    should; the values themselves are not judged here (NaN passes, `Intake` decides).
+    The chunk shares the memory of the message if that holds 32-bit floats, as it should. Values
+    are not checked here (NaN passes, `Intake` decides).
 
     Args:
         message: an EmgArray of rclpy (samples: array.array) or of rosbags (samples: NumPy array).
@@ -65,7 +65,7 @@ def chunk_from_message(message: Any) -> EmgChunk:
 
 
 def emg_fault(channels: int, values: int, rate: float) -> str:
-    """Return what is wrong with the fields of an EmgArray, in words; empty if nothing is."""
+    """Return the fault of an EmgArray's fields in words; empty if there is none."""
     if not 1 <= channels <= MOST_CHANNELS:
         return f'EmgArray with {channels} channels; 1 to {MOST_CHANNELS} are allowed'
     if values == 0 or values % channels:
@@ -73,7 +73,7 @@ def emg_fault(channels: int, values: int, rate: float) -> str:
             f'EmgArray with {values} values for {channels} channels; '
             f'a positive multiple of {channels} is needed'
         )
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:  # nor NaN
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:  # NaN fails, too
         return (
             f'EmgArray with a sampling rate of {rate:g} Hz; '
             f'it must be from {LOWEST_RATE:g} to {HIGHEST_RATE:g} Hz'
@@ -84,8 +84,8 @@ def emg_fault(channels: int, values: int, rate: float) -> str:
 def fill_message(message: Any, chunk: EmgChunk) -> Any:
     """Write a chunk into an EmgArray message of rclpy and return that message.
 
-    rclpy publishes 0.0 without a word for a field of another type than its own, hence the float()
-    and int().
+    rclpy silently publishes 0.0 for a field of another type than its own, hence float() and
+    int().
     """
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(
         int(chunk.stamp_ns), NANOSECONDS
@@ -94,7 +94,7 @@ def fill_message(message: Any, chunk: EmgChunk) -> Any:
     message.sampling_rate = float(chunk.sampling_rate)
     message.first_sample = int(chunk.first_sample)
     message.channels = int(chunk.samples.shape[1])
-    # An array.array made from bytes is the only fast way in: 0.4 us against 17 us for a NumPy
+    # An array.array made from bytes is the only fast way: 0.4 us, against 17 us for a NumPy
     # array.
     message.samples = array('f', np.ascontiguousarray(chunk.samples, dtype=np.float32).tobytes())
     return message

@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Counts the samples that a source took but that never came."""
+"""Counts the samples of a source that never arrived."""
 
 from collections import deque
 
 from leconvmn_ros.core.recording import EmgChunk
 from leconvmn_ros.emg.source_clock import SourceClock, Step
 
-# Holes that a late message may still fill.
+# Gaps kept that a late message may still fill.
 MOST_HOLES = 100
 
 
@@ -27,7 +27,7 @@ class SampleCount:
     """Follows the counter in the messages of one source.
 
     Attributes:
-        lost: samples that did not come; one that comes late is not lost.
+        lost: samples that never arrived; late ones are not lost.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class SampleCount:
         self._holes: deque[tuple[int, int]] = deque(maxlen=MOST_HOLES)
 
     def add(self, chunk: EmgChunk) -> None:
-        """Take note of the next message."""
+        """Count the next message."""
         chunk, step, missing = self._clock.read(chunk)
         first = chunk.first_sample
         if step is Step.STARTED_AGAIN:

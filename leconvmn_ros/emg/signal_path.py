@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From EMG samples to long-exposure images: filters, sliding RMS, mu-law, standardisation, image.
+"""Turns EMG into long-exposure images: filters, sliding RMS, mu-law, standardisation, images.
 
-Everything here is a stream: feed chunks of any size, a whole recording is one big chunk. The
-numbers do not depend on how the samples were cut into chunks, and a chunk costs time in proportion
-to its own length.
+Everything here works on streams: chunks may have any size, and a whole recording is one big chunk.
+The results do not depend on how the samples are cut into chunks, and the time for a chunk is
+proportional to its length.
 
 Source: Guo et al., J. Neural Eng. 18 (2021) 026027.
 """
@@ -30,13 +30,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-# Companding constant of the mu-law. The RMS of surface EMG in volts is 1e-6 to 1e-3, so mu |r| is
-# 1 to 1000: the law is about logarithmic over the working range and linear below one microvolt.
+# Constant of the mu-law. The RMS of surface EMG is 1e-6 to 1e-3 V, so mu |r| is 1 to 1000: the law
+# is roughly logarithmic over the working range and linear below one microvolt.
 MU = 2**20
 _LOG_MU = np.log1p(MU)
-# A recording is worked through by so many values at a time, as the processor's caches hold them.
+# Recordings are processed in blocks of this many values, which fit the processor's caches.
 _VALUES_AT_ONCE = 2**18
-# Blocks of the sliding RMS with at least so many channels together are done side by side.
+# With at least this many channels in all, blocks of the sliding RMS are computed side by side.
 _SIDE_BY_SIDE = 128
 
 
@@ -44,7 +44,7 @@ HIGHEST_CORNER = 0.4  # of the rate
 
 
 class ExposureConfig(StrictModel):
-    """What a feature and an image are, in seconds: one setting serves every rate."""
+    """Features and images, defined in seconds: one setting serves every rate."""
 
     rms_window: float = Field(default=0.1, ge=0, le=2, description='length of the sliding RMS (s)')
     exposure: float = Field(default=0.1, gt=0, le=2, description='length of one image (s)')
@@ -61,7 +61,7 @@ class ExposureConfig(StrictModel):
 
 
 class SignalPathConfig(ExposureConfig):
-    """What turns the samples of one source into images."""
+    """All settings from the samples of one source to images."""
 
     channels: int = Field(ge=1, le=256, description='electrodes')
     sampling_rate: float = Field(
@@ -138,10 +138,10 @@ class FeatureStatistics(StrictModel):
 
     @classmethod
     def of(cls, features: NDArray[np.floating]) -> 'FeatureStatistics':
-        """Take them of features (samples, channels); a constant channel gets scale 1."""
+        """Compute them from features (samples, channels); a constant channel gets scale 1."""
         mean = features.mean(axis=0, dtype=np.float64)
         deviation = features.std(axis=0, dtype=np.float64)
-        # The mean of equal values is off by rounding, so their deviation is not exactly 0.
+        # The mean of equal values has a rounding error, so their deviation is not exactly 0.
         constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
         scale = np.where(constant, 1.0, deviation)
         return cls(mean=tuple(mean.tolist()), scale=tuple(scale.tolist()))
@@ -157,12 +157,12 @@ def mu_law(values: NDArray[np.floating], mu: float = MU) -> NDArray[np.floating]
 class SlidingRms:
     """RMS over the last `window` samples, one value per sample (step of one sample).
 
-    The sums come from two parts that are only ever added to: the samples of the current block, and
-    what the window still holds of the block before (van Herk 1992, Gil and Werman 1993). Nothing
-    is subtracted, so no rounding error builds up however long the stream is, and a loud artefact
-    leaves no trace once the window has passed it.
+    Each sum has two parts that are only ever added to: the samples of the current block, and
+    those of the block before that are still in the window (van Herk 1992, Gil and Werman 1993).
+    Nothing is subtracted, so no rounding error accumulates, however long the stream, and a loud
+    artefact leaves no trace once the window has passed it.
 
-    Until `window` samples have come, the RMS is over those that have.
+    Before `window` samples have come, the RMS covers those available.
     """
 
     def __init__(self, window: int, channels: int) -> None:
@@ -172,7 +172,7 @@ class SlidingRms:
         # block's squares from position k on; the last stays 0.
         self._newer = np.zeros((window + 1, channels))
         self._older = np.zeros((window + 1, channels))
-        # For each channel as well: dividing by a column takes three times as long.
+        # One column per channel, because dividing by a broadcast column takes three times as long.
         self._counts = np.repeat(np.arange(1.0, window + 1)[:, None], channels, axis=1)
         self._position, self._full = 0, False
 
@@ -214,7 +214,7 @@ class SlidingRms:
 
     def _close_block(self) -> None:
         np.add.accumulate(self._squares[::-1], axis=0, out=self._older[-2::-1])
-        # A sum that later parts go on from; the others are written before they are read.
+        # Later parts add to this sum; the others are written before they are read.
         self._newer[0] = 0
         if not self._full:
             self._counts[:] = self._window
@@ -222,9 +222,9 @@ class SlidingRms:
         self._position = 0
 
     def _push_blocks(self, samples: NDArray[np.floating], rms: NDArray[np.float64]) -> None:
-        """Do whole blocks, with the same sums in the same order: each addition for all at once.
+        """Process whole blocks with the same additions in the same order, one for all at once.
 
-        A sum waits for the one before; those of other blocks, side by side, do not.
+        A sum depends on the one before it, but not on those of other blocks.
         """
         window, channels = self._squares.shape
         by_block = (-1, window, channels)
@@ -244,12 +244,12 @@ class SlidingRms:
 
 
 class SignalPath:
-    """Samples in, features out: filters, RMS, mu-law, standardisation; one row per sample."""
+    """Computes features from samples: filters, RMS, mu-law, standardisation; one row each."""
 
     def __init__(
         self, config: SignalPathConfig, statistics: FeatureStatistics | None = None
     ) -> None:
-        """Prepare the path; without statistics the features are left unstandardised.
+        """Prepare the path; without statistics the features are not standardised.
 
         Raises:
             ValueError: the statistics are for another number of channels.
@@ -288,7 +288,7 @@ class SignalPath:
         filtered = samples if self._filters is None else self._filters.push(samples)
         values = self._rms.push(filtered)
         if self._config.companding:
-            # mu_law, for values that have no sign, in place.
+            # The mu-law in place, for values that are never negative.
             np.multiply(values, MU, out=values)
             np.log1p(values, out=values)
             np.divide(values, _LOG_MU, out=values)
@@ -302,8 +302,8 @@ class Image(NamedTuple):
     """One long exposure.
 
     Attributes:
-        stream: which of the interleaved streams it belongs to, from 0.
-        last: index, in the features just pushed, of its last sample.
+        stream: number of the interleaved stream, from 0.
+        last: index of its last sample in the features just pushed.
         pixels: features, shape (channels, columns).
     """
 
@@ -314,22 +314,22 @@ class Image(NamedTuple):
 
 def columns_of(span: NDArray[np.float32], column_step: int) -> NDArray[np.float32]:
     """Turn spanned features (..., samples, channels) into pixels (..., channels, columns)."""
-    # A copy in any case: of one channel it would else be a view of a buffer that is written again.
+    # Always copy: with one channel it would be a view of a buffer that is overwritten.
     return np.array(np.swapaxes(span[..., column_step - 1 :: column_step, :], -1, -2), order='C')
 
 
 class LongExposure:
     """Cuts a stream of features into images that do not overlap within a stream.
 
-    With K streams there are K such sequences, each shifted by 1/K of an image against the one
-    before: a polyphase decoder gets K images per exposure while each stream still sees consecutive
-    images that do not overlap.
+    With K streams there are K such sequences, each delayed by 1/K of an image against the one
+    before: a polyphase decoder gets K images per exposure, while each stream still sees
+    consecutive, non-overlapping images.
     """
 
     def __init__(
         self, length: int, channels: int, *, column_step: int = 1, streams: int = 1
     ) -> None:
-        """Prepare to cut images that span `length` samples and hold every `column_step`-th.
+        """Prepare images that span `length` samples and take every `column_step`-th of them.
 
         The newest sample is always among them.
 
@@ -343,12 +343,12 @@ class LongExposure:
         self.length = length
         self._column_step = column_step
         self._streams = streams
-        # Room for several images: the newest one is moved to the front only once in a while.
+        # Room for several images, so that the newest is seldom moved to the front.
         self._buffer = np.zeros((8 * length, channels), dtype=np.float32)
         self.reset()
 
     def reset(self) -> None:
-        """Forget all features; the next image starts with the next one."""
+        """Forget all features; the next image starts with the next sample."""
         self._filled = 0
         self._missing = self.length
         self._images = 0

@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which channels can be believed: flat and saturated ones are masked, mains hum is reported.
+"""Detects unreliable channels: flat and saturated ones are masked, mains hum is reported.
 
-Every half second of samples is judged. What is found twice in a row holds, until it was absent for
-two seconds:
+Samples are judged in blocks of half a second. A finding in two blocks in a row stands until it has
+been absent for two seconds:
 
 =========  ========================================================================  ============
-finding    what it means                                                             response
+finding    meaning                                                                   response
 =========  ========================================================================  ============
 flat       all samples are equal                                                     masked
 saturated  half of the samples are the largest or the smallest, and the channel is   masked
@@ -26,19 +26,19 @@ saturated  half of the samples are the largest or the smallest, and the channel 
 humming    half of the power is at 50 or at 60 Hz                                    reported only
 =========  ========================================================================  ============
 
-A masked channel has the mean of its training data for a feature (0 after standardisation): the
-network sees a muscle of which nothing special is known. A decoder whose features are not
-standardised knows no such mean, so there nothing is masked. While more than half of the channels
-are masked, estimates are withheld.
+The features of a masked channel are set to the mean of its training data (0 after
+standardisation), so that the network sees nothing unusual there. Without standardisation this mean
+is unknown, and nothing is masked. While more than half of the channels are masked, estimates are
+withheld.
 
-The signal of some amplifiers (Ninapro DB1) is not EMG but its envelope. It is never negative, and
-a relaxed muscle keeps it at one level of its coarse scale for as long as 16 s in eight recordings;
-so a source that was never negative must be equal for half a minute, unless it is 0. Raw EMG of an
-8-bit armband (DB5) was equal for 0.08 s at most, never saturated for more than 0.02 s, and had at
+Some amplifiers (Ninapro DB1) deliver an envelope instead of raw EMG. It is never negative, and a
+relaxed muscle kept one level of its coarse scale for up to 16 s in eight recordings. Therefore
+a source that has never been negative must be constant for half a minute, unless it is 0. Raw EMG
+of an 8-bit armband (DB5) was constant for at most 0.08 s, saturated for at most 0.02 s, and had at
 most a fifth of its power at 50 or 60 Hz.
 
-A dead channel that still has noise of its own is not found, nor is a source that gets nothing but
-noise on all channels.
+Not detected: a dead channel with noise of its own, and a source with nothing but noise on all
+channels.
 """
 
 from enum import IntEnum
@@ -61,7 +61,7 @@ LINE_FREQUENCIES = (50.0, 60.0)  # Hz
 
 
 class Finding(IntEnum):
-    """What can be wrong with a channel; the rows of `SignalQuality.findings`."""
+    """Faults of a channel; the rows of `SignalQuality.findings`."""
 
     FLAT = 0
     SATURATED = 1
@@ -69,11 +69,11 @@ class Finding(IntEnum):
 
 
 class Masking(NamedTuple):
-    """What was masked in samples.
+    """The effect of masking on samples.
 
     Attributes:
-        enough: where enough channels are left to believe an estimate, shape (samples,).
-        whole: where no channel is masked, shape (samples,).
+        enough: whether enough channels are left to trust an estimate, shape (samples,).
+        whole: whether no channel is masked, shape (samples,).
     """
 
     enough: NDArray[np.bool_]
@@ -81,12 +81,12 @@ class Masking(NamedTuple):
 
 
 class SignalQuality:
-    """Follows the quality of each channel and masks the features of those that are broken.
+    """Tracks the quality of each channel and masks the features of bad ones.
 
     Attributes:
-        findings: what holds now, shape (findings, channels), rows as in `Finding`.
+        findings: present findings, shape (findings, channels), rows as in `Finding`.
         masked: channels whose features are replaced, shape (channels,).
-        hum_share: share of the power at the stronger line frequency in the newest block, shape
+        hum_share: share of power at the stronger line frequency in the newest block, shape
             (channels,).
     """
 
@@ -98,14 +98,14 @@ class SignalQuality:
         can_mask: bool = True,
         usual: NDArray[np.float64] | None = None,
     ) -> None:
-        """Prepare to judge one source.
+        """Prepare for one source.
 
         Args:
-            config: the signal path that the features come from.
-            counts: where it is counted how often a channel became flat, saturated or humming.
-            can_mask: whether it is known which features are usual.
-            usual: the features that a masked channel gets, shape (channels,); whoever changes
-                them in place changes what is used. None = 0, the mean of the training.
+            config: the signal path of the features.
+            counts: counts of the times a channel became flat, saturated or humming.
+            can_mask: whether the usual features are known.
+            usual: features for masked channels, shape (channels,), read at every use, so that
+                it may be changed in place. None = 0, the mean of the training.
         """
         self._counts = counts
         self._can_mask = can_mask
@@ -116,31 +116,31 @@ class SignalQuality:
         self.reset()
 
     def reset(self) -> None:
-        """Expect a new source: nothing is known of any channel."""
+        """Expect a new source, with no findings."""
         shape = (len(Finding), self._block.shape[1])
         self.findings = np.zeros(shape, dtype=np.bool_)
         self.masked = np.zeros(shape[1], dtype=np.bool_)
         self.hum_share = np.zeros(shape[1])
-        # Blocks in a row that contradict what holds.
+        # Blocks in a row that contradict the present finding.
         self._contrary = np.zeros(shape, dtype=np.int64)
         self._anything_masked = False
         self._was_negative = False
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Take note of a gap: a block must not reach across. Electrodes do not heal by it."""
+        """Start a new block after a gap. Findings stay: a gap does not repair electrodes."""
         self._filled = 0
 
     @property
     def too_many_masked(self) -> bool:
-        """Whether too few channels are left to believe an estimate."""
+        """Whether too few channels are left to trust an estimate."""
         return bool(self.masked.mean() > MOST_MASKED)
 
     def mask(self, samples: NDArray[np.float32], features: NDArray[np.float32]) -> Masking:
-        """Take samples and replace the features of masked channels in place.
+        """Check samples and replace the features of masked channels in place.
 
         Args:
-            samples: amplitudes (V), shape (samples, channels), following those before.
+            samples: amplitudes (V), shape (samples, channels), following the last ones.
             features: their standardised features, same shape.
         """
         enough, whole = np.ones((2, len(samples)), dtype=np.bool_)
@@ -161,7 +161,7 @@ class SignalQuality:
         return Masking(enough, whole)
 
     def _judge(self, level: NDArray[np.float32]) -> None:
-        """Draw conclusions from a full block; `level`: features at its end."""
+        """Judge a full block; `level`: features at its end."""
         block = self._block
         low, high = block.min(axis=0), block.max(axis=0)
         self._was_negative |= bool(low.min() < 0)
@@ -190,8 +190,8 @@ class SignalQuality:
             self._anything_masked = bool(self.masked.any())
 
     def _share_of_lines(self) -> NDArray[np.float64]:
-        """Return each channel's power at the stronger line over its power without the offset."""
-        # The squares of what float32 can hold overflow it.
+        """Return each channel's share of power at the stronger line, its offset removed."""
+        # In float64: squares of float32 values can overflow float32.
         centred = self._block - self._block.mean(axis=0, dtype=np.float64)
         power = np.einsum('ij,ij->j', centred, centred)
         # A line of amplitude a has the power n a^2 / 2 and the components n a / 2 exp(i phase).
@@ -204,8 +204,8 @@ class SignalQuality:
 
 
 def _line_waves(length: int, rate: float) -> NDArray[np.complex128]:
-    """Return exp(-2 pi i f t) of the line frequencies that the rate can show, one a row."""
-    # Close to half the rate an amplifier has filtered them away, and they cannot be told apart.
+    """Return exp(-2 pi i f t) of the line frequencies below the rate's limit, one per row."""
+    # Near half the rate, amplifiers have filtered them out, and they cannot be told apart.
     visible = np.array([line for line in LINE_FREQUENCIES if line < 0.45 * rate])
     waves: NDArray[np.complex128] = np.exp(
         -2j * np.pi * visible[:, None] * np.arange(length) / rate

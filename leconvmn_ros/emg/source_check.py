@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Compares what a recorded source of EMG says with what it does, before any work is done with it.
+"""Checks that the claims of a recorded EMG source agree with its messages.
 
 A recording is put in order once, when it is read: one rate, a counter that does not wrap, stamps
-that fit the counter (see `source_clock.py`, which the live decoder reads its input with). What
-cannot be followed is refused, with both figures.
+that fit the counter (`source_clock.py` does the same for the live decoder). Contradictions that
+cannot be resolved are refused, with both figures.
 """
 
 from collections import Counter
@@ -47,16 +47,16 @@ SAME_STEP = 0.7  # of the messages
 _MOST_SOURCES = 4
 _FAR_NS = 3600 * NANOSECONDS
 _SHORTEST_PART_NS = NANOSECONDS
-_SHORTEST = 2.0  # s of stamps that tell a rate
-_FEWEST = 10  # messages that tell a rate
+_SHORTEST = 2.0  # s of stamps needed to measure a rate
+_FEWEST = 10  # messages needed to measure a rate
 
 
 class CheckedSource(NamedTuple):
-    """A source that was put in order.
+    """A source in order.
 
     Attributes:
         chunks: its messages.
-        remarks: what was left out or is not as the source says, in sentences.
+        remarks: sentences on what was left out, and on what differs from the source's claims.
     """
 
     chunks: list[EmgChunk]
@@ -67,11 +67,11 @@ def checked_source(chunks: Sequence[EmgChunk]) -> CheckedSource:
     """Put the messages of a recorded source in order.
 
     Args:
-        chunks: messages of one number of channels, in the order in which they were recorded.
+        chunks: messages with the same number of channels, in recorded order.
 
     Raises:
-        RecordingError: the messages are of several sources, the counter does not count samples, or
-            the rate is not what the source says.
+        RecordingError: the messages come from several sources, the counter does not count
+            samples, or the rate contradicts the stated one.
     """
     remarks: list[str] = []
     kept = _one_rate(list(chunks), remarks)
@@ -82,7 +82,7 @@ def checked_source(chunks: Sequence[EmgChunk]) -> CheckedSource:
     in_time = _in_time(kept, remarks)
     as_stamped = kept
     if in_time is not kept:
-        # Only now the counter counts on.
+        # The counter must count on first.
         as_stamped = [
             chunk._replace(stamp_ns=raw.stamp_ns) for chunk, raw in zip(in_time, kept, strict=True)
         ]
@@ -91,9 +91,10 @@ def checked_source(chunks: Sequence[EmgChunk]) -> CheckedSource:
 
 
 def _one_source(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
-    """Leave out the few messages of a second source, refuse where they are many.
+    """Leave out a second source if it has few messages, refuse it otherwise.
 
-    Each source counts on by itself: messages that take turns between two counters are of two.
+    Each source has a counter of its own: messages that alternate between two counters come from
+    two sources.
     """
     first, lengths, _ = chunk_columns(chunks)
     follows = first[1:] == first[:-1] + lengths[:-1]
@@ -102,7 +103,7 @@ def _one_source(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
     sources = _by_counter(chunks)
     counts = Counter(sources.tolist())
     counts.pop(-1, None)
-    # A source that lost many messages, or repeats them, is one all the same.
+    # One source may still lose many messages, or repeat them.
     if len(counts) < 2 or sum(counts.values()) < (1 - FEW) * len(chunks):
         return chunks
     ordered = [source for source, _ in counts.most_common()]
@@ -111,14 +112,14 @@ def _one_source(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
         raise RecordingError(
             'two or more sources publish on one topic: their counters (first_sample) take turns, '
             f'{", ".join(str(counts[source]) for source in ordered)} messages of each; '
-            'record each on a topic of its own'
+            'record each on its own topic'
         )
-    remarks.append(f'{others} of {len(chunks)} messages left out: they are of another source')
+    remarks.append(f'{others} of {len(chunks)} messages left out: they are from another source')
     return [chunk for chunk, source in zip(chunks, sources.tolist(), strict=True) if not source]
 
 
 def _by_counter(chunks: list[EmgChunk]) -> NDArray[np.int64]:
-    """Return the source of each message by its counter, 0 = the first; -1 = none of few."""
+    """Return the source of each message by its counter: 0 is the first, -1 a rare one."""
     ends: list[int] = []
     last: list[EmgChunk] = []
     sources = np.full(len(chunks), -1)
@@ -130,7 +131,7 @@ def _by_counter(chunks: list[EmgChunk]) -> NDArray[np.int64]:
                 and np.array_equal(other.samples, chunk.samples)
                 for other in last
             )
-            if twin:  # the same message twice
+            if twin:  # a duplicate message
                 continue
             known = len(ends)
             ends.append(0)
@@ -143,7 +144,7 @@ def _by_counter(chunks: list[EmgChunk]) -> NDArray[np.int64]:
 
 
 def _one_rate(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
-    """Give all messages one rate; leave out those that say another one than most."""
+    """Give all messages one rate; leave out those whose rate differs from most others."""
     rates = np.array([chunk.sampling_rate for chunk in chunks])
     values, counts = np.unique(rates, return_counts=True)
     if len(values) == 1:
@@ -158,7 +159,7 @@ def _one_rate(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
                 f'{", ".join(others[:4])} Hz, that of the others {usual:g} Hz'
             )
     else:
-        # A rate that is measured for each message tells less than stamps and counter.
+        # Stamps and counter are more reliable than a rate measured for each message.
         usual = _rate_of(chunks) or float(np.median(rates))
         kept = np.ones(len(chunks), dtype=np.bool_)
         if rates.max() - rates.min() > RATE_TOLERANCE * usual:
@@ -174,15 +175,15 @@ def _one_rate(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
 
 
 def _without_far_stamps(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
-    """Leave out the few messages whose stamps are of another time, such as 0.
+    """Leave out a few messages with stamps far from all others, such as 0.
 
-    They would decide when the recording starts or ends, and so what of it is the test.
+    They would distort the start or end of the recording, and so which part of it is the test.
     """
     first, lengths, stamps = chunk_columns(chunks)
     period_ns = NANOSECONDS / chunks[0].sampling_rate
     since_ns = np.diff(stamps)
     leaps = np.abs(since_ns - np.diff(first) * period_ns) > RESTART_AFTER_NS
-    leaps &= np.abs(since_ns - lengths[:-1] * period_ns) > RESTART_AFTER_NS  # nor a new start
+    leaps &= np.abs(since_ns - lengths[:-1] * period_ns) > RESTART_AFTER_NS  # not a restart
     edges = [0, *(np.flatnonzero(leaps) + 1).tolist(), len(chunks)]
     far = np.zeros(len(chunks), dtype=np.bool_)
     for begin, end in pairwise(edges):
@@ -208,7 +209,7 @@ def _check_counter(chunks: list[EmgChunk]) -> None:
         return
     values, counts = np.unique(steps[wrong], return_counts=True)
     usual = int(values[np.argmax(counts)])
-    # Lost messages are gaps of any size; this is the same step again and again, and too small.
+    # Losing messages gives gaps of any size; here one step that is too small repeats.
     if counts.max() > SAME_STEP * len(steps) and usual < np.median(lengths):
         does = 'stands still' if usual == 0 else f'grows by {usual}'
         raise RecordingError(
@@ -218,7 +219,7 @@ def _check_counter(chunks: list[EmgChunk]) -> None:
 
 
 def _in_time(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
-    """Read counter and stamps as the live decoder does."""
+    """Take counter and stamps as the live decoder does."""
     if follow_plainly(chunk_columns(chunks), chunks[0].sampling_rate):
         return chunks
     clock = SourceClock(chunks[0].sampling_rate)
@@ -243,7 +244,7 @@ def _in_time(chunks: list[EmgChunk], remarks: list[str]) -> list[EmgChunk]:
 
 
 def _check_rate(chunks: list[EmgChunk]) -> list[str]:
-    """Compare the rate that the source says with the one that it has; return what differs."""
+    """Compare the stated rate with the measured one; return a remark if they differ."""
     said, measured = chunks[0].sampling_rate, _rate_of(chunks)
     if measured is None:
         return []
@@ -264,9 +265,9 @@ def _likely_unit(said: float, measured: float) -> str:
 
 
 def _rate_of(chunks: Sequence[EmgChunk]) -> float | None:
-    """Return the rate by stamps and counter (Hz), None if it cannot be told."""
+    """Return the rate by stamps and counter (Hz), None if it cannot be measured."""
     first, _, stamps = chunk_columns(chunks)
-    # Piece by piece between new starts, of which the longest tells most.
+    # Between restarts, use the longest stretch.
     steps, durations = np.diff(first), np.diff(stamps)
     breaks = np.flatnonzero((steps < 0) | (durations < -NANOSECONDS) | (durations > _FAR_NS)) + 1
     edges = [0, *breaks.tolist(), len(chunks)]

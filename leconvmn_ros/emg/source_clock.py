@@ -12,26 +12,26 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One reading of counter and stamps of a source of EMG: what follows what, and when it was taken.
+"""One interpretation of the counter and the stamps of an EMG source: order, gaps and times.
 
-Everything that asks "did the source start again?", "is something missing?" or "when was this
-sample taken?" asks here: the decoder and its training, the evaluation, the live view, latencies.
+All code that asks whether a source restarted, whether samples are missing or when a sample was
+taken asks here: the decoder and its training, the evaluation, the live view, latencies.
 
-**Started again.** A chunk is of a new start if its counter falls back although its stamp goes on,
-or if its end lies more than a second behind by counter or by clock (a bag that loops). By less it
-is late, or came twice. A counter that goes on while the stamp is more than a second off is a clock
-that was set.
+**Restarts.** A chunk belongs to a restart if its counter falls back while its stamp goes on, or if
+its end is more than a second behind by counter or by clock (a looping bag). If it is less behind,
+it is late or a duplicate. If the counter goes on while the stamp is off by more than a second, the
+clock was set.
 
-**Counters that wrap.** Many devices count in one or two bytes. A counter that falls back by a
-power of two while its stamps go on as they should has wrapped; so has one that falls back twice by
-the same amount. It is then followed as if it counted on.
+**Wrapping counters.** Many devices count in one or two bytes. A counter has wrapped if it falls
+back by a power of two while its stamps go on as they should, or if it falls back twice by the same
+amount. From then on it is unwrapped.
 
-**Stamps.** A stamp is believed as long as it agrees with the counter to half a sample, or to 15 %
-of the duration of a message: so a rate that wanders, or is not quite what the source says, is
-followed. A stamp that does not agree (one for a whole batch, or jitter of the transport) is
-replaced by what the counter says, until the stamps stay early or late for half a second; then they
-are followed again, or are off by more than a batch can be. A stamp that is equal to the one before
-says nothing new.
+**Stamps.** A stamp is used as long as it agrees with the counter within half a sample, or 15 % of
+the duration of a message: this follows a rate that drifts, or differs slightly from the stated
+one. A stamp that disagrees (one for a whole batch, or transport jitter) is replaced by the time
+that the counter gives. Stamps are used again once they have stayed early or late for half a
+second, or are off by more than a batch can explain. A stamp equal to the one before carries no
+information.
 """
 
 from collections import deque
@@ -44,7 +44,7 @@ from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 
-# A chunk whose end lies further back than this, by counter or by clock, is of a new start.
+# A chunk whose end lies further back than this, by counter or by clock, belongs to a restart.
 RESTART_AFTER_NS = NANOSECONDS
 JITTER = 0.15  # of the duration of a message
 PERSISTENT_NS = NANOSECONDS // 2
@@ -53,7 +53,7 @@ _FEWEST_PERSISTENT = 5
 _LEAST_MODULUS = 2**7
 _GREATEST_MODULUS = 2**32
 
-# Deviation of the measured rate from the one that a source says.
+# Allowed deviation of the measured rate from the stated one.
 RATE_TOLERANCE = 0.01
 CONTRADICTION = 0.2
 _POINT_EVERY_NS = NANOSECONDS // 5
@@ -62,7 +62,7 @@ _SHORTEST_NS = 5 * NANOSECONDS
 
 
 class Step(Enum):
-    """How a chunk follows the one before."""
+    """The relation of a chunk to the one before."""
 
     FIRST = 'first'
     NEXT = 'next'
@@ -72,12 +72,12 @@ class Step(Enum):
 
 
 class Reading(NamedTuple):
-    """How a chunk is to be taken.
+    """A chunk as interpreted.
 
     Attributes:
-        chunk: the chunk with a counter that never wraps and the time at which it was taken.
-        step: how it follows the one before.
-        missing: samples that are missing before it; below 0 = so many are known already.
+        chunk: the chunk with an unwrapped counter and the time of its first sample.
+        step: its relation to the chunk before.
+        missing: samples missing before it; negative = that many samples are already known.
     """
 
     chunk: EmgChunk
@@ -89,13 +89,13 @@ class SourceClock:
     """Follows the chunks of one source.
 
     Attributes:
-        modulus: what the counter wraps at, None while it was not seen to wrap.
-        wraps: how often it wrapped.
-        counted_on: chunks whose stamp was not believed.
+        modulus: value at which the counter wraps, None if it has not been seen to wrap.
+        wraps: number of wraps.
+        counted_on: chunks whose stamp was replaced.
     """
 
     def __init__(self, sampling_rate: float | None = None) -> None:
-        """Expect a source of this rate (Hz), or of the rate that its chunks say."""
+        """Expect a source of this rate (Hz), or of the rate stated in its chunks."""
         self._known_rate = sampling_rate
         self.modulus: int | None = None
         self.wraps = 0
@@ -114,7 +114,7 @@ class SourceClock:
         self.rate = RateMeter()
 
     def read(self, chunk: EmgChunk) -> Reading:
-        """Take the next chunk as it came."""
+        """Interpret the next chunk."""
         self._period_ns = NANOSECONDS / (self._known_rate or chunk.sampling_rate)
         if self._next is None:
             return self._start(chunk, Step.FIRST)
@@ -161,17 +161,17 @@ class SourceClock:
         return chunk.stamp_ns + round(len(chunk.samples) * self._period_ns)
 
     def _goes_on(self, chunk: EmgChunk) -> bool:
-        """Whether the stamp is later than all samples so far; stamps are rounded."""
+        """Whether the stamp is later than all samples so far, with rounding."""
         return chunk.stamp_ns > self._end_ns - self._period_ns / 2
 
     def _started_again(self, chunk: EmgChunk, missing: int) -> bool:
-        """Tell a new start from a late message, for a counter that fell back."""
-        # Ends are compared: a long chunk that comes twice starts far back.
+        """Tell a restart from a late message, when a counter fell back."""
+        # Compare ends: a long duplicate chunk starts far back.
         behind_ns = (-missing - len(chunk.samples)) * self._period_ns
         return self._goes_on(chunk) or behind_ns > RESTART_AFTER_NS
 
     def _unwrapped(self, chunk: EmgChunk, following: int) -> int:
-        """Return the counter as it would be if it did not wrap."""
+        """Return the unwrapped counter."""
         counter = chunk.first_sample + self._offset
         fell_by = following - counter
         since_ns = chunk.stamp_ns - self._end_ns
@@ -205,7 +205,7 @@ class SourceClock:
         return fell_by if repeated else None
 
     def _believed_ns(self, chunk: EmgChunk, due_ns: int) -> int:
-        """Return the time of the first sample, by the stamp or by the counter."""
+        """Return the time of the first sample (ns), from the stamp or from the counter."""
         off_ns = chunk.stamp_ns - due_ns
         if chunk.stamp_ns == self._last_stamp_ns:
             self.counted_on += 1
@@ -252,9 +252,9 @@ def chunk_columns(chunks: Sequence[EmgChunk]) -> ChunkColumns:
 
 
 def follow_plainly(columns: ChunkColumns, sampling_rate: float) -> bool:
-    """Whether a new clock of this rate (Hz) reads all chunks as they are, each as the next one.
+    """Whether a new clock of this rate (Hz) would take all chunks unchanged, each as the next one.
 
-    It is so for most recordings, and told in a tenth of the time of reading chunk by chunk.
+    True for most recordings, and ten times as fast as reading chunk by chunk.
     """
     first, lengths, stamps_ns = columns
     period_ns = NANOSECONDS / sampling_rate
@@ -267,16 +267,16 @@ def follow_plainly(columns: ChunkColumns, sampling_rate: float) -> bool:
 
 
 class RateMeter:
-    """Measures the rate of a source from its counter and its stamps over the last half minute."""
+    """Measures the rate of a source from counter and stamps over the last half minute."""
 
     def __init__(self) -> None:
-        # Counter and stamp (ns) since the first message, in a ring.
+        # Counter and stamp (ns) relative to the first message, in a ring buffer.
         self._points = np.empty((_MOST_POINTS, 2), dtype=np.int64)
         self._count = 0
         self._start, self._newest_ns = (0, 0), 0
 
     def add(self, first_sample: int, stamp_ns: int) -> None:
-        """Take counter and stamp of a message."""
+        """Add the counter and stamp of a message."""
         if not self._count:
             self._start = (first_sample, stamp_ns)
         elif stamp_ns - self._start[1] - self._newest_ns < _POINT_EVERY_NS:
@@ -289,7 +289,7 @@ class RateMeter:
         self._newest_ns = point[1]
 
     def measured(self) -> float | None:
-        """Return the rate (Hz), None while too little is known."""
+        """Return the rate (Hz), None while there are too few messages."""
         known = min(self._count, _MOST_POINTS)
         points = np.roll(self._points[:known], -(self._count % known) if known else 0, axis=0)
         if not known or points[-1, 1] - points[0, 1] < _SHORTEST_NS:
@@ -300,11 +300,11 @@ class RateMeter:
 def fitted_rate(counters: NDArray[np.int64], stamps_ns: NDArray[np.int64]) -> float | None:
     """Return the rate of a source (Hz): the median slope over half of the time.
 
-    Jitter and single wrong stamps do not matter (Theil and Sen; Sen, J. Am. Stat. Assoc. 63 (1968)
-    1379, for pairs half of the points apart).
+    It is robust against jitter and single wrong stamps (Theil and Sen; Sen, J. Am. Stat. Assoc. 63
+    (1968) 1379, for pairs that are half of the points apart).
 
     Args:
-        counters: samples before each message, shape (messages,).
+        counters: number of samples before each message, shape (messages,).
         stamps_ns: times of their first samples (ns), shape (messages,).
     """
     half = len(counters) // 2
@@ -319,5 +319,5 @@ def fitted_rate(counters: NDArray[np.int64], stamps_ns: NDArray[np.int64]) -> fl
 
 
 def contradicts(said: float, measured: float | None) -> bool:
-    """Whether a measured rate is too far from the one that a source says to be followed (Hz)."""
+    """Whether a measured rate is too far from the stated one (Hz) to be accepted."""
     return measured is not None and not abs(measured - said) <= CONTRADICTION * said

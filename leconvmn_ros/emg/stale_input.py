@@ -12,21 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tells when no EMG has come for too long, and what time it would be at its source meanwhile."""
+"""Detects that no EMG has come for too long, and extrapolates the time of its source."""
 
 from leconvmn_ros.core.recording import NANOSECONDS
 
 
 class StaleInput:
-    """Follows when EMG came, on a clock of the caller's that is never set (such as monotonic).
+    """Tracks the arrival of EMG, on a monotonic clock of the caller.
 
     Attributes:
         stale: whether the input is stale.
-        interruptions: how often it became stale.
+        interruptions: number of times it became stale.
     """
 
     def __init__(self, timeout: float) -> None:
-        """Wait for the first EMG; without it nothing is stale.
+        """Wait for the first EMG; until then the input is not stale.
 
         Args:
             timeout: time without EMG after which the input is stale (s); 0 = never.
@@ -38,18 +38,18 @@ class StaleInput:
         self._end_ns = 0
 
     def silent_for(self, now: float) -> float | None:
-        """Return the time since the last EMG (s), None if there was none yet."""
+        """Return the time since the last EMG (s), None if there was none."""
         return None if self._heard is None else now - self._heard
 
     def heard(self, now: float, end_ns: int) -> float | None:
-        """Take note of EMG that ends at a stamp; return how long it was stale (s), None if not."""
+        """Note EMG that ends at a stamp; return how long input was stale (s), None if not."""
         silence = self.silent_for(now) if self.stale else None
         self._heard, self._end_ns = now, end_ns
         self.stale = False
         return silence
 
     def became_stale(self, now: float) -> bool:
-        """Look at the clock; return whether the input is stale since this very look."""
+        """Check the time; return whether the input has become stale since the last check."""
         silence = self.silent_for(now)
         if self.stale or silence is None or not 0 < self._timeout < silence:
             return False
@@ -58,5 +58,5 @@ class StaleInput:
         return True
 
     def source_time_ns(self, now: float) -> int:
-        """Return the stamp that EMG which ends now would have (ns), if it had gone on."""
+        """Return the stamp (ns) of EMG that ended now, if the source had gone on."""
         return self._end_ns + round((self.silent_for(now) or 0) * NANOSECONDS)

@@ -12,19 +12,19 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is missing in a stream of estimates that should come at a steady rate."""
+"""Counts missing estimates in a stream that should have a steady rate."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def missing_between(stamps_ns: NDArray[np.int64]) -> int:
-    """Count what a steady stream would have had where nothing came.
+    """Count the messages missing in the gaps of a steady stream.
 
-    The usual step is the median one, so the rate need not be known.
+    The expected step is the median step, so the rate need not be known.
 
     Args:
-        stamps_ns: stamps in the order of time (ns), shape (stamps,).
+        stamps_ns: stamps in order of time (ns), shape (stamps,).
     """
     if len(stamps_ns) < 3:
         return 0

@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings as rosbag2 bags: read them, write them, and make them of anybody's arrays.
+"""Recordings as rosbag2 bags: read them, write them, and make them from arrays of any origin.
 
     from leconvmn_ros.recordings import read_bag, write_bag
 
     write_bag('session1', emg, 200.0, angles, movement=movement, repetition=repetition)
     recording = read_bag('session1')
 
-The names are loaded when they are used, so that modules of this room stay cheap to import.
+Names are loaded on first use, so that modules of this room stay cheap to import.
 """
 
 from typing import TYPE_CHECKING

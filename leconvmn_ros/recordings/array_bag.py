@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Makes bags of arrays, and of recordings from other formats."""
+"""Makes bags from arrays, and from recordings in other formats."""
 
 from collections.abc import Callable, Iterator, Sequence
 import heapq
@@ -55,7 +55,7 @@ def write_arrays(
     kind: EmgKind | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write EMG and angles as a bag, from which `leconvmn_ros train` learns.
+    """Write EMG and angles as a bag that `leconvmn_ros train` can read.
 
     Args:
         path: bag folder to make.
@@ -63,16 +63,16 @@ def write_arrays(
         rate: samples per second (Hz).
         angles: joint angles (rad), shape (times, joints).
         joint_names: names of the joints, in the order of the columns.
-        angle_times: time of each row of angles after the first sample of EMG (s); None = there is
-            a row per sample.
+        angle_times: time of each row of angles after the first EMG sample (s); None = one row
+            per sample.
         movement: movement number of each sample, 0 = rest, shape (samples,).
         repetition: repetition number of each sample, shape (samples,).
-        kind: whether the EMG is raw, or an envelope (rectified and smoothed already); None = who
-            reads the bag has to find out.
-        overwrite: replace a bag that is there.
+        kind: whether the EMG is raw or an envelope (already rectified and smoothed); None =
+            readers of the bag must find out.
+        overwrite: replace an existing bag.
 
     Raises:
-        RecordingError: arrays do not fit together, or hold NaN or infinity.
+        RecordingError: the arrays do not fit together, or hold NaN or infinity.
         OutputError: the target exists, or cannot be written. Nothing is left behind.
     """
     samples = np.asarray(emg, np.float32)
@@ -103,12 +103,12 @@ def write_recording(
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write a recording as a bag, in the order of time.
+    """Write a recording as a bag, in order of time.
 
     Args:
-        recording: what to write.
+        recording: the recording to write.
         path: bag folder to make.
-        overwrite: replace a bag that is there, once the new one is complete.
+        overwrite: replace an existing bag once the new one is complete.
         progress: called now and then with the written fraction, 0 to 1.
 
     Raises:

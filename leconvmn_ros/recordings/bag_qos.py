@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Quality of service that a bag stores with a topic, for whoever plays it back."""
+"""The quality of service (QoS) that a bag stores with a topic, for its player."""
 
 from rosbags.interfaces import (
     Qos,
@@ -27,10 +27,10 @@ _INFINITE = QosTime(9_223_372_036, 854_775_807)
 
 
 def offered_qos(*, latched: bool) -> Qos:
-    """Return what a player of the bag offers: reliable serves every kind of reader.
+    """Return the QoS that a player of the bag offers: reliable suits every kind of reader.
 
     Args:
-        latched: a reader that joins late gets the last message (transient local).
+        latched: whether a late joiner gets the last message (transient local).
     """
     return Qos(
         QosHistory.KEEP_LAST,

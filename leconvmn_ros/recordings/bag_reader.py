@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Opens rosbag2 bags, MCAP or sqlite3, ours and those of a stock `ros2 bag record`."""
+"""Opens rosbag2 bags, MCAP or sqlite3, from this package or from `ros2 bag record`."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ _FILE_SUFFIXES = ('.mcap', '.db3')
 
 
 class BagTopic(NamedTuple):
-    """What a bag knows about a topic.
+    """A topic as a bag describes it.
 
     Attributes:
         type_name: message type, 'several types' if the topic has more than one.
@@ -77,7 +77,7 @@ class OpenBag:
     information: Mapping[str, str]
 
     def __init__(self, path: str | Path) -> None:
-        """Name the bag; it is opened on entering the context.
+        """Set the path; the bag is opened on entering the context.
 
         Args:
             path: bag folder, or one .mcap or .db3 file.
@@ -119,8 +119,8 @@ class OpenBag:
         """
         with _readable(self.path):
             storage = self._reader.storage
-            # Files of a split bag may overlap by what a recorder held in its cache: merged, not
-            # chained.
+            # The files of a split bag may overlap, because the recorder caches messages: merge
+            # them, do not chain them.
             storages = (
                 storage.storages if isinstance(storage, BoundedDirectoryReader) else [storage]
             )
@@ -150,15 +150,15 @@ class OpenBag:
     def batches(self, topics: Collection[str]) -> Iterator[MessageBatch]:
         """Yield the messages of some topics, many at a time.
 
-        Those of one topic are in the order in which they lie in the files, which is that of their
-        log times but for what a recorder wrote a little late.
+        Messages of one topic come in file order, which is the order of log times except where a
+        recorder wrote some a little late.
 
         Args:
             topics: the topics wanted.
 
         Raises:
-            RecordingError: the bag is damaged, or holds other numbers of messages than its index
-                says.
+            RecordingError: the bag is damaged, or its numbers of messages differ from those in its
+                index.
         """
         storage = self._reader.storage
         storages = storage.storages if isinstance(storage, BoundedDirectoryReader) else [storage]
@@ -183,7 +183,7 @@ class OpenBag:
         self.message_count = int(self._reader.message_count)
         empty = self.message_count == 0
         self.start_ns = 0 if empty else int(self._reader.start_time)
-        # rosbags counts up to the nanosecond after the last message.
+        # rosbags reports the nanosecond after the last message.
         self.end_ns = 0 if empty else int(self._reader.end_time) - 1
         custom = self._reader.storage.metadata.custom or {}
         self.information = {str(key): str(value) for key, value in custom.items()}
@@ -201,13 +201,13 @@ class OpenBag:
 def open_bag(path: str | Path) -> OpenBag:
     """Open a bag for reading, as a context manager.
 
-    Args:
-        path: bag folder (MCAP or sqlite3), or one .mcap or .db3 file, which lacks the information
+    path: bag folder (MCAP or sqlite3), or one .mcap or .db3 file, which lacks the folder's
+        metadata.
             kept in the folder.
 
     Returns:
-        The bag, open inside the context; entering raises RecordingError if it is missing, foreign
-        or damaged.
+        The bag, open inside the context; entering raises RecordingError if it is missing, of
+        another format, or damaged.
     """
     return OpenBag(path)
 
@@ -242,10 +242,10 @@ def _check_is_bag(path: Path) -> None:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged bag provokes in the libraries into one error.
+    """Turn any exception that a damaged bag causes in the libraries into one error.
 
-    They answer damage with errors of zlib, zstd, lz4, struct, sqlite, YAML, with assertions and
-    with type errors: no narrower list would stay complete.
+    They raise errors of zlib, zstd, lz4, struct, sqlite or YAML, assertions and type errors: no
+    narrower list would stay complete.
     """
     try:
         yield

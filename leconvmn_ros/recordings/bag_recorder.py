@@ -12,12 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Writes a bag while its messages arrive, so that a killed process loses the last second only.
+"""Writes a bag while its messages arrive, so that a killed process loses at most the last second.
 
-`BagWriter` makes a bag as a whole and shows nothing before it is complete. A recording of a person
-cannot be made again: here everything is in the target folder at once, in MCAP chunks that are
-closed every second. A folder that holds `unfinished.json` was not closed; `recover_bag` makes a
-complete bag of it.
+`BagWriter` shows nothing before the bag is complete. A recording of a person cannot be repeated:
+here everything goes into the target folder at once, in MCAP chunks that are closed every second. A
+folder with `unfinished.json` was not closed properly; `recover_bag` makes a complete bag of it.
 """
 
 from collections import Counter
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 # Version 9 is what ROS 2 Jazzy and Kilted write.
 METADATA_VERSION: Final = 9
-# Says that a folder is being recorded, or that its recorder was killed; locked while it lives.
+# Marks a folder as being recorded, or its recorder as killed; locked while the recorder lives.
 MARKER: Final = 'unfinished.json'
 FLUSH_PERIOD = 1.0  # s
 
@@ -50,7 +49,7 @@ FLUSH_PERIOD = 1.0  # s
 class BagRecorder:
     """Writes serialized messages of any type to one bag (MCAP) as they arrive.
 
-    A context manager. Leaving it closes the bag, whatever the reason: what was recorded is kept.
+    A context manager. Leaving it for any reason closes the bag and keeps what was recorded.
 
     Attributes:
         path: folder of the bag.
@@ -58,13 +57,13 @@ class BagRecorder:
     """
 
     def __init__(self, path: str | Path, *, information: Mapping[str, str] | None = None) -> None:
-        """Prepare to record; nothing is touched before the context is entered.
+        """Prepare to record; the disk is not touched before the context is entered.
 
         Args:
             path: folder to make; it must not exist.
             information: text to keep in the bag's metadata (rosbag2 'custom_data').
         """
-        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - '.' has no name, a link may stay
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - '.' has no name; keep links
         self.counts: Counter[str] = Counter()
         self._information = dict(information or {})
         self._connections: dict[str, Connection] = {}
@@ -94,15 +93,15 @@ class BagRecorder:
         return self
 
     def add_topic(self, topic: str, type_name: str, *, latched: bool = False) -> bool:
-        """Prepare to write a topic; to add it again changes nothing.
+        """Prepare to write a topic; adding it again has no effect.
 
         Args:
             topic: absolute name.
-            type_name: such as sensor_msgs/msg/JointState.
-            latched: whether a player must keep its last message for readers that join late.
+            type_name: full name such as sensor_msgs/msg/JointState.
+            latched: whether a player must keep its last message for late joiners.
 
         Returns:
-            False if the definition of its type is not installed: it cannot be recorded.
+            False if its type is not installed, so that the topic cannot be recorded.
         """
         if topic in self._connections:
             return True
@@ -119,11 +118,11 @@ class BagRecorder:
         return True
 
     def write(self, topic: str, log_ns: int, data: bytes) -> None:
-        """Write a message, and once a second put all that was written on disk.
+        """Write a message; once a second, flush everything written so far.
 
         Args:
             topic: a topic that was added.
-            log_ns: when it arrived (ns).
+            log_ns: time of arrival (ns).
             data: serialized message (CDR).
 
         Raises:
@@ -138,9 +137,9 @@ class BagRecorder:
             self.flush()
 
     def flush(self) -> None:
-        """Hand all that was written to the operating system, where a killed process leaves it.
+        """Hand everything written to the operating system, where it survives a killed process.
 
-        Call it about once a second where messages may stop to come.
+        Call it about once a second if messages may stop arriving.
 
         Raises:
             OutputError: it cannot be written.
@@ -186,7 +185,7 @@ class BagRecorder:
 
 
 def _mark(folder: Path, information: Mapping[str, str]) -> int:
-    """Write the marker, which keeps the information too, and lock it for this process."""
+    """Write the marker with the information, and lock it for this process."""
     marker = os.open(folder / MARKER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     fcntl.flock(marker, fcntl.LOCK_EX)
     os.write(marker, json.dumps(information).encode())

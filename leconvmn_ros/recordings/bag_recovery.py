@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Makes a complete bag of what a killed recorder left."""
+"""Recovers a complete bag from the folder of a killed recorder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,22 +39,23 @@ _HEAD = struct.Struct('<BQ')
 _DATA_END, _FOOTER = 0x0F, 0x02
 # Data end and footer of a file without an index.
 _END = _HEAD.pack(_DATA_END, 4) + bytes(4) + _HEAD.pack(_FOOTER, 20) + bytes(20) + _MAGIC
-# The marker holds what the caller of the recorder gave; a bag's metadata are as large at most.
+# The marker holds text from the caller of the recorder; allow it the size of a bag's metadata.
 _LARGEST_MARKER = 2**22  # bytes
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Tell whether a folder holds what a recorder has not closed."""
+    """Whether a recorder has not closed a folder."""
     return (folder / MARKER).is_file() and not (folder / 'metadata.yaml').is_file()
 
 
 def recover_bag(folder: Path) -> int:
-    """Make a complete bag, in place, of a folder that a killed recorder left.
+    """Complete, in place, the bag that a killed recorder left in a folder.
 
-    The last second may be missing. May be interrupted and repeated: no step loses a message.
+    The last second may be missing. Recovery may be interrupted and repeated without losing a
+    message.
 
     Returns:
-        Number of messages in it.
+        The number of messages recovered.
 
     Raises:
         RecordingError: the folder is no unfinished recording, is still being recorded, or cannot
@@ -65,7 +66,7 @@ def recover_bag(folder: Path) -> int:
     folder = Path(os.path.abspath(folder))  # noqa: PTH100
     file = folder / f'{folder.name}.mcap'
     try:
-        # A name that nobody can predict, and so nobody can have put a link there.
+        # An unpredictable name: nobody can have put a link there.
         with (
             _locked(folder / MARKER) as information,
             TemporaryDirectory(prefix=f'.{folder.name[:50]}.', dir=folder.parent) as scratch,
@@ -83,7 +84,7 @@ def recover_bag(folder: Path) -> int:
 
 @contextmanager
 def _locked(marker: Path) -> Iterator[dict[str, str]]:
-    """Lock the marker, which a living recorder holds, and yield the information in it."""
+    """Lock the marker, which a live recorder keeps locked, and yield its information."""
     with open_input(marker) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,7 +98,7 @@ def _locked(marker: Path) -> Iterator[dict[str, str]]:
 
 
 def _complete(file: Path) -> None:
-    """Cut the record that was being written, and end the file as the format wants it."""
+    """Cut off a half-written record, and end the file as the format demands."""
     with open_for_repair(file) as content:
         length = os.fstat(content.fileno()).st_size
         if content.read(len(_MAGIC)) != _MAGIC:
@@ -118,7 +119,7 @@ def _copy(file: Path, target: Path, information: dict[str, str]) -> int:
     writer = Writer(target, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
     for key, value in information.items():
         writer.set_custom_data(key, value)
-    # The bounded reader of a single file: damaged lengths take no memory.
+    # The bounded reader of a single file: damaged lengths allocate no memory.
     reader = BoundedReader(file)
     reader.open()
     writer.open()
@@ -127,7 +128,7 @@ def _copy(file: Path, target: Path, information: dict[str, str]) -> int:
         if not isinstance(storage, BoundedMcapReader):
             raise RecordingError(f'{file} is no MCAP file')
         added = {known.id: _add(writer, known) for known in storage.connections}
-        # Not in the order of time: topics wait for one another when they are recorded.
+        # File order, not time order: topics are buffered separately while they are recorded.
         for known, log_ns, data in storage.messages_scan(storage.connections):
             writer.write(added[known.id], log_ns, data)
     finally:

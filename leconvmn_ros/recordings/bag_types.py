@@ -29,7 +29,7 @@ EMG_TOPIC = '/emg'
 REFERENCE_TOPIC = '/joint_states_reference'
 LABEL_TOPIC = '/movement_label'
 ESTIMATE_TOPIC = '/joint_states'
-# What the wearer is asked to do, and where the electrodes sit.
+# What the wearer is asked to do.
 CUE_TOPIC = '/cue_joint_states'
 DESCRIPTION_TOPIC = '/emg_description'
 
@@ -42,7 +42,7 @@ _SECTION = '=' * 80
 
 
 class TypeDefinition(NamedTuple):
-    """What a bag stores about a message type, to be read where the type is not installed.
+    """The definition of a message type in a bag, so that it can be read without the type.
 
     Attributes:
         text: .msg text followed by those of the types it uses, as rosbag2 concatenates them.
@@ -66,7 +66,7 @@ def typestore() -> Typestore:
 
 @cache
 def type_definition(name: str) -> TypeDefinition:
-    """Return the definition of a type of `typestore`, ours with comments (units)."""
+    """Return the definition of a type of `typestore`; ours include comments (units)."""
     store = typestore()
     text, _ = store.generate_msgdef(name, ros_version=2)
     if name in _OWN_TYPES:
@@ -76,7 +76,7 @@ def type_definition(name: str) -> TypeDefinition:
 
 
 def is_same_type(name: str, definition: MessageDefinition, digest: str) -> bool:
-    """Tell whether a type found in a bag has the fields we know under its name.
+    """Whether a type found in a bag has the fields that we know under its name.
 
     Args:
         name: name of a type of `typestore`.
@@ -84,7 +84,7 @@ def is_same_type(name: str, definition: MessageDefinition, digest: str) -> bool:
         digest: ROS type hash in the bag, empty if the bag has none.
 
     Returns:
-        Whether all fields are equal; True if the bag tells neither definition nor hash.
+        Whether all fields are equal; True if the bag has neither definition nor hash.
 
     Raises:
         rosbags.typesys.TypesysError: the definition cannot be parsed.
@@ -93,7 +93,7 @@ def is_same_type(name: str, definition: MessageDefinition, digest: str) -> bool:
         return digest == type_definition(name).digest
     if definition.format is MessageDefinitionFormat.NONE:
         return True
-    # Parsed only, never registered: rosbags generates and runs code for registered types.
+    # Parse only, never register: rosbags generates and runs code for registered types.
     if definition.format is MessageDefinitionFormat.IDL:
         types = get_types_from_idl(definition.data)
     else:

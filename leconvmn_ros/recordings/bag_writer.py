@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Writes rosbag2 bags (MCAP) that a stock `ros2 bag info / play` opens."""
+"""Writes rosbag2 bags (MCAP) that a stock `ros2 bag info` or `ros2 bag play` opens."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ BAG_FOLDER = FolderKind(
 # Version 9 is what ROS 2 Jazzy and Kilted write.
 _METADATA_VERSION: Final = 9
 
-# Labels change every few seconds: a reader that joins late must get the one that holds.
+# Labels change only every few seconds: a late joiner must get the current one.
 _TOPICS = (
     (EMG_TOPIC, EMG_TYPE, offered_qos(latched=False)),
     (REFERENCE_TOPIC, REFERENCE_TYPE, offered_qos(latched=False)),
@@ -60,10 +60,10 @@ _TOPICS = (
 class BagWriter:
     """Writes one bag message by message; the bag appears under its name only when it is complete.
 
-    A context manager. Until it is left without an exception, everything is in the hidden folder
-    beside the target; any exception removes it. After a kill it stays behind, and
-    the next write to the same target removes it. Values are written as given: what may not be in a
-    bag is the caller's decision.
+    A context manager. Until it is left, everything is in a hidden folder beside the target; any
+    exception removes that folder. A killed process leaves it behind, and the next write to the
+    same target removes it. Values are written as given: whether they belong in a bag is up to the
+    caller.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class BagWriter:
         information: Mapping[str, str] | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Prepare to write; nothing is touched before the context is entered.
+        """Prepare to write; the disk is not touched before the context is entered.
 
         Args:
             path: folder to make.
             information: text to keep in the bag's metadata (rosbag2 'custom_data').
-            overwrite: replace a bag that is there, at the end; anything but a bag is never
-                replaced.
+            overwrite: replace an existing bag once the new one is complete; anything but a bag
+                is never replaced.
         """
         self._folder = AtomicFolder(Path(path), BAG_FOLDER, overwrite=overwrite)
         self._information = dict(information or {})
@@ -88,7 +88,7 @@ class BagWriter:
         self._writer: CheckedWriter
 
     def __enter__(self) -> 'Self':
-        """Make the partial folder and open the bag in it.
+        """Make the hidden folder and open the bag in it.
 
         Raises:
             OutputError: the target exists, or cannot be written.
@@ -106,7 +106,7 @@ class BagWriter:
     def write_emg(self, chunk: EmgChunk) -> None:
         """Write a chunk as EmgArray on /emg.
 
-        It is logged at the time of its last sample, when a source could have sent it.
+        Its log time is that of its last sample, the earliest at which a source could send it.
 
         Args:
             chunk: samples (V), shape (samples, channels).
@@ -146,7 +146,7 @@ class BagWriter:
         Args:
             stamp_ns: time from which it holds (ns).
             movement: movement number, 0 = rest.
-            repetition: repetition number, during rest that of the movement before it, 0 = none
+            repetition: repetition number; rest counts to the movement before it; 0 = none
                 yet.
 
         Raises:

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings as rosbag2 bags: a sampled subject becomes a bag, a bag becomes a Recording.
+"""Converts sampled subjects to rosbag2 bags, and reads bags as recordings.
 
 Bags hold /emg (leconvmn_ros/msg/EmgArray), /joint_states_reference (sensor_msgs/msg/JointState)
-and /movement_label (leconvmn_ros/msg/MovementLabel). Nothing but the EMG is needed in somebody
-else's bag.
+and /movement_label (leconvmn_ros/msg/MovementLabel). In bags from elsewhere, only the EMG is
+required.
 """
 
 from collections.abc import Callable
@@ -58,12 +58,12 @@ __all__ = [
     'write_bag',
 ]
 
-# Stamp of the first sample of a converted subject (ns). Fixed, so that the same input gives the
-# same bag; not 0, because ROS reads time 0 as 'no time yet'.
+# Stamp of the first sample of a converted subject (ns). It is fixed, so that the same input gives
+# the same bag, and not 0, which ROS reads as 'no time yet'.
 FIRST_STAMP_NS = NANOSECONDS
 
 _PROGRESS_STEPS = 200
-# Share of the messages. A reference may share its topic with other devices.
+# Share of messages that may be left out. A reference may share its topic with other devices.
 MOST_LEFT_OUT = {EmgCollector: 0.5, ReferenceCollector: 1.0, LabelCollector: 0.5}
 
 
@@ -78,17 +78,17 @@ def write_bag(
 ) -> None:
     """Write a sampled subject as a bag.
 
-    It gets the EMG in chunks, the angles, and a label at each change of movement or repetition.
-    Messages are written as they are made, in the order of their log time; the bag appears when it
+    The bag gets the EMG in chunks, the angles, and a label at each change of movement or
+    repetition. Messages are written one by one, in order of log time; the bag appears when it
     is complete.
 
     Args:
-        subject: what to write.
+        subject: the subject to write.
         path: bag folder to make.
         chunk_duration: duration of the EMG in one message (s), rounded to samples, at least one.
-        reference_rate: JointState messages per second at most (Hz); samples are picked, never
+        reference_rate: JointState messages per second at most (Hz); samples are picked, not
             averaged, and keep their own time.
-        overwrite: replace a bag that is there, once the new one is complete.
+        overwrite: replace an existing bag once the new one is complete.
         progress: called now and then with the written fraction, 0 to 1.
 
     Raises:
@@ -130,27 +130,27 @@ def read_bag(
     reference_topic: str | None = REFERENCE_TOPIC,
     label_topic: str | None = LABEL_TOPIC,
 ) -> Recording:
-    """Read a bag, ours or one that `ros2 bag record` made, in MCAP or sqlite3.
+    """Read a bag from this package or from `ros2 bag record`, in MCAP or sqlite3.
 
-    Values are not judged here: NaN passes, as it does from a live source.
+    Values are not checked here: NaN passes, as it does from a live source.
 
     Args:
         path: bag folder, or one .mcap or .db3 file.
-        emg_topic: topic of EmgArray messages; it must be there.
-        reference_topic: topic of JointState messages; it may be missing under its usual name only;
-            None leaves it unread.
-        label_topic: topic of MovementLabel messages; it may be missing under its usual name only;
-            None leaves it unread.
+        emg_topic: topic of EmgArray messages; required.
+        reference_topic: topic of JointState messages; only the usual name may be missing from
+            the bag. None leaves it unread.
+        label_topic: topic of MovementLabel messages; only the usual name may be missing from
+            the bag. None leaves it unread.
 
     Returns:
         The recording; reference and labels are None if the bag has none. Messages that are
-        malformed, or of another kind than most of their topic, are left out; `remarks` says how
-        many, and why.
+        malformed, or of another kind than most on their topic, are left out; `remarks` gives
+        their number and the reason.
 
     Raises:
         RecordingError: the bag is missing or damaged, a topic is missing or of another type, most
-            of its messages are of no use, or there is not enough memory.
-        ConfigurationError: a topic is asked for twice.
+            of its messages are unusable, or there is not enough memory.
+        ConfigurationError: a topic is requested twice.
     """
     with open_bag(path) as bag:
         wanted = _wanted(bag, emg_topic, reference_topic, label_topic)
@@ -188,7 +188,7 @@ def read_bag(
 def _wanted(
     bag: OpenBag, emg_topic: str, reference_topic: str | None, label_topic: str | None
 ) -> dict[str, Collector]:
-    """Return what collects which topic; reference and labels may be missing under usual names."""
+    """Return the collector of each topic; reference and labels may be missing by default."""
     expected = bag.topics[emg_topic].message_count if emg_topic in bag.topics else 0
     wanted: dict[str, Collector] = {emg_topic: EmgCollector(expected)}
     others: tuple[tuple[str | None, str, type[ReferenceCollector | LabelCollector]], ...] = (
@@ -206,10 +206,10 @@ def _wanted(
 
 
 def _check_kept(path: Path, topic: str, collector: Collector) -> None:
-    """Refuse a topic of which most, or all, is of no use.
+    """Refuse a topic with few usable messages, or none.
 
     Raises:
-        RecordingError: it says how much, and why.
+        RecordingError: with the number left out, and the reason.
     """
     left_out = collector.left_out
     if not left_out.messages:
@@ -252,17 +252,17 @@ def _check_topic(bag: OpenBag, topic: str, type_name: str) -> None:
 
 
 def _way_in(type_name: str) -> str:
-    """Return what makes a bag usable whose EMG is in messages of another type."""
+    """Return the advice for a bag whose EMG is in messages of another type."""
     if type_name != EMG_TYPE:
         return ''
     return '; `leconvmn_ros convert BAG --output FOLDER` takes EMG from messages of other types'
 
 
 def _events(subject: SampledSubject, reference_rate: float) -> NDArray[np.int64]:
-    """Return what is written beside the EMG, in order.
+    """Return the messages to write beside the EMG, in order.
 
-    2 * sample stands for a label, 2 * sample + 1 for a reference: sorting keeps both in time
-    order.
+    Sample * 2 stands for a label, sample * 2 + 1 for a reference, so that sorting keeps both in
+    time order.
     """
     changed = (
         np.flatnonzero((np.diff(subject.movement) != 0) | (np.diff(subject.repetition) != 0)) + 1
@@ -287,7 +287,7 @@ def _write_event(writer: BagWriter, subject: SampledSubject, event: int, stamp_n
 def bag_name(path: Path) -> str:
     """Return the short name of a bag: that of its folder, or of its file without the ending.
 
-    The file of a bag in a folder is called FOLDER_0.mcap, as by rosbag2; its name is FOLDER.
+    In a bag folder the file is called FOLDER_0.mcap, as rosbag2 does; its name is FOLDER.
     """
     path = path.absolute()
     if not path.is_file():

@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Readers of rosbags that make no room for what a damaged or hostile bag merely claims.
+"""Readers of rosbags that allocate no memory for the claims of a damaged or hostile bag.
 
-rosbags reads a record into as much memory as its length field says, and inflates compressed data
-to whatever comes out of them. Here a read is no longer than the file, inflating stops at a limit,
-and YAML (the metadata, and the QoS of each topic) has no aliases, which may stand for one another.
-rosbags has no hooks for that. So this module executes the reading modules of rosbags once more,
-for itself, with other functions under a few names; rosbags stays as it is for everybody else.
+rosbags allocates as much as the length field of a record says, and inflates compressed data
+without a limit. Here a read is never longer than the file, inflating stops at a limit, and YAML
+(the metadata and the QoS of each topic) may not use aliases, which can stand for one another.
+rosbags has no hooks for that. This module therefore executes the reading modules of rosbags again
+as private copies in which some names are replaced; rosbags itself is unchanged for all others.
 """
 
 from bz2 import BZ2Decompressor
@@ -50,14 +50,14 @@ else:
 
 # Recorders make chunks of some megabytes at most; a message is part of a chunk.
 LARGEST_CHUNK = 2**29  # bytes
-# That of an hour in a hundred files takes some ten kilobytes.
+# The metadata of an hour in a hundred files take some ten kilobytes.
 LARGEST_METADATA = 2**22  # bytes
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 _BLOCK = 2**20  # bytes
 
 
 class BoundedFile(BufferedReader):
-    """A file of which no read makes more room than the whole file needs."""
+    """A file in which no read allocates more than the size of the file."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -77,7 +77,7 @@ def inflate(data: bytes, limit: int = LARGEST_CHUNK) -> bytes:
     """Undo zstd compression.
 
     Raises:
-        RecordingError: more than `limit` bytes come out, or the data are damaged.
+        RecordingError: the result has more than `limit` bytes, or the data are damaged.
     """
     inflated = []
     while data:
@@ -95,7 +95,7 @@ def _bounded(inflater: Any, data: bytes, limit: int) -> bytes:
     return inflated
 
 
-# By the compression of a chunk: from its data and the size that it claims to its content.
+# For each compression of chunks, a function of the data and their claimed size.
 DECOMPRESSORS = storage_mcap.DECOMPRESSORS | {
     'zstd': lambda data, size: inflate(data, min(size, LARGEST_CHUNK)),
     'lz4': lambda data, size: _bounded(LZ4FrameDecompressor(), data, min(size, LARGEST_CHUNK)),
@@ -109,7 +109,7 @@ class _BoundedYaml(YAML):
 
 
 def _own_copy(original: ModuleType, **names: object) -> ModuleType:
-    """Execute a module once more, with other objects under some of the names that it uses."""
+    """Execute a module again as a private copy, with some of its names replaced."""
     spec = original.__spec__
     if spec is None or spec.loader is None:
         raise ImportError(f'{original} cannot be executed once more')
@@ -140,10 +140,10 @@ class BoundedMcapReader(McapReader):
     """Reads one .mcap file."""
 
     def open(self) -> None:
-        """Open the file, a regular one.
+        """Open the file, which must be a regular one.
 
         Raises:
-            OSError: it is none.
+            OSError: it is not.
             ReaderError: it is damaged.
         """
         self.bio = BoundedFile(Path(str(self.path)))
@@ -157,7 +157,7 @@ class BoundedMcapReader(McapReader):
 
 class _SqliteReader(Sqlite3Reader):
     def __init__(self, path: Any) -> None:
-        # It becomes part of a URI, in which # ? and % have a meaning.
+        # The path becomes part of a URI, in which # ? and % are special.
         super().__init__(Path(quote(str(path))))
         self._file = path
 
@@ -211,16 +211,16 @@ class Ros1Reader(_Ros1Reader):
     """Reads bags of ROS 1 as `rosbags.rosbag1.Reader` does."""
 
     def __init__(self, path: Path) -> None:
-        """Name the file; it is opened on entering the context."""
+        """Set the path; the file is opened on entering the context."""
         super().__init__(_BoundedPath(path))
 
 
 def check_sizes(folder: Path) -> None:
-    """Check what rosbags reads or inflates as a whole when it opens the folder of a bag.
+    """Check the files that rosbags reads or inflates as a whole when it opens a bag folder.
 
     Raises:
         RecordingError: the metadata are too long, or a compressed file inflates to more than half
-            of the room there is for temporary files.
+            of the free space for temporary files.
         OSError: a file cannot be read.
     """
     try:

@@ -12,16 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads and writes our three message types straight from and to their bytes (CDR), with NumPy.
+"""Converts our three message types directly to and from their bytes (CDR), with NumPy.
 
-A message of one type and one length has its fields at the same places as the next one, once the
-strings in it are known. So the messages of a topic are read as a table: a row for each message, a
-column for each byte. What does not fit (big-endian, other lengths of strings in between, bytes
-that are left over) is not judged here: it is left to the reader of `rosbags`, message by message.
+Messages of one type and length have their fields at the same offsets, if their strings are equal.
+So the messages of a topic are read as a table with a row for each message and a column for each
+byte. Messages that do not fit (big-endian, strings of other lengths, extra bytes) are not judged
+here but left to the reader of `rosbags`, one by one.
 
 Layout: OMG Common Data Representation (DDS-RTPS 2.5, section 10), little-endian: four bytes of
-encapsulation, then the fields in their order, each at a multiple of its own size, counted from
-behind the encapsulation.
+encapsulation, then the fields in order, each aligned to its own size, counted from the end of the
+encapsulation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ _LITTLE_ENDIAN = b'\x00\x01'
 _HEAD = 4  # bytes of encapsulation
 _FRAME_ID = _HEAD + 8
 LONGEST_NAME = 1024
-_MOST_PADDING = 3  # some middleware fills up to four bytes
+_MOST_PADDING = 3  # some middleware pads to a multiple of four bytes
 
 
 class StampedTable(NamedTuple):
@@ -44,10 +44,10 @@ class StampedTable(NamedTuple):
 
     Attributes:
         rows: their bytes, shape (messages, bytes).
-        numbers: which messages of the batch they are, shape (messages,).
+        numbers: their numbers in the batch, shape (messages,).
         stamps_ns: header stamps (ns), shape (messages,).
         frame_id: frame of all of them.
-        body: where the first field behind the header may start.
+        body: offset at which the first field after the header may start.
     """
 
     rows: NDArray[np.uint8]
@@ -57,12 +57,12 @@ class StampedTable(NamedTuple):
     body: int
 
     def column(self, at: int, kind: str) -> NDArray[Any]:
-        """Return the numbers of a NumPy type that start at a byte, one for each message."""
+        """Return the value of a NumPy type at an offset in each message."""
         size = np.dtype(kind).itemsize
         return np.ascontiguousarray(self.rows[:, at : at + size]).view(kind)[:, 0]
 
     def values(self, at: int, kind: str, count: int) -> NDArray[Any]:
-        """Return so many numbers from a byte on, shape (messages, count)."""
+        """Return `count` values from an offset on, shape (messages, count)."""
         size = count * np.dtype(kind).itemsize
         return np.ascontiguousarray(self.rows[:, at : at + size]).view(kind)
 
@@ -71,7 +71,7 @@ class EmgTable(NamedTuple):
     """EmgArray messages of one length.
 
     Attributes:
-        numbers: which messages of the batch they are, shape (messages,).
+        numbers: their numbers in the batch, shape (messages,).
         stamps_ns: header stamps (ns), shape (messages,).
         frame_id: frame of all of them.
         rates: field `sampling_rate` (Hz), shape (messages,).
@@ -93,7 +93,7 @@ class StateTable(NamedTuple):
     """JointState messages with the same names.
 
     Attributes:
-        numbers: which messages of the batch they are, shape (messages,).
+        numbers: their numbers in the batch, shape (messages,).
         stamps_ns: header stamps (ns), shape (messages,).
         names: field `name` of all of them.
         positions: field `position`, shape (messages, positions).
@@ -109,7 +109,7 @@ class LabelTable(NamedTuple):
     """MovementLabel messages of one length.
 
     Attributes:
-        numbers: which messages of the batch they are, shape (messages,).
+        numbers: their numbers in the batch, shape (messages,).
         stamps_ns: header stamps (ns), shape (messages,).
         movement: field `movement`, shape (messages,).
         repetition: field `repetition`, shape (messages,).
@@ -122,7 +122,7 @@ class LabelTable(NamedTuple):
 
 
 def emg_table(table: StampedTable) -> EmgTable | None:
-    """Read messages as EmgArray; None if that is not what their bytes are."""
+    """Read messages as EmgArray; None if their bytes do not fit."""
     at = _aligned(table.body, 8)
     values = (table.rows.shape[1] - at - 24) // 4  # what is left over is padding
     if values < 0 or not (table.column(at + 20, '<u4') == values).all():
@@ -139,7 +139,7 @@ def emg_table(table: StampedTable) -> EmgTable | None:
 
 
 def label_table(table: StampedTable) -> LabelTable | None:
-    """Read messages as MovementLabel; None if that is not what their bytes are."""
+    """Read messages as MovementLabel; None if their bytes do not fit."""
     at = _aligned(table.body, 2)
     if not 0 <= table.rows.shape[1] - at - 4 <= _MOST_PADDING:
         return None
@@ -150,7 +150,7 @@ def label_table(table: StampedTable) -> LabelTable | None:
 def state_tables(table: StampedTable) -> Iterator[StateTable | NDArray[np.int64]]:
     """Read messages as JointState; yield a table for each list of names.
 
-    Where the bytes are no JointState, the numbers of those messages are yielded instead.
+    Of messages whose bytes do not fit, the numbers are yielded instead.
     """
     rows, left = table.rows, np.arange(len(table.rows))
     while len(left):
@@ -172,13 +172,13 @@ def state_tables(table: StampedTable) -> Iterator[StateTable | NDArray[np.int64]
 
 
 class _StateLayout(NamedTuple):
-    """Where the fields of a JointState are.
+    """The offsets of the fields of a JointState.
 
     Attributes:
         names: its joint names.
-        positions_at: first byte of the positions.
+        positions_at: offset of the positions (bytes).
         positions: number of positions.
-        fixed: the bytes that are equal in all messages of this layout.
+        fixed: the bytes that are equal in all messages with this layout.
     """
 
     names: tuple[str, ...]
@@ -228,8 +228,7 @@ def stamped_tables(
 ) -> Iterator[StampedTable | NDArray[np.int64]]:
     """Read the headers of messages of one length; yield a table for each frame.
 
-    Where the bytes are no header in little-endian CDR, the numbers of those messages are yielded
-    instead.
+    Of messages without a header in little-endian CDR, the numbers are yielded instead.
 
     Args:
         numbers: numbers of the messages, shape (messages,).
@@ -270,14 +269,14 @@ def _uint32(message: bytes, at: int) -> int:
 
 
 def _aligned(at: int, size: int) -> int:
-    """Return the first multiple of a size from a place on, as CDR counts."""
+    """Return the first multiple of a size at or after an offset, as CDR counts."""
     return at + (_HEAD - at) % size
 
 
 class Packer:
     """Writes messages of our types as CDR.
 
-    Joint names are packed once; what follows them is the same from message to message.
+    The names of joints are packed once and reused for later messages.
     """
 
     def __init__(self) -> None:
@@ -300,7 +299,7 @@ class Packer:
         return header + fields + values.tobytes()
 
     def state(self, stamp_ns: int, names: Sequence[str], positions: NDArray[np.float64]) -> bytes:
-        """Pack a JointState with positions (rad), shape (joints,), and nothing else."""
+        """Pack a JointState that has positions only (rad), shape (joints,)."""
         key = tuple(names)
         if key not in self._names:
             self._names[key] = _packed_names(key)
@@ -327,7 +326,7 @@ def _header(stamp_ns: int, frame_id: str) -> bytes:
 
 
 def _packed_names(names: Sequence[str]) -> bytes:
-    """Pack joint names behind a header with an empty frame."""
+    """Pack joint names as the field that follows a header with an empty frame."""
     start = len(_header(0, ''))
     packed = bytearray(start)
     packed += bytes((_HEAD - len(packed)) % 4) + struct.pack('<I', len(names))

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Writes rosbag2 bags (MCAP) with checksums: a bag that changed is noticed when it is read.
+"""Writes rosbag2 bags (MCAP) with checksums, so that readers notice a changed bag.
 
 The `mcap` library writes the file, `rosbags` the metadata beside it. Each chunk, the data as a
-whole and the index carry a CRC-32; the channels carry the type hash, and the file is named
-NAME_0.mcap, as rosbag2 does it.
+whole and the index carry a CRC-32; the channels carry the type hash; the file is named
+NAME_0.mcap, as in rosbag2.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class CheckedMcapStorage:
     """
 
     def __init__(self, path: Path, compression: CompressionMode) -> None:
-        """Create the file in the folder of a bag; an existing one is never replaced."""
+        """Create the file in the bag's folder; an existing file is never replaced."""
         self.path = path / f'{path.name}_0.mcap'
         self._file = self.path.open('xb')
         stored = compression == CompressionMode.STORAGE
@@ -83,13 +83,13 @@ class CheckedMcapStorage:
         )
 
     def write(self, connection: Connection, timestamp: int, data: bytes | memoryview) -> None:
-        """Write a message (CDR), recorded at a time (ns)."""
+        """Write a message (CDR) with its log time (ns)."""
         self._writer.add_message(
             self._channels[connection.id], timestamp, bytes(data), publish_time=timestamp
         )
 
     def flush(self) -> None:
-        """Put all that was written on its way to the disk, as a chunk of its own."""
+        """Hand everything written to the operating system, as a chunk of its own."""
         self._writer.flush()
 
     def close(self, version: int, metadata: str) -> None:  # noqa: ARG002 - as rosbags calls it

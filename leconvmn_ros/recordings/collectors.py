@@ -14,8 +14,8 @@
 
 """Collects the messages of a bag's topics into the arrays of a Recording.
 
-What a bag holds is used as far as it is of use: a message that contradicts itself, or that is of
-another kind than most of its topic, is left out and counted with the reason.
+A message that contradicts itself, or that is of another kind than most on its topic, is left out
+and counted with the reason; all others are used.
 """
 
 from abc import ABC, abstractmethod
@@ -52,8 +52,8 @@ class Collector(ABC):
 
     Attributes:
         type_name: message type.
-        left_out: what was left out, by reason.
-        any_stamp: whether a header stamp was set so far.
+        left_out: counts of the messages left out, by reason.
+        any_stamp: whether any header stamp has been set so far.
     """
 
     type_name: str
@@ -65,7 +65,7 @@ class Collector(ABC):
         self._log_ns: list[NDArray[np.int64]] = []
 
     def add(self, batch: MessageBatch) -> None:
-        """Take messages; those that are none of the type are left out."""
+        """Take messages; those of another type are left out."""
         self.left_out.messages += len(batch.log_ns)
         for numbers, rows in batch.by_length():
             for table in stamped_tables(numbers, rows):
@@ -83,7 +83,7 @@ class Collector(ABC):
         self._take(table, batch.log_ns[table.numbers], turns)
 
     def _add_one_by_one(self, batch: MessageBatch, numbers: NDArray[np.int64]) -> None:
-        """Read messages whose bytes the tables do not take, such as big-endian ones."""
+        """Read messages that the tables cannot handle, such as big-endian ones."""
         store = typestore()
         for number in numbers.tolist():
             try:
@@ -95,7 +95,7 @@ class Collector(ABC):
 
     @abstractmethod
     def _tables(self, table: StampedTable) -> Iterator[Any]:
-        """Yield the messages as tables, or the numbers of those that are not readable."""
+        """Yield the messages as tables, or the numbers of unreadable ones."""
 
     @abstractmethod
     def _table_of(self, message: Any, numbers: NDArray[np.int64]) -> Any:
@@ -103,12 +103,12 @@ class Collector(ABC):
 
     @abstractmethod
     def _take(self, table: Any, log_ns: NDArray[np.int64], turns: NDArray[np.int64]) -> None:
-        """Keep what is of use in a table.
+        """Keep the usable messages of a table.
 
         Args:
-            table: messages.
-            log_ns: when each was recorded (ns), shape (messages,).
-            turns: which message of the topic each is, in the order of the bag, same shape.
+            table: the messages.
+            log_ns: their log times (ns), shape (messages,).
+            turns: their positions among all messages of the topic, same shape.
         """
 
 
@@ -121,7 +121,7 @@ class EmgCollector(Collector):
         """Start without messages.
 
         Args:
-            expected: how many messages the bag says it holds.
+            expected: number of messages according to the bag.
         """
         super().__init__()
         self._expected = expected
@@ -130,7 +130,7 @@ class EmgCollector(Collector):
         self._frames: Counter[str] = Counter()
 
     def chunks(self) -> list[EmgChunk]:
-        """Return the messages of the most frequent number of channels, in their recorded order."""
+        """Return the messages with the most common number of channels, in recorded order."""
         if not self._columns:
             return []
         log_ns, turns, stamps, rates, first, channels, start, count = (
@@ -197,7 +197,7 @@ class EmgCollector(Collector):
 
 
 class ReferenceCollector(Collector):
-    """Collects JointState messages, whichever joints each of them names."""
+    """Collects JointState messages with any joints."""
 
     type_name = REFERENCE_TYPE
 
@@ -207,7 +207,7 @@ class ReferenceCollector(Collector):
         self._rows = ReferenceRows(self.left_out)
 
     def track(self) -> JointTrack | None:
-        """Return the angles in the order of their stamps, None without a message."""
+        """Return the angles in order of their stamps, None without a message."""
         return self._rows.track()
 
     def _tables(self, table: StampedTable) -> Iterator[StateTable | NDArray[np.int64]]:
@@ -241,7 +241,7 @@ class LabelCollector(Collector):
         self._columns: list[tuple[NDArray[np.int64], ...]] = []
 
     def track(self) -> LabelTrack | None:
-        """Return the labels in the order of their stamps, None without a message."""
+        """Return the labels in order of their stamps, None without a message."""
         if not self._columns:
             return None
         log_ns, turns, stamps, movement, repetition = (

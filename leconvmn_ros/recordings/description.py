@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the electrodes sat when a bag was recorded."""
+"""Finds the electrode description (EmgDescription) in a bag."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,16 +24,16 @@ from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import DESCRIPTION_TOPIC, typestore
 
 _TYPE = 'std_msgs/msg/String'
-# In the metadata of a bag that was not recorded but converted.
+# Key in the metadata of a bag that was converted, not recorded.
 INFORMATION_KEY = 'emg_description'
 
 
 def read_description(path: str | Path, topic: str = DESCRIPTION_TOPIC) -> EmgDescription | None:
-    """Return the last description in a bag: a topic of it, or its metadata; None if it has none.
+    """Return the last description in a bag, from its topic or its metadata; None if there is none.
 
     Raises:
         RecordingError: the bag is missing or damaged.
-        MalformedMessageError: the description is none.
+        MalformedMessageError: the description is invalid.
     """
     with open_bag(path) as bag:
         text = _recorded(bag, topic) or _kept(bag.information)
@@ -41,14 +41,14 @@ def read_description(path: str | Path, topic: str = DESCRIPTION_TOPIC) -> EmgDes
 
 
 def common_description(paths: Sequence[str | Path]) -> EmgDescription | None:
-    """Return the description of the first bag, if all bags say the same about the rings.
+    """Return the description of the first bag if all bags agree about the rings, else None.
 
     Raises:
         RecordingError: a bag is missing or damaged.
     """
     try:
         found = [read_description(path) for path in paths]
-    except MalformedMessageError:  # of no use, and no reason to refuse the recording
+    except MalformedMessageError:  # unusable, but no reason to refuse the recording
         return None
     first = found[0] if found else None
     same = all(
@@ -70,7 +70,7 @@ def _recorded(bag: OpenBag, topic: str) -> str:
     try:
         said: Any = typestore().deserialize_cdr(last, _TYPE)
         return str(said.data)
-    except Exception as error:  # a damaged message fails in any way, as in bag_reader
+    except Exception as error:  # a damaged message can raise anything, as in bag_reader
         raise MalformedMessageError(f'{bag.path}: the message on {topic} is no {_TYPE}') from error
 
 

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads arrays from HDF5 files, MATLAB 7.3 files among them, with h5py (an optional extra).
+"""Reads arrays from HDF5 files, including MATLAB 7.3 files, with h5py (an optional extra).
 
-Links and data outside the file are not followed, and a shape is checked before values are read.
+Links and data outside the file are not followed, and shapes are checked before values are read.
 """
 
 from collections.abc import Mapping
@@ -32,23 +32,23 @@ from numpy.typing import NDArray
 
 _MAGIC = b'\x89HDF\r\n\x1a\n'
 _MOST_OBJECTS = 10_000
-# Groups within groups.
+# Largest depth of nested groups.
 _DEEPEST = 8
 
 
 def is_hdf5(beginning: bytes) -> bool:
-    """Tell an HDF5 file by its first 8 bytes; MATLAB 7.3 puts 512 bytes before them."""
+    """Whether the first 8 bytes are those of HDF5; MATLAB 7.3 puts 512 bytes before them."""
     return beginning.startswith(_MAGIC)
 
 
 class Hdf5Variable(NamedTuple):
-    """A dataset, its values not read yet.
+    """A dataset whose values have not been read yet.
 
     Attributes:
-        shape: dimensions as MATLAB has them, the reverse of HDF5's.
-        kind: type of a value, 'float64' for example.
+        shape: dimensions as in MATLAB, the reverse of HDF5's.
+        kind: type of the values, such as 'float64'.
         place: its path in the file.
-        fields: names of the fields of a compound type, empty for others.
+        fields: names of the fields of a compound type, empty for other types.
     """
 
     shape: tuple[int, ...]
@@ -60,13 +60,13 @@ class Hdf5Variable(NamedTuple):
 class Hdf5File:
     """An HDF5 file.
 
-    A dataset in a group (a struct of MATLAB is one) counts under its own name as well, unless
-    there is another of that name.
+    A dataset in a group (such as a MATLAB struct) is also available under its own name, unless
+    that name is ambiguous.
 
     Attributes:
         path: the file.
         variables: datasets by path ('group/name') and by name.
-        attributes: attributes of the groups that are text or numbers, by group and name.
+        attributes: text and number attributes of the groups, by group and name.
     """
 
     def __init__(self, path: Path, *, transposed: bool = False) -> None:
@@ -74,7 +74,7 @@ class Hdf5File:
 
         Args:
             path: the file.
-            transposed: whether dimensions are in the order of MATLAB, the reverse of HDF5's.
+            transposed: whether to give dimensions in MATLAB's order, the reverse of HDF5's.
 
         Raises:
             RecordingError: it cannot be read, is damaged, or holds too many objects.
@@ -94,7 +94,7 @@ class Hdf5File:
                 self._walk(root, '', found, depth=0)
         except RecordingError:
             raise
-        except Exception as error:  # h5py answers damage with whatever error it stumbles on
+        except Exception as error:  # h5py raises whatever error a damaged file runs into
             raise RecordingError(f'{path} is damaged or no HDF5 file: {error}') from error
         by_name = {place.rpartition('/')[2]: variable for place, variable in found.items()}
         self.variables: Mapping[str, Hdf5Variable] = by_name | found
@@ -126,11 +126,11 @@ class Hdf5File:
         """Read a real numeric array.
 
         Args:
-            name: a name in `variables`. Its shape is the caller's to judge before.
-            field: one of `fields`, of a dataset of a compound type.
+            name: a name in `variables`; the caller checks its shape before.
+            field: one of its `fields`, for a compound type.
 
         Returns:
-            The array, of the claimed shape, and that of the field behind it.
+            The array: its claimed shape, followed by the shape of the field.
 
         Raises:
             RecordingError: it is not numeric, too large, not in the file itself, or damaged.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Definitions of message types that are not ours, from the ROS packages that are installed."""
+"""Finds definitions of foreign message types in the installed ROS packages."""
 
 from functools import cache
 import os
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from rosbags.interfaces.typing import Typesdict
 
 _NAME = re.compile(r'([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)')
-# A definition of hand-written text is some kilobytes at most.
+# Hand-written definitions have some kilobytes at most.
 _LARGEST_TEXT = 2**16  # bytes
-# Types within types; the deepest of the common packages use six.
+# Most types that one type may use, directly or not; common packages need six.
 _MOST_TYPES = 200
 
 
 @cache
 def find_definition(type_name: str) -> TypeDefinition | None:
-    """Return what a bag stores about a type, None if the type is not installed.
+    """Return the definition of a type as a bag stores it, None if it is not installed.
 
-    Types of ROS 2 Jazzy and of this package are known without an installation. The text of any
-    other comes from the share folder of its package, where every ROS build puts it.
+    Types of ROS 2 Jazzy and of this package need no installation. All others are read from the
+    share folder of their package, where every ROS build puts them.
 
     Args:
-        type_name: name such as sensor_msgs/msg/Imu.
+        type_name: full name such as sensor_msgs/msg/Imu.
     """
     if type_name in typestore().fielddefs:
         return type_definition(type_name)

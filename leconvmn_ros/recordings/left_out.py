@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Counts what of a bag is of no use, by reason, so that it can be reported."""
+"""Counts the unusable messages of a bag by reason, for reports."""
 
 from collections import Counter
 
@@ -23,9 +23,9 @@ class LeftOut:
     """Messages of one topic that were left out.
 
     Attributes:
-        messages: all messages of the topic so far.
-        reasons: how many were left out for which reason.
-        notes: what else there is to report, each in a sentence.
+        messages: number of messages on the topic so far.
+        reasons: number of messages left out, by reason.
+        notes: further remarks, each a sentence.
     """
 
     def __init__(self) -> None:
@@ -36,17 +36,17 @@ class LeftOut:
 
     @property
     def count(self) -> int:
-        """How many were left out."""
+        """Number of messages left out."""
         return self.reasons.total()
 
     def add(self, reason: str, count: int = 1) -> None:
-        """Leave out messages."""
+        """Count messages as left out."""
         if reason not in self.reasons and len(self.reasons) >= MOST_REASONS:
             reason = 'other reasons'
         self.reasons[reason] += count
 
     def note(self, text: str) -> None:
-        """Report something that is not about single messages."""
+        """Add a remark that does not concern single messages."""
         self.notes.append(text)
 
     def remarks(self, topic: str) -> tuple[str, ...]:

@@ -12,19 +12,19 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Finds frames in which a camera or a glove measured nothing: exact zeros and frozen values.
+"""Finds frames without a measurement by a camera or glove: exact zeros and frozen values.
 
-A tracker that loses the hand sends zeros, or its last values again and again, until it finds the
-hand once more. Learnt, these would be postures that the hand never had. Neither is told from the
-values alone: a hand at rest may be at 0, and a coarse glove repeats itself while nothing moves. So
-what counts is how such a stretch ends:
+A tracker that loses the hand sends zeros, or repeats its last values, until it finds the hand
+again. Trained on, these would be postures that the hand never took. The values alone do not reveal
+them: a hand at rest may be at 0, and a coarse glove repeats itself while nothing moves. The end of
+such a stretch decides:
 
 * zeros of all joints are lost frames if the angles jump to or from them;
 * repeated values of all joints are lost frames if they last for FROZEN_AFTER and the angles jump
-  at the end, or if the source never repeats itself otherwise.
+  at the end, or if the source never repeats values otherwise.
 
-A reference of which most frames repeat the one before is no measurement but a prompt; it is left
-as it is.
+A reference in which most frames repeat the one before is a prompt, not a measurement, and is left
+unchanged.
 """
 
 from typing import NamedTuple
@@ -36,12 +36,12 @@ from numpy.typing import NDArray
 FROZEN_AFTER = 0.3  # s
 LEAST_JUMP = np.radians(5.0)
 JUMP = 5.0  # times the median change from frame to frame
-SELDOM = 0.01  # of the frames repeat the one before
+SELDOM = 0.01  # share of frames that repeat the one before
 _FEWEST_FRAMES = 20
 
 
 class LostFrames(NamedTuple):
-    """Frames that hold no measurement.
+    """Frames without a measurement.
 
     Attributes:
         zeros: frames of exact zeros, shape (frames,).
@@ -53,7 +53,7 @@ class LostFrames(NamedTuple):
 
 
 def find_lost_frames(track: JointTrack) -> LostFrames:
-    """Find the frames of a reference in which nothing was measured."""
+    """Find the frames of a reference that hold no measurement."""
     positions = track.positions
     zeros = np.zeros(len(positions), dtype=np.bool_)
     frozen = zeros.copy()
@@ -66,7 +66,7 @@ def find_lost_frames(track: JointTrack) -> LostFrames:
         return found
     steps = _size(after - before)
     jump = max(LEAST_JUMP, JUMP * float(np.median(steps[~repeats])))
-    # A joint alone may be at 0.
+    # A single joint may really be at 0.
     whole = np.isfinite(positions).sum(axis=1) * 2 > positions.shape[1]
     of_zeros = (_size(positions) == 0) & whole
     for first, last in _runs(of_zeros):
@@ -97,12 +97,12 @@ def _find_frozen(
 
 
 def _size(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the largest amount in each row; what is not a number counts as 0."""
+    """Return the largest absolute value in each row; NaN counts as 0."""
     sizes: NDArray[np.float64] = np.nan_to_num(np.abs(values), nan=0.0).max(axis=1, initial=0.0)
     return sizes
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return first and last place of each run of true values."""
+    """Return the first and last index of each run of true values."""
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return [(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]

@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads arrays from MATLAB 5 files (.mat) without trusting what a file says of its sizes.
+"""Reads arrays from MATLAB 5 files (.mat) without trusting the sizes that a file claims.
 
-scipy parses the variables, but it may not see a foreign file as it is. Of the small hostile files
-in the tests, scipy 1.17 ends with a segmentation fault on two (unknown types of data, which it
-takes as an index), and takes 0.5 GB for one of 290 kB, because it inflates a variable to whatever
-is in it before it looks at the shape. So each variable is inflated here first, up to the size that
-its shape can explain, and its parts are checked.
+scipy parses the variables, but must not see an untrusted file directly. On two of the small
+hostile files in the tests, scipy 1.17 crashes with a segmentation fault (it uses an unknown data
+type as an index). On one of 290 kB it allocates 0.5 GB, because it inflates a variable completely
+before it looks at the shape. Therefore this module first inflates each variable only up to the
+size that its shape explains, and checks its parts.
 See MathWorks, MAT-File Format, chapter 'Level 5 MAT-Files'.
 """
 
@@ -48,7 +48,7 @@ _COMPLEX = 0x0800
 _NUMERIC_CLASSES = range(6, 16)
 # int8 to uint32, single, double, int64, uint64.
 _NUMBER_TYPES = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13})
-# Enough for tag, flags, dimensions and name of a variable; its values follow them.
+# Covers tag, flags, dimensions and name of a variable; its values come after.
 _PEEK_BYTES = 1024
 _MOST_VARIABLES = 1000
 _LONGEST_NAME = 64  # bytes, with the NUL at its end
@@ -72,11 +72,11 @@ NUMERIC = frozenset(
 
 
 class MatVariable(NamedTuple):
-    """A variable of a .mat file, its values not read yet.
+    """A variable of a .mat file whose values have not been read yet.
 
     Attributes:
         shape: dimensions, as the file claims.
-        kind: MATLAB class, 'double' for example.
+        kind: MATLAB class, such as 'double'.
         start: position in the file (bytes).
         size: length in the file (bytes).
         compressed: whether it must be inflated.
@@ -94,11 +94,11 @@ class MatVariable(NamedTuple):
 class Mat5File:
     """A MATLAB 5 file.
 
-    The fields of a single struct count as variables, unless there is one of the same name.
+    The fields of a single struct count as variables, unless a variable has the same name.
 
     Attributes:
         path: the file.
-        variables: what it holds, by name.
+        variables: the variables, by name.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -127,7 +127,7 @@ class Mat5File:
         """Read a real numeric array.
 
         Args:
-            name: a name in `variables`. Its shape is the caller's to judge before.
+            name: a name in `variables`; the caller checks its shape before.
 
         Returns:
             The array, of the claimed shape.
@@ -135,7 +135,7 @@ class Mat5File:
         Raises:
             RecordingError: it is not numeric, or damaged.
         """
-        from scipy.io import loadmat  # noqa: PLC0415 - slow; help does without
+        from scipy.io import loadmat  # noqa: PLC0415 - slow to import, not needed for help
 
         variable = self.variables[name]
         if variable.kind not in NUMERIC:
@@ -152,10 +152,10 @@ class Mat5File:
         self._check_parts(content, name)
         try:
             with warnings.catch_warnings():
-                # scipy only warns of values it cannot read, and hands out a text in their place.
+                # scipy only warns of values that it cannot read, and returns text in their place.
                 warnings.simplefilter('error')
                 array = loadmat(BytesIO(self._header + content), variable_names=[name])[name]
-        except Exception as error:  # scipy answers damage with whatever error it stumbles on
+        except Exception as error:  # scipy raises whatever error a damaged file runs into
             raise self._damaged(f'variable {name} cannot be read: {error}') from error
         if (
             not isinstance(array, np.ndarray)
@@ -166,7 +166,7 @@ class Mat5File:
         return array
 
     def _read(self, variable: MatVariable, limit: int, name: str) -> bytes:
-        """Return a variable as it lies in the file, inflated."""
+        """Return the bytes of a variable, inflated."""
         try:
             with open_input(self.path) as file:
                 file.seek(variable.start)
@@ -188,7 +188,7 @@ class Mat5File:
         end = file.seek(0, 2)
         start = _HEADER_BYTES
         variables: dict[str, MatVariable] = {}
-        for _ in range(_MOST_VARIABLES + 1):  # the last time for the end
+        for _ in range(_MOST_VARIABLES + 1):  # one more to see the end
             if start == end:
                 return variables
             file.seek(start)
@@ -211,16 +211,16 @@ class Mat5File:
         )
 
     def _describe(self, beginning: bytes, *, compressed: bool) -> tuple[str, tuple[int, ...], str]:
-        from scipy.io import whosmat  # noqa: PLC0415 - slow; help does without
+        from scipy.io import whosmat  # noqa: PLC0415 - slow to import, not needed for help
 
         try:
             if compressed:
                 beginning = zlib.decompressobj().decompress(beginning[_TAG_BYTES:], _PEEK_BYTES)
             self._check_beginning(beginning)
             ((name, shape, kind),) = whosmat(BytesIO(self._header + beginning))
-        except Exception as error:  # scipy answers damage with whatever error it stumbles on
+        except Exception as error:  # scipy raises whatever error a damaged file runs into
             raise self._damaged(f'a variable cannot be read: {error}') from error
-        # Names get into error messages.
+        # Names appear in error messages.
         if not str(name).isidentifier():
             raise self._damaged(f'a variable is called {name!r}')
         return str(name), tuple(int(length) for length in shape), str(kind)
@@ -236,14 +236,14 @@ class Mat5File:
         return content
 
     def _fields(self, struct_variable: MatVariable, name: str) -> dict[str, MatVariable]:
-        """Return the fields of a struct; those that are no arrays are left out."""
+        """Return the fields of a struct that are arrays."""
         content = self._read(struct_variable, LARGEST_VARIABLE, name)
         start = _TAG_BYTES + _FLAGS_BYTES
         try:
             for _ in ('dimensions', 'name'):
                 start = self._end_of_part(content, start)
                 start += -start % 8
-            # The length of each name is in a part of 4 bytes, then come the names in one part.
+            # A part of 4 bytes holds the common length of the names, the next part all names.
             width = struct.unpack_from(self._order + 'i', content, start + 4)[0]
             start += _TAG_BYTES
             end = self._end_of_part(content, start)
@@ -269,7 +269,7 @@ class Mat5File:
         return found
 
     def _named(self, element: bytes, name: bytes) -> tuple[str, tuple[int, ...], str, bytes]:
-        """Describe a field, which has no name of its own, and give it one."""
+        """Describe a field, which has no name of its own, and name it."""
         start = self._end_of_part(element, _TAG_BYTES + _FLAGS_BYTES)
         start += -start % 8
         end = self._end_of_part(element, start)
@@ -280,7 +280,7 @@ class Mat5File:
         return *self._describe(named[:_PEEK_BYTES], compressed=False), named
 
     def _check_beginning(self, matrix: bytes) -> None:
-        """Refuse dimensions or a name that scipy would make room for in vain."""
+        """Refuse lengths of dimensions or name for which scipy would allocate too much memory."""
         start = _TAG_BYTES + _FLAGS_BYTES
         for part in ('dimensions', 'name'):
             start = self._end_of_part(matrix, start)
@@ -290,11 +290,11 @@ class Mat5File:
 
     def _end_of_part(self, matrix: bytes, start: int) -> int:
         kind, length = struct.unpack_from(self._order + 'II', matrix, start)
-        # A part of up to 4 bytes has its length in the upper half of the type, values behind.
+        # A part of up to 4 bytes has its length in the upper half of the type, then its values.
         return int(start + (_TAG_BYTES if kind >> 16 else _TAG_BYTES + length))
 
     def _check_parts(self, matrix: bytes, name: str) -> None:
-        """Refuse what scipy would trust: it makes room for any length and crashes on odd types."""
+        """Check what scipy trusts: it allocates any length and crashes on unknown types."""
         word = self._order + 'II'
         if len(matrix) < _TAG_BYTES + _FLAGS_BYTES:
             raise self._damaged(f'variable {name} ends too early')

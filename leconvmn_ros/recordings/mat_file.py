@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 
 class Variable(Protocol):
-    """What is known of a variable before its values are read."""
+    """A variable whose values have not been read yet."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,7 +38,7 @@ class Variable(Protocol):
 
     @property
     def kind(self) -> str:
-        """MATLAB class, 'double' for example."""
+        """MATLAB class, such as 'double'."""
 
 
 class MatFile(Protocol):
@@ -50,7 +50,7 @@ class MatFile(Protocol):
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        """What it holds, by name."""
+        """The variables, by name."""
 
     def load(self, name: str) -> NDArray[Any]:
         """Read a real numeric array.
@@ -85,7 +85,7 @@ class Mat4Variable(NamedTuple):
 
     Attributes:
         shape: dimensions, as the file claims.
-        kind: MATLAB class, 'double' for example.
+        kind: MATLAB class, such as 'double'.
     """
 
     shape: tuple[int, ...]
@@ -93,26 +93,26 @@ class Mat4Variable(NamedTuple):
 
 
 class Mat4File:
-    """A MATLAB 4 file. It has no mark by which to know it: what scipy cannot read is none.
+    """A MATLAB 4 file. The format has no signature: a file is one if scipy can read it.
 
     Attributes:
         path: the file.
-        variables: what it holds, by name.
+        variables: the variables, by name.
     """
 
     def __init__(self, path: Path) -> None:
         """Read the list of variables.
 
         Raises:
-            RecordingError: it is no such file, or damaged.
+            RecordingError: it is not a MATLAB 4 file, or is damaged.
         """
-        from scipy.io import whosmat  # noqa: PLC0415 - slow; help does without
+        from scipy.io import whosmat  # noqa: PLC0415 - slow to import, not needed for help
 
         self.path = path
         try:
             with BoundedFile(path) as file:
                 found = whosmat(file)
-        except Exception as error:  # scipy answers damage with whatever error it stumbles on
+        except Exception as error:  # scipy raises whatever error a damaged file runs into
             raise RecordingError(f'{path} is no MATLAB file (.mat), or damaged') from error
         self.variables = {
             name: Mat4Variable(tuple(map(int, shape)), kind)
@@ -124,7 +124,7 @@ class Mat4File:
 
     def load(self, name: str) -> NDArray[Any]:
         """Read a real numeric array; see `MatFile.load`."""
-        from scipy.io import loadmat  # noqa: PLC0415 - slow; help does without
+        from scipy.io import loadmat  # noqa: PLC0415 - slow to import, not needed for help
 
         variable = self.variables[name]
         size = 8 * prod(variable.shape)
@@ -134,7 +134,7 @@ class Mat4File:
                 f'{variable.shape}; numbers of at most {LARGEST_VARIABLE} bytes are needed'
             )
         try:
-            # A read is no longer than the file, so a claim beyond it takes no memory.
+            # A read is never longer than the file, so a larger claim allocates no memory.
             with BoundedFile(self.path) as file, warnings.catch_warnings():
                 warnings.simplefilter('error')
                 array = loadmat(file, variable_names=[name])[name]

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads the messages of an MCAP file chunk by chunk, and checks that they are what was written.
+"""Reads the messages of an MCAP file chunk by chunk, and verifies them.
 
-The `mcap` library reads the records, and compares the checksums that a writer left. The messages
-in a chunk are found by their headers alone; what is in them is left to the caller.
+The `mcap` library reads the records, and compares the checksums stored by the writer. Messages in
+a chunk are located by their headers alone; decoding them is left to the caller.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ from mcap.stream_reader import StreamReader
 import numpy as np
 
 _RECORD = struct.Struct('<BQ')
-_BEHIND_SUMMARY = 4 + 8  # bytes of its checksum and of the magic behind it
+_BEHIND_SUMMARY = 4 + 8  # bytes of its checksum and the magic after it
 _MESSAGE = struct.Struct('<HIQQ')
 
 
@@ -46,16 +46,16 @@ class _Topic(NamedTuple):
 
 
 def mcap_batches(path: Path, topics: Collection[str]) -> Iterator[MessageBatch]:
-    """Yield the messages of some topics, in the order in which they lie in the file.
+    """Yield the messages of some topics in file order.
 
     Args:
         path: an .mcap file.
         topics: names of the topics wanted.
 
     Raises:
-        RecordingError: a checksum does not fit, or the file holds other numbers of messages than
-            its index says.
-        Exception: whatever the library answers to a damaged file.
+        RecordingError: a checksum does not match, or the numbers of messages differ from those in
+            the index.
+        Exception: any error that the library raises for a damaged file.
     """
     schemas: dict[int, str] = {}
     channels: dict[int, _Topic] = {}
@@ -97,7 +97,7 @@ def mcap_batches(path: Path, topics: Collection[str]) -> Iterator[MessageBatch]:
 
 
 class _Places(NamedTuple):
-    """When the messages of a channel were logged (ns), and where they lie in a chunk."""
+    """The log times (ns) and offsets of a channel's messages in a chunk."""
 
     log_ns: list[int]
     starts: list[int]
@@ -115,10 +115,10 @@ class _Places(NamedTuple):
 
 
 def _inflated(path: Path, chunk: Chunk) -> bytes:
-    """Return what is in a chunk.
+    """Return the content of a chunk.
 
     Raises:
-        RecordingError: it is not what was written.
+        RecordingError: its size or checksum does not match.
     """
     if chunk.compression not in DECOMPRESSORS:
         raise RecordingError(f'{path}: compression {chunk.compression!r} is not known')
@@ -133,7 +133,7 @@ def _inflated(path: Path, chunk: Chunk) -> bytes:
 
 
 def _places(data: bytes, note: Callable[[Schema | Channel], None]) -> dict[int, _Places]:
-    """Find the messages in a chunk by channel; pass on what else is in it."""
+    """Locate the messages in a chunk by channel; pass other records to `note`."""
     places: dict[int, _Places] = {}
     record, message = _RECORD.unpack_from, _MESSAGE.unpack_from
     at, length = 0, len(data)
@@ -161,10 +161,10 @@ def _places(data: bytes, note: Callable[[Schema | Channel], None]) -> dict[int, 
 
 
 def _check_summary(path: Path, footer: Footer) -> None:
-    """Refuse an index that is not the one that was written.
+    """Verify the checksum of the index.
 
     Raises:
-        RecordingError: its checksum does not fit.
+        RecordingError: it does not match.
     """
     if not footer.summary_crc or not footer.summary_start:
         return
@@ -181,10 +181,10 @@ def _compare_counts(
     indexed: Mapping[int, int] | None,
     channels: Mapping[int, _Topic],
 ) -> None:
-    """Refuse a file that holds other numbers of messages than its index says.
+    """Compare the numbers of messages with the index.
 
     Raises:
-        RecordingError: a message was lost or is there twice.
+        RecordingError: a message is missing or duplicated.
     """
     if indexed is None:
         return

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Room for what a recording holds: checked before it is taken, grown without a second copy."""
+"""Memory for recordings: checked before it is allocated, grown without a second copy."""
 
 from pathlib import Path
 
@@ -26,21 +26,21 @@ _GIBIBYTE = 2**30
 
 
 def available_bytes() -> int | None:
-    """Return how much memory a process may still take, None if the system does not say."""
+    """Return how much memory a process may still allocate, None if the system does not tell."""
     limits = [_free_memory(), _left_in_group()]
     known = [limit for limit in limits if limit is not None]
     return min(known, default=None)
 
 
 def check_memory(needed: int, what: str) -> None:
-    """Refuse to take more memory than there is.
+    """Refuse to allocate more memory than is available.
 
     Args:
-        needed: how much is needed (bytes).
-        what: what for, for the error.
+        needed: memory needed (bytes).
+        what: its purpose, for the error.
 
     Raises:
-        RecordingError: it is not there.
+        RecordingError: it is not available.
     """
     there = available_bytes()
     if there is not None and needed > there:
@@ -51,10 +51,10 @@ def check_memory(needed: int, what: str) -> None:
 
 
 class GrowingArray:
-    """Float32 values behind one another in one piece of memory.
+    """Float32 values in one contiguous, growing piece of memory.
 
-    The memory is moved by the operating system when it grows (realloc), so there are never two
-    copies of it.
+    The operating system moves the memory when it grows (realloc), so there are never two copies
+    of it.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class GrowingArray:
         self.size = end
 
     def finish(self) -> NDArray[np.float32]:
-        """Return all values; nothing may be added any more."""
+        """Return all values; no more may be added."""
         self._values.resize(self.size, refcheck=False)
         return self._values
 
@@ -87,7 +87,7 @@ def _free_memory() -> int | None:
 
 
 def _left_in_group() -> int | None:
-    """Return what the control group (a container) has left, None without a limit."""
+    """Return the memory left to the control group (container), None without a limit."""
     group = Path('/sys/fs/cgroup')
     try:
         limit = (group / 'memory.max').read_text(encoding='ascii').strip()

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Messages of one topic as they lie in a bag, many at a time.
+"""Serialized messages of one topic, many at a time.
 
-A bag of an hour holds half a million messages. Handled one by one they cost more than everything
-else that is done with them; handled as arrays they cost next to nothing.
+A bag of one hour holds half a million messages. Handling them one by one costs more than all
+other processing; handling them as arrays costs next to nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,12 +28,12 @@ MOST_BYTES = 2**22
 
 
 class BagMessage(NamedTuple):
-    """A message as it lies in the bag.
+    """A serialized message of a bag.
 
     Attributes:
         topic: topic name.
         type_name: message type.
-        log_ns: when it was recorded (ns).
+        log_ns: log time (ns).
         data: serialized message (CDR).
     """
 
@@ -49,10 +49,10 @@ class MessageBatch(NamedTuple):
     Attributes:
         topic: topic name.
         type_name: message type.
-        log_ns: when each was recorded (ns), shape (messages,).
+        log_ns: log times (ns), shape (messages,).
         data: memory that holds the serialized messages (CDR).
-        starts: where each message starts in `data`, shape (messages,).
-        ends: where each message ends in `data`, shape (messages,).
+        starts: offset of each message in `data`, shape (messages,).
+        ends: end of each message in `data`, shape (messages,).
     """
 
     topic: str
@@ -67,7 +67,7 @@ class MessageBatch(NamedTuple):
         return self.data[int(self.starts[number]) : int(self.ends[number])]
 
     def by_length(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-        """Yield the messages of each length: their numbers, and their bytes, one message a row."""
+        """Yield, for each length, the numbers of the messages and their bytes, one per row."""
         lengths = self.ends - self.starts
         view = memoryview(self.data)
         for length in np.unique(lengths).tolist():
@@ -78,7 +78,7 @@ class MessageBatch(NamedTuple):
 
 
 def batched(messages: Iterable[BagMessage]) -> Iterator[MessageBatch]:
-    """Gather messages of any topics into batches; the order within a topic is kept."""
+    """Gather messages of any topics into batches, keeping the order within each topic."""
     waiting: dict[tuple[str, str], list[BagMessage]] = {}
     size = 0
     for message in messages:

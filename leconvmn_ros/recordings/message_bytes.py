@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Messages of our topics as the bytes (CDR) that a recorder writes.
+"""Serializes messages of our topics (CDR) for a recorder.
 
-rclpy's `serialize_message` is no use for it: the buffer that it returns may be longer than the
-message, with whatever was in that memory before.
+rclpy's `serialize_message` is unsuitable: the buffer it returns may be longer than the message and
+end in uninitialised memory.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def _header(stamp_ns: int) -> Any:
 
 
 def emg_bytes(chunk: EmgChunk) -> bytes:
-    """Return an EmgArray with a chunk of samples (V)."""
+    """Return an EmgArray with the samples (V) of a chunk."""
     store = typestore()
     message = store.types[EMG_TYPE](
         header=_header(chunk.stamp_ns),

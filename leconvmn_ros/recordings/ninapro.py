@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Ninapro recordings with a data glove (.mat files of DB1 to DB3, DB5, DB7, DB8) as subjects."""
+"""Reads Ninapro recordings with a data glove (.mat files of DB1 to DB3, DB5, DB7, DB8)."""
 
 from math import radians
 from pathlib import Path
@@ -33,10 +33,10 @@ from numpy.typing import NDArray
 
 # The longest exercise of DB2, 23 movements x 6 repetitions x 8 s at 2 kHz, has 2.2 million.
 _MOST_SAMPLES = 20_000_000
-# The movements of all databases take 3 to 9 s (s).
+# Movements of all databases take 3 to 9 s (s).
 _LONGEST_MOVEMENT = 30.0
 _MOST_RATE = 100_000.0
-# Names as files spell them, in small letters and without '_', by the names of the databases.
+# Spellings of variable names in files, lower case and without '_', by the usual name.
 _SPELLINGS = {
     'emg': ('emg', 'semg', 'emgdata', 'emgsignal'),
     'glove': ('glove', 'cyberglove', 'glovedata'),
@@ -60,25 +60,25 @@ def read_ninapro(
 ) -> SampledSubject:
     """Read a Ninapro recording.
 
-    Labels are those that Ninapro moved to the real onset of the movement (`restimulus`,
-    `rerepetition`); only a file without them is read by `stimulus` and `repetition`. Ninapro's
-    repetition during rest is 0 or that of the movement to come; here it is that of the movement
+    Labels are those that Ninapro aligned with the real onset of the movement (`restimulus`,
+    `rerepetition`); `stimulus` and `repetition` are used only where a file lacks them. Ninapro's
+    repetition during rest is 0 or that of the next movement; here it is that of the movement
     before.
 
     Args:
         path: .mat file of any MATLAB version.
-        database: which of them; found out by channels, glove and name of the file if None.
-        rate: samples per second (Hz), instead of that of the database.
+        database: the database; if None, it is inferred from channels, glove and file name.
+        rate: samples per second (Hz), instead of the database's.
         angles: file of DB9 with the calibrated angles of the same recording.
 
     Returns:
-        The subject. Most gloves are uncalibrated, and so is the EMG of DB5: its `information` says
-        how they are taken.
+        The subject. Most gloves, and the EMG of DB5, are uncalibrated: `information` tells which
+        units were assumed.
 
     Raises:
         ConfigurationError: `database` or `rate` is not allowed.
         RecordingError: the file is missing, damaged, of another format or another database, or
-            holds NaN; or its movements are far too long at this rate.
+            holds NaN; or its movements would be far too long at this rate.
     """
     if database is not None and database not in LAYOUTS:
         raise ConfigurationError(f'database is {database!r}; allowed are {", ".join(LAYOUTS)}')
@@ -109,12 +109,12 @@ def read_ninapro(
 
 
 class _Spelled:
-    """A MATLAB file by the names of the databases, however it spells them.
+    """A MATLAB file with the usual variable names, whatever its spelling.
 
     Attributes:
         path: the file.
-        shapes: shape of each variable that is there, by its name in the databases.
-        names: the names that the file uses.
+        shapes: shape of each variable that exists, by its usual name.
+        names: the names in the file.
     """
 
     def __init__(self, file: MatFile) -> None:
@@ -134,7 +134,7 @@ class _Spelled:
         return self._file.load(self._spelling[name])
 
     def number(self, name: str) -> float | None:
-        """Return a single number, None if the file has none under that name."""
+        """Return a single number, None if the file has no such variable."""
         if self.shapes.get(name) != (1, 1):
             return None
         if self._file.variables[self._spelling[name]].kind == 'char':
@@ -205,10 +205,10 @@ def _find_database(file: _Spelled, database: Database | None, rate: float | None
 
 
 def _most_likely(file: _Spelled, fitting: list[Database]) -> Database:
-    """Choose among the databases that fit the numbers of channels and of glove sensors.
+    """Choose among the databases that fit the numbers of channels and glove sensors.
 
     Raises:
-        RecordingError: none fits, or the file must be named.
+        RecordingError: none fits, or the choice is ambiguous.
     """
     if not fitting:
         known = '; '.join(
@@ -219,9 +219,9 @@ def _most_likely(file: _Spelled, fitting: list[Database]) -> Database:
             f'{file.path}: emg has {file.shapes["emg"][1]} channels and the glove '
             f'{file.shapes.get("glove", (0, 0))[-1]} sensors; known are {known}'
         )
-    if 'DB1' not in fitting:  # DB2 and DB3 differ in nothing but the people
+    if 'DB1' not in fitting:  # DB2 and DB3 differ only in their subjects
         return fitting[0]
-    # Ten channels: DB1 has names such as S1_A1_E1, all others S1_E1_A1.
+    # Ten channels: DB1 has file names such as S1_A1_E1, all others S1_E1_A1.
     told = file.number('frequency')
     by_name = re.search(r'(A\d+_E\d+)|(E\d+_A\d+)', file.path.stem, re.IGNORECASE)
     if told is not None:
@@ -235,7 +235,7 @@ def _most_likely(file: _Spelled, fitting: list[Database]) -> Database:
 
 
 def _check_movements(file: _Spelled, movement: NDArray[np.int64], rate: float) -> None:
-    """Refuse movements that are far too long: the rate is another one."""
+    """Refuse movements that are far too long, which means that the rate is wrong."""
     edges = np.flatnonzero(np.diff(movement, prepend=0, append=0))
     lengths = np.diff(edges)[movement[edges[:-1]] > 0] / rate
     if len(lengths) == 0:
@@ -262,7 +262,7 @@ def _load_joints(file: _Spelled, name: str, samples: int) -> NDArray[Any]:
         )
     if shape[0] != samples:
         raise RecordingError(f'{file.path}: {name} has {shape[0]} samples, emg has {samples}')
-    # Other sensors of the glove may be broken, they are not used.
+    # Other sensors of the glove are not used and may be broken.
     return _finite(file, name, file.load(name)[:, columns], columns)
 
 
@@ -304,7 +304,7 @@ def _finite(
 
 def _load_labels(file: _Spelled, name: str) -> NDArray[np.int64]:
     values = file.load(name).reshape(-1)
-    # NaN fails the comparisons as well.
+    # NaN fails these comparisons, too.
     wrong = ~((values >= 0) & (values <= LARGEST_LABEL) & (values == np.rint(values)))
     if wrong.any():
         sample = int(np.argmax(wrong))
@@ -324,7 +324,7 @@ def _kept_during_rest(
 
 
 def _electrodes(database: Database, channels: int, rate: float) -> dict[str, str]:
-    """Return where the electrodes sat, as `read_description` finds it."""
+    """Return the electrode positions as `read_description` expects them."""
     known = ELECTRODES.get((database, channels))
     if known is None:
         return {}
@@ -350,7 +350,7 @@ def _information(
         'citation': layout.citation,
         'subject': 'unknown' if subject is None else f'{subject:g}',
         'exercise': 'unknown' if exercise is None else f'{exercise:g}',
-        # A file's name need not be text; the bag's metadata must.
+        # A file name need not be valid text; the bag's metadata must be.
         'source_file': file.path.name.encode('utf-8', 'replace').decode('utf-8'),
         'source_sha256': hash_file(file.path),
         'emg_kind': layout.emg_kind,

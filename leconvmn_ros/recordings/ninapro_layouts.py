@@ -30,15 +30,15 @@ Database = Literal['DB1', 'DB2', 'DB3', 'DB5', 'DB7', 'DB8']
 
 # Columns of the CyberGlove II by its number of sensors, counted from 0, in the order of
 # JOINT_NAMES: MCP and IP of the thumb, then MCP and PIP of index, middle, ring and little finger.
-# The glove of 18 sensors has none at the last joints of the four fingers (6, 9, 13, 17 of the 22).
+# The glove of 18 sensors lacks those of the last finger joints (6, 9, 13, 17 of the 22).
 GLOVE_COLUMNS: Final = {
     22: (1, 2, 4, 5, 7, 8, 11, 12, 15, 16),
     18: (1, 2, 4, 5, 6, 7, 9, 10, 12, 13),
 }
 
-# The Myo armband gives signed 8-bit counts; its maker never published what one is in volts. 10 uV
-# make full scale 1.28 mV, the size of surface EMG. A model fits only recordings that were
-# converted with the same constant, hence it is kept with each.
+# The Myo armband gives signed 8-bit counts, whose size in volts was never published. With 10 uV,
+# full scale is 1.28 mV, a plausible amplitude of surface EMG. A model only fits recordings
+# converted with the same constant, so each recording stores it.
 VOLTS_PER_MYO_COUNT: Final = 1e-5
 
 _UNCALIBRATED = 'rad (nominal: the glove is not calibrated, 1 glove unit is taken as 1 degree)'
@@ -51,12 +51,12 @@ class Layout(NamedTuple):
         channels: possible numbers of EMG channels.
         sensors: number of sensors of the glove.
         sampling_rate: samples per second of every array (Hz).
-        emg_kind: 'raw', or 'envelope' if the amplifier delivered the RMS already.
+        emg_kind: 'raw', or 'envelope' if the amplifier already delivered the RMS.
         emg_unit: unit of the EMG after conversion.
         emg_source_unit: unit of the EMG in the file.
         volts_per_source_unit: factor between the two.
         joint_unit: unit of the angles after conversion from degrees.
-        citation: what to cite.
+        citation: publication to cite.
     """
 
     channels: tuple[int, ...]
@@ -145,7 +145,7 @@ LAYOUTS: Final[dict[Database, Layout]] = {
 
 
 class Electrodes(NamedTuple):
-    """Where the electrodes of a database sit; the fields of `EmgDescription`."""
+    """The electrode positions of a database; the fields of `EmgDescription`."""
 
     rings: tuple[tuple[int, ...], ...]
     offset: tuple[float, ...] = ()
@@ -154,7 +154,7 @@ class Electrodes(NamedTuple):
 _BAND = tuple(range(8))
 # By database and channels. Eight electrodes at the height of the radio-humeral joint come first;
 # the others of DB1 to DB3 and DB7 sit on single muscles. DB5: two Myo armbands, the second nearer
-# to the wrist and turned by half an electrode (22.5 degrees). Of other recordings it is not known.
+# to the wrist and turned by half an electrode (22.5 degrees). Other positions are unknown.
 ELECTRODES: Final[dict[tuple[Database, int], Electrodes]] = {
     ('DB1', 10): Electrodes((_BAND,)),
     ('DB2', 12): Electrodes((_BAND,)),

@@ -21,12 +21,12 @@ from leconvmn_ros.core.errors import ConfigurationError
 
 
 def import_optional(name: str, extra: str, purpose: str) -> ModuleType:
-    """Import a library of an optional extra.
+    """Import a library that belongs to an optional extra.
 
     Args:
         name: name of the library.
         extra: the extra of this package that installs it.
-        purpose: what it is needed for, 'to read XDF' for example.
+        purpose: its purpose in the error, such as 'to read XDF'.
 
     Raises:
         ConfigurationError: it is not installed; the message says how to install it.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""When each message of a bag is due."""
+"""Determines when each message of a bag is due during replay."""
 
 from collections.abc import Callable
 from threading import Condition
@@ -20,23 +20,23 @@ import time
 
 from leconvmn_ros.core.recording import NANOSECONDS
 
-# Python's longest wait is a few centuries; a slow replay over a hole in the stamps may be longer.
+# Python's longest wait is a few centuries; a slow replay may wait longer at a gap in the stamps.
 LONGEST_WAIT = 3600.0  # s
 
 
 class Playback:
-    """Keeps the time of a replay: a message is due at a fixed distance from one starting moment.
+    """Keeps the time of a replay: each message is due at a fixed distance from the start.
 
-    Nothing is added up from message to message, so there is no drift; a late message does not
+    Nothing accumulates from message to message, so there is no drift, and a late message does not
     delay the next one. Thread-safe: one thread waits for messages, others pause, resume and stop.
     """
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare.
+        """Create a playback.
 
         Args:
             rate: bag seconds per second; 0 = every message is due at once.
-            clock: seconds that never go back.
+            clock: a monotonic clock (s).
         """
         self._rate = rate
         self._clock = clock
@@ -47,7 +47,7 @@ class Playback:
         self._first_ns = 0
 
     def start(self, first_ns: int) -> None:
-        """Let the bag time first_ns (ns) be now."""
+        """Map the bag time first_ns (ns) to the present."""
         with self._changed:
             self._first_ns = first_ns
             self._started = self._clock()
@@ -55,13 +55,13 @@ class Playback:
                 self._paused_at = self._started
 
     def pause(self) -> None:
-        """Let no message be due until `resume`."""
+        """Hold all messages until `resume`."""
         with self._changed:
             if self._paused_at is None:
                 self._paused_at = self._clock()
 
     def resume(self) -> None:
-        """Go on where `pause` stopped."""
+        """Continue where `pause` stopped."""
         with self._changed:
             if self._paused_at is not None:
                 self._started += self._clock() - self._paused_at
@@ -69,7 +69,7 @@ class Playback:
                 self._changed.notify_all()
 
     def stop(self) -> None:
-        """Let every wait return at once."""
+        """Make every wait return at once."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Joins JointState messages into one track of joint angles, whoever sends which joints.
+"""Joins JointState messages into one track of joint angles, from any number of senders.
 
-On a robot one topic carries many things: the joints of an arm and of a hand in turn, a message for
-each finger, a message without positions now and then. What is known of the ten joints of the hand
-is used; the rest is left out and counted.
+On a robot one topic may carry many things: joints of an arm and of a hand by turns, one message
+per finger, an occasional message without positions. The angles of the hand's ten joints are used;
+all else is left out and counted.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _MOST_NAMED = 6
 
 
 class _Part(NamedTuple):
-    """States with the same names; see `ReferenceRows.add`."""
+    """States with the same joint names; see `ReferenceRows.add`."""
 
     turns: NDArray[np.int64]
     stamps_ns: NDArray[np.int64]
@@ -43,12 +43,12 @@ class _Part(NamedTuple):
 
 
 class ReferenceRows:
-    """Takes the states of one topic and makes a track of them."""
+    """Collects the states of one topic and joins them into a track."""
 
     def __init__(self, left_out: LeftOut) -> None:
-        """Start without states; what is of no use is counted in `left_out`."""
+        """Start without states; unusable ones are counted in `left_out`."""
         self._left_out = left_out
-        # By the list of their names.
+        # By joint names.
         self._parts: dict[tuple[str, ...], list[_Part]] = {}
 
     def add(
@@ -58,10 +58,10 @@ class ReferenceRows:
         names: tuple[str, ...],
         positions: NDArray[np.float64],
     ) -> None:
-        """Take states that have the same names.
+        """Add states that have the same joint names.
 
         Args:
-            turns: which states of the topic they are, shape (states,).
+            turns: their positions among the messages of the topic, shape (states,).
             stamps_ns: times of measurement (ns), shape (states,).
             names: joint names.
             positions: angles (rad), shape (states, positions).
@@ -72,9 +72,9 @@ class ReferenceRows:
         self._parts.setdefault(names, []).append(_Part(turns, stamps_ns, positions))
 
     def track(self) -> JointTrack | None:
-        """Return the angles in the order of their stamps, None if there are none.
+        """Return the angles in order of their stamps, None if there are none.
 
-        A joint that a state does not name is NaN at its time.
+        A joint that a state does not name is NaN at that time.
         """
         self._drop_other_devices()
         if not self._parts:
@@ -83,7 +83,7 @@ class ReferenceRows:
         return self._without_lost_frames(self._without_rare_joints(track))
 
     def _drop_other_devices(self) -> None:
-        """Leave out states with none of the ten joints, if others have some."""
+        """Leave out states without any of the ten joints, if other states have some."""
         others = [names for names in self._parts if not set(names) & set(JOINT_NAMES)]
         if len(others) == len(self._parts):
             return
@@ -99,7 +99,7 @@ class ReferenceRows:
         return JointTrack(stamps[order], names, positions[order])
 
     def _joined(self) -> JointTrack:
-        """Put states of several kinds into one table; those of one time share a row."""
+        """Join states with different names into one table; equal stamps share a row."""
         names = tuple(dict.fromkeys(name for part in self._parts for name in part))
         joined = {part_names: _concatenated(parts) for part_names, parts in self._parts.items()}
         stamps = np.unique(np.concatenate([part.stamps_ns for part in joined.values()]))
@@ -114,7 +114,7 @@ class ReferenceRows:
         return JointTrack(stamps, names, positions)
 
     def _without_rare_joints(self, track: JointTrack) -> JointTrack:
-        """Leave out those of the ten joints that are measured for a small part of the time."""
+        """Leave out joints of the hand that are measured for only a small part of the time."""
         wanted = np.isin(track.names, JOINT_NAMES)
         covered = np.array([_covered_ns(track, column) for column in range(len(track.names))])
         most = covered[wanted].max(initial=0)
@@ -135,7 +135,7 @@ class ReferenceRows:
         )
 
     def _without_lost_frames(self, track: JointTrack) -> JointTrack:
-        """Turn angles into NaN where nothing was measured."""
+        """Replace angles by NaN in frames without a measurement."""
         zeros, frozen = find_lost_frames(track)
         lost = zeros | frozen
         if not lost.any():
@@ -154,7 +154,7 @@ def _concatenated(parts: Sequence[_Part]) -> _Part:
 
 
 def _fault(names: tuple[str, ...], positions: int) -> str:
-    """Return why states are of no use, empty if they are."""
+    """Return why states are unusable, empty if they are fine."""
     if not names:
         return 'without a joint name'
     if not positions:
@@ -166,7 +166,7 @@ def _fault(names: tuple[str, ...], positions: int) -> str:
 
 
 def _covered_ns(track: JointTrack, column: int) -> int:
-    """Return for how long a joint is measured (ns); gaps do not count."""
+    """Return how long a joint is measured (ns), without gaps."""
     stamps = track.stamps_ns[np.isfinite(track.positions[:, column])]
     gaps = np.diff(stamps)
     return int(gaps[gaps <= _LONGEST_GAP_NS].sum()) + len(stamps)

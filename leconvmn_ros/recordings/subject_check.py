@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Checks that a sampled subject is whole before it becomes a bag."""
+"""Validates a sampled subject before it becomes a bag."""
 
 from math import isfinite
 from typing import Any
@@ -31,8 +31,8 @@ def check_subject(subject: SampledSubject) -> None:
     """Refuse a subject with values or shapes that do not belong in a recording.
 
     Raises:
-        RecordingError: an array has another shape than it should, holds NaN or infinity (named
-            with channel or joint and sample, both counted from 0), or labels are out of range.
+        RecordingError: an array has a wrong shape, holds NaN or infinity (the error names channel
+            or joint, and sample, counted from 0), or labels are out of range.
     """
     if not (isfinite(subject.sampling_rate) and subject.sampling_rate > 0):
         raise RecordingError(

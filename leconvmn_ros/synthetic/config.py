@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How a synthetic subject is made: every setting, with its bounds."""
+"""All settings of a synthetic subject, with their bounds."""
 
 from typing import Literal
 
@@ -24,8 +24,8 @@ from pydantic import Field, model_validator
 # Largest recording, samples times channels: 2 GB.
 MOST_VALUES = 500_000_000
 
-# What each movement asks of thumb, index, middle, ring, little: 1 = full flexion, -1 = full
-# extension. The order lets every digit move within the first five.
+# Motion of thumb, index, middle, ring and little finger in each movement: 1 = full flexion, -1 =
+# full extension. In this order, every digit moves within the first five movements.
 MOVEMENTS: dict[str, tuple[float, float, float, float, float]] = {
     'thumb flexion': (1, 0, 0, 0, 0),
     'index flexion': (0, 1, 0, 0, 0),
@@ -41,32 +41,32 @@ MOVEMENTS: dict[str, tuple[float, float, float, float, float]] = {
     'thumb and little extension': (-1, 0, 0, 0, -1),
 }
 
-# At or below this rate (Hz) little of the EMG's band is left; devices that sample so slowly give
-# its envelope.
+# At or below this rate (Hz) hardly any of the EMG's band is left; such slow devices deliver its
+# envelope.
 RAW_RATE_ABOVE = 150.0
 
 
 class SyntheticSubjectConfig(StrictModel):
-    """Who the synthetic subject is, what it does, and what it is recorded with.
+    """The person, the exercise and the recording device of a synthetic subject.
 
     The defaults are an armband of 8 electrodes at 200 Hz and an exercise in the manner of
-    Ninapro's (Atzori et al., Sci. Data 2014): every movement six times in a row, rest between.
+    Ninapro's (Atzori et al., Sci. Data 2014): six repetitions of each movement, with rest between.
 
     Raises:
         pydantic.ValidationError: a value is outside its range, a movement does not fit its time,
-            or the recording does not fit MOST_VALUES.
+            or the recording exceeds MOST_VALUES.
     """
 
     seed: int = Field(
         default=0,
         ge=0,
         le=2**32 - 1,
-        description='which subject; the same seed gives the same one',
+        description='number of the subject; the same seed gives the same subject',
     )
 
     # The exercise.
     movements: int = Field(
-        default=6, ge=1, le=len(MOVEMENTS), description='movements, the first so many of MOVEMENTS'
+        default=6, ge=1, le=len(MOVEMENTS), description='movements, the first ones of MOVEMENTS'
     )
     repetitions: int = Field(
         default=6, ge=1, le=100, description='repetitions of each movement (Ninapro DB2, DB5: 6)'
@@ -108,7 +108,7 @@ class SyntheticSubjectConfig(StrictModel):
         default=0.3,
         ge=0,
         le=1,
-        description='motion of the most enslaved neighbour over that of the finger meant (ratio; '
+        description='motion of the most enslaved neighbour relative to the moving finger (ratio; '
         'Zatsiorsky, Li and Latash 2000 report 0.11 to 0.55 for forces)',
     )
     posture_drift: float = Field(
@@ -149,7 +149,7 @@ class SyntheticSubjectConfig(StrictModel):
         default=0.2,
         ge=0,
         le=1,
-        description='drive of the antagonist over that of the agonist (ratio; 0.2 to 0.3 in leg '
+        description='drive of the antagonist relative to the agonist (ratio; 0.2 to 0.3 in leg '
         'muscles at a fifth of their strength, Exp. Brain Res. 239 (2021) 463, table 1)',
     )
     resting_tone: float = Field(
@@ -171,7 +171,7 @@ class SyntheticSubjectConfig(StrictModel):
         ge=0,
         le=1,
         description='fluctuation of the drive below 2 Hz (log ratio RMS; De Luca and Erim 1994 on '
-        'where it comes from)',
+        'its origin)',
     )
 
     # The electrodes.
@@ -243,7 +243,7 @@ class SyntheticSubjectConfig(StrictModel):
 
     @property
     def trials(self) -> int:
-        """Movements times repetitions."""
+        """Number of movements times repetitions."""
         return self.movements * self.repetitions
 
     @property
@@ -263,10 +263,10 @@ class SyntheticSubjectConfig(StrictModel):
 
     @property
     def cues(self) -> NDArray[np.float64]:
-        """Times at which the movements begin to be asked for (s), shape (trials,)."""
+        """Times of the cues (s), shape (trials,)."""
         return self.rest_duration + self.trial_period * np.arange(self.trials, dtype=np.float64)
 
     @property
     def raw_emg(self) -> bool:
-        """Whether the EMG is the raw signal; if not, it is its envelope."""
+        """Whether the EMG is raw; if not, it is an envelope."""
         return self.sampling_rate > RAW_RATE_ABOVE

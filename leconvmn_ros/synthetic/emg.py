@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a ring of electrodes around a synthetic forearm records while its fingers move.
+"""The EMG that a ring of electrodes records from a synthetic forearm as its fingers move.
 
 Sources:
     Zajac, Crit. Rev. Biomed. Eng. 17 (1989) 359, Thelen, J. Biomech. Eng. 125 (2003) 70,
@@ -41,10 +41,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-# The envelope is taken of raw EMG at this rate (Hz) or a little above.
+# Rate of the raw EMG from which the envelope is computed, at least (Hz).
 ENVELOPE_SOURCE_RATE = 1000.0
-# The band of surface EMG (Hz), and how near to the Nyquist frequency it may come, as a part of the
-# sampling rate.
+# The band of surface EMG (Hz), and its largest upper end as a part of the sampling rate.
 BAND = (20.0, 450.0)
 BAND_END = 0.45
 # Corner frequencies (Hz) of the spectrum of Shwedyk et al.
@@ -56,23 +55,23 @@ SPECTRUM_LOW, SPECTRUM_HIGH = 60.0, 120.0
 ATTENUATION_LENGTH = 7.0
 WIDENING = 0.8
 
-# Drive for holding a joint at full flexion (part of the maximum), and per full flexion a second
-# while moving (s): free finger movements take a small part of the strength. The sum is chosen to
-# give 0.1 to 0.3 mV, the ratio to let EMG lead the angle by no more than some 0.2 s in all.
+# Drive to hold a joint at full flexion (part of the maximum), and per full flexion a second while
+# moving (s): free finger movements need a small part of the strength. The sum gives 0.1 to 0.3 mV;
+# the ratio keeps the lead of EMG over the angle to about 0.2 s at most.
 HOLDING_DRIVE = 0.22
 MOVING_DRIVE = 0.03
 
-# Firing rates of a muscle's motor units wander together, below 2 Hz (De Luca and Erim, Trends
-# Neurosci. 17 (1994) 299).
+# The firing rates of a muscle's motor units fluctuate together, below 2 Hz (De Luca and Erim,
+# Trends Neurosci. 17 (1994) 299).
 DRIVE_BAND = (0.1, 2.0)
 
-# How far muscles lie from their textbook place (degrees) and strength (log ratio) in one person;
-# how electrodes differ in place (degrees) and contact (log ratio). Plausible sizes, not measured
-# ones.
+# Individual deviations of the position (degrees) and strength (log ratio) of muscles from their
+# textbook values, and of the position (degrees) and contact (log ratio) of electrodes. Plausible
+# values, not measured ones.
 ANATOMY_JITTER, STRENGTH_JITTER = 8.0, 0.25
 PLACEMENT_JITTER, CONTACT_JITTER = 2.0, 0.15
 
-# Samples made at a time, so that memory does not grow with the length of the recording.
+# Samples generated at a time, so that memory use does not grow with the recording.
 BLOCK = 1 << 15
 
 
@@ -96,8 +95,8 @@ class Muscle(NamedTuple):
     depth: float
 
 
-# Places roughly as in anatomical cross-sections of the forearm. FDS flexes PIP and MCP, FDP both
-# and the finger tip, ED mostly extends the MCP joint; the shares are rough too.
+# Positions roughly as in anatomical cross-sections of the forearm. FDS flexes PIP and MCP, FDP
+# also the fingertip, ED mostly extends the MCP joint; the shares are rough, too.
 MUSCLES = (
     Muscle('FPL', 0, 0.3, 0.7, 320, 6),
     Muscle('EPB', 0, -0.8, -0.2, 235, 4),
@@ -122,12 +121,13 @@ Filter = NDArray[np.float64]  # second-order sections, shape (sections, 6)
 def muscle_excitation(
     config: SyntheticSubjectConfig, active: NDArray[np.float64], seed: np.random.SeedSequence
 ) -> NDArray[np.float64]:
-    """Find the neural excitation of each muscle that goes before the given motion.
+    """Compute the neural excitation of each muscle that causes a motion.
 
     Args:
         config: the subject.
-        active: what the muscles do to the joints, at CONTROL_RATE (rad), shape (times, 10).
-        seed: of the variation of effort.
+        active: the part of the angles that muscles produce, at CONTROL_RATE (rad), shape
+            (times, 10).
+        seed: seed of the variation of effort.
 
     Returns:
         Excitations between 0 and 1 at CONTROL_RATE, shape (muscles, times).
@@ -145,7 +145,7 @@ def muscle_excitation(
 def invert_activation(
     activation: NDArray[np.float64], rise: float, decay: float
 ) -> NDArray[np.float64]:
-    """Find the excitation u whose activation is a: u = a + tau(a, u) da/dt (Thelen 2003).
+    """Compute the excitation u whose activation is a: u = a + tau(a, u) da/dt (Thelen 2003).
 
     tau is rise (0.5 + 1.5 a) while the activation grows and decay / (0.5 + 1.5 a) while it falls.
 
@@ -155,7 +155,7 @@ def invert_activation(
         decay: time constant of deactivation (s).
 
     Returns:
-        Excitations cut to between 0 and 1, of the same shape.
+        Excitations clipped to 0 to 1, of the same shape.
     """
     change = np.gradient(activation, 1 / CONTROL_RATE, axis=-1)
     scale = 0.5 + 1.5 * activation
@@ -171,12 +171,12 @@ def record_emg(
     seeds: tuple[np.random.SeedSequence, np.random.SeedSequence, np.random.SeedSequence],
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Record the EMG of the given excitations.
+    """Generate the EMG for given excitations.
 
     Args:
         config: the subject and the electrodes.
         excitation: excitations at CONTROL_RATE, shape (muscles, times).
-        seeds: of the anatomy, the muscles' noise, and the electrodes.
+        seeds: seeds of the anatomy, the muscles' noise, and the electrodes.
         progress: called with (samples done, samples in all).
 
     Returns:
@@ -200,10 +200,10 @@ def crosstalk(
     anatomy: np.random.SeedSequence,
     electrodes: np.random.SeedSequence,
 ) -> NDArray[np.float64]:
-    """Say how strongly each electrode sees each muscle, shape (channels, muscles).
+    """Return how strongly each electrode sees each muscle, shape (channels, muscles).
 
-    1 is right above a superficial muscle. Exponential in depth, of von Mises shape in angle, wider
-    for deeper muscles (depth and widening fitted to Kuiken et al. 2003).
+    1 is right above a superficial muscle. Exponential in depth and von Mises in angle, wider for
+    deeper muscles (depth and widening fitted to Kuiken et al. 2003).
     """
     body, contact = np.random.default_rng(anatomy), np.random.default_rng(electrodes)
     ring_turn = body.uniform(0, 360)
@@ -222,7 +222,7 @@ def crosstalk(
 
 
 def moment_shares() -> NDArray[np.float64]:
-    """Lay out which moments drive each muscle, shape (muscles, 10), negative = extensor."""
+    """Return the moments that drive each muscle, shape (muscles, 10), negative = extensor."""
     shares = np.zeros((len(MUSCLES), len(FLEXION)))
     for row, muscle in enumerate(MUSCLES):
         first = JOINTS_PER_DIGIT * muscle.digit
@@ -233,10 +233,10 @@ def moment_shares() -> NDArray[np.float64]:
 def _efforts(
     config: SyntheticSubjectConfig, times: NDArray[np.float64], seed: np.random.SeedSequence
 ) -> NDArray[np.float64]:
-    """Draw how much each muscle does for the same motion, shape (muscles, times)."""
+    """Draw the effort of each muscle for the same motion, shape (muscles, times)."""
     between, within = (np.random.default_rng(part) for part in seed.spawn(2))
     effort = config.effort_variability * between.standard_normal((config.trials, len(MUSCLES)))
-    # Effort changes in the middle of a rest, where next to nothing is driven and no step can show.
+    # Effort changes in the middle of a rest, where hardly any drive could reveal the step.
     trial = np.searchsorted(config.cues[1:] - config.rest_duration / 2, times)
     fluctuation = config.drive_fluctuation * waves(times, DRIVE_BAND, len(MUSCLES), within)
     total: NDArray[np.float64] = np.exp(effort[trial] + fluctuation).T
@@ -259,10 +259,10 @@ def _blocks(
 
 
 class ElectrodeStream:
-    """What the electrodes record of muscles, piece by piece.
+    """Generates what the electrodes record of the muscles, piece by piece.
 
     Attributes:
-        step: values of activity for a sample of EMG.
+        step: values of activity per EMG sample.
         rate: values of activity per second (Hz).
     """
 
@@ -278,7 +278,7 @@ class ElectrodeStream:
             config: the electrodes.
             mixing: EMG of each muscle at full activity at each electrode (V RMS), shape
                 (channels, muscles).
-            seeds: of the muscles' and of the electrodes' noise.
+            seeds: seeds of the muscles' and of the electrodes' noise.
         """
         self.step = (
             1 if config.raw_emg else int(np.ceil(ENVELOPE_SOURCE_RATE / config.sampling_rate))
@@ -296,7 +296,7 @@ class ElectrodeStream:
         self._done = 0
 
     def record(self, activity: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Record what follows on what was recorded before.
+        """Continue the recording.
 
         Args:
             activity: 0 to 1 at `rate`, shape (muscles, a multiple of `step`).
@@ -319,7 +319,7 @@ class ElectrodeStream:
 
 
 class _Stream:
-    """A filter over rows that remembers its state from block to block."""
+    """A filter over rows that keeps its state between blocks."""
 
     def __init__(self, sections: Filter, gain: float, rows: int) -> None:
         self._sections = sections
@@ -333,7 +333,7 @@ class _Stream:
 
 
 def _amplifier(rate: float) -> Filter:
-    """Pass the band of surface EMG, as far as the sampling rate has it (De Luca et al. 2010)."""
+    """Pass the band of surface EMG, as far as the sampling rate allows (De Luca et al. 2010)."""
     band = (BAND[0], min(BAND[1], BAND_END * rate))
     sections: Filter = signal.butter(2, band, 'bandpass', fs=rate, output='sos')
     return sections
@@ -341,7 +341,7 @@ def _amplifier(rate: float) -> Filter:
 
 def _spectrum(rate: float) -> Filter:
     """Colour white noise as EMG: power f^2 / ((f^2 + low^2) (f^2 + high^2)^2) (Shwedyk 1977)."""
-    # The bilinear transform bends frequencies; each corner is bent the other way first.
+    # The bilinear transform warps frequencies; pre-warp each corner.
     corners = np.minimum([SPECTRUM_LOW, SPECTRUM_HIGH, SPECTRUM_HIGH], BAND_END * rate)
     poles = -2 * rate * np.tan(np.pi * corners / rate)
     zeros, poles, gain = signal.bilinear_zpk([0.0], poles, 1.0, rate)
@@ -356,6 +356,6 @@ def _smoother(time_constant: float, rate: float) -> Filter:
 
 
 def _rms_gain(sections: Filter) -> float:
-    """RMS of what the filter makes of white noise of unit variance."""
+    """RMS of the filter's output for white noise of unit variance."""
     _, response = signal.sosfreqz(sections, worN=1 << 14)
     return float(np.sqrt(np.mean(np.abs(response) ** 2)))

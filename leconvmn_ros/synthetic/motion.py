@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How a synthetic subject moves its fingers: minimum jerk, enslaving, drift, tremor.
+"""The finger motion of a synthetic subject: minimum jerk, enslaving, drift, tremor.
 
 Sources:
     Flash and Hogan, J. Neurosci. 5 (1985) 1688: minimum-jerk trajectories.
@@ -28,19 +28,18 @@ from leconvmn_ros.synthetic.config import MOVEMENTS, SyntheticSubjectConfig
 import numpy as np
 from numpy.typing import NDArray
 
-# Movements and muscle drive are computed at this rate (Hz) whatever the EMG's, so that they do not
-# depend on it. Voluntary motion ends below 5 Hz and tremor at 12 Hz: linear interpolation from
-# here is good to 1e-3 rad.
+# Rate of movements and muscle drive (Hz), independent of the EMG's. Voluntary motion ends below
+# 5 Hz and tremor at 12 Hz: linear interpolation from this rate is accurate to 1e-3 rad.
 CONTROL_RATE = 200.0
 
 
-# Joint angles of the resting hand, and what full flexion and extension add to them, in the order
+# Joint angles of the resting hand, and the changes for full flexion and extension, in the order
 # of JOINTS (rad): a half open hand, with room for variation within the limits.
 REST = np.radians([12, 10] + 4 * [22, 28])
 FLEXION = np.radians([25, 48] + 4 * [48, 54])
 EXTENSION = np.radians([9, 18] + 4 * [35, 22])
 
-# Relative enslaving, row = digit meant, column = digit dragged along; the strongest pair is 1.
+# Relative enslaving, row = moving digit, column = digit dragged along; the strongest pair is 1.
 # Neighbours first, ring and little most, thumb and index least (the order of Zatsiorsky et al.
 # 2000, Hager-Ross and Schieber 2000).
 ENSLAVING = np.array([
@@ -51,12 +50,12 @@ ENSLAVING = np.array([
     [0.1, 0.2, 0.4, 1.0, 0.0],
 ])  # fmt: skip
 
-# How much that differs between repetitions (log ratio), a plausible size.
+# Variation of enslaving between repetitions (log ratio), a plausible value.
 ENSLAVING_VARIABILITY = 0.3
 
 JOINTS_PER_DIGIT = 2
 
-# Frequencies (Hz) of the wandering of a resting hand, and of finger tremor (Elble and Randall,
+# Frequencies (Hz) of the drift of a resting hand, and of finger tremor (Elble and Randall,
 # Electroencephalogr. Clin. Neurophysiol. 44 (1978) 72).
 DRIFT_BAND = (0.005, 0.1)
 TREMOR_BAND = (8.0, 12.0)
@@ -76,7 +75,7 @@ class HandMotion(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """When each trial's motion happens, each of shape (trials, joints) (s)."""
+    """Start and end times of each trial's motion, each of shape (trials, joints) (s)."""
 
     flexion_start: NDArray[np.float64]
     flexion_duration: NDArray[np.float64]

@@ -12,16 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A synthetic subject, for those without recordings: finger movements and the EMG behind them.
+"""A synthetic subject for users without recordings: finger movements and matching EMG.
 
-The chain is the physiological one, run backwards from the fingers to the electrodes:
+The chain follows physiology, backwards from the fingers to the electrodes:
 
     minimum-jerk finger trajectories -> muscle drive -> excitation (inverse activation dynamics)
     -> stochastic EMG of each muscle -> crosstalk onto a ring of electrodes -> noise and mains hum
     -> amplifier band
 
-It stands in for a recording when trying the package out; scores on it say nothing about people.
-The movements are in `synthetic_hand`, the muscles and electrodes in `synthetic_emg`.
+It replaces a recording for trying the package out; scores on it say nothing about people. Module
+`motion` has the movements, `emg` the muscles and electrodes.
 """
 
 from collections.abc import Callable
@@ -41,10 +41,10 @@ Progress = Callable[[int, int], None]
 def synthesize(
     config: SyntheticSubjectConfig, *, progress: Progress | None = None
 ) -> SampledSubject:
-    """Make the subject's recording.
+    """Generate the recording of a synthetic subject.
 
-    The finger movements depend on the seed, the exercise and the hand alone: channel count,
-    sampling rate and noise do not change them (beyond the sampling itself).
+    The finger movements depend on seed, exercise and hand only: channel count, sampling rate and
+    noise do not change them (beyond the sampling itself).
 
     Args:
         config: the subject, the exercise and the electrodes.
@@ -82,7 +82,7 @@ def synthesize(
 def label(
     config: SyntheticSubjectConfig, times: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Say which movement and repetition are asked for at `times` (s), as in SampledSubject."""
+    """Return the movement and repetition cued at `times` (s), as in SampledSubject."""
     trial = np.searchsorted(config.cues, times, side='right') - 1  # -1 before the first cue
     since_cue = times - config.cues[np.maximum(trial, 0)]
     moving = (trial >= 0) & (since_cue < config.movement_duration)

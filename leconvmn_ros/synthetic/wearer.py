@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A simulated wearer: sees a cue, follows it late and unevenly, and gives the EMG of it.
+"""A simulated wearer: sees a cue, follows it late and unevenly, and produces EMG.
 
-The muscles and electrodes are those of the synthetic subject. What is added is the person: a
-reaction time to each cue, drawn again for the way there and the way back, a size and an effort of
-each repetition, and a hand that does not stand still. It stands in for a person when the guided
-session is tried out or tested; scores on it say nothing about people.
+Muscles and electrodes are those of the synthetic subject. The wearer adds a reaction time to each
+cue (drawn separately for the way there and back), a size and an effort for each repetition, and a
+hand that is never quite still. It replaces a person when the guided session is tried out or
+tested; scores on it say nothing about people.
 
 Sources:
     Reaction to the cue in Ninapro DB1 and DB5: 0.8 to 0.9 s (median), with 0.2 to 0.3 s of spread.
@@ -44,17 +44,17 @@ from numpy.typing import NDArray
 
 REACTION, REACTION_SPREAD = 0.85, 0.25  # s
 REACTION_RANGE = (0.35, 1.8)  # s
-TRACKING_TIME = 0.12  # s, of the second-order system that follows what was seen
-# What is seen is kept for so long (s).
+TRACKING_TIME = 0.12  # s, of the second-order system that follows the cue
+# How long the cue is remembered (s).
 MEMORY = 4.0
 # A cue this far from rest asks for a movement; one that falls by this much goes back (rad).
 AWAY, FALLING = 0.05, 0.02
-# Nobody does exactly what is shown (ratio), and muscles of the same finger differ (log ratio).
+# People do not copy the cue exactly (ratio), and muscles of a finger differ (log ratio).
 SIZE_SPREAD = 0.1
 
 
 class Piece(NamedTuple):
-    """What a wearer gave in some time.
+    """The output of a wearer over some time.
 
     Attributes:
         emg: amplitudes (V), shape (samples, channels).
@@ -72,7 +72,7 @@ class SimulatedWearer:
         """Make a wearer.
 
         Args:
-            config: person and electrodes; its exercise is not used.
+            config: person and electrodes; its exercise is ignored.
             rest: the resting hand (rad), shape (10,).
         """
         person, anatomy, source, electrodes = np.random.SeedSequence(config.seed).spawn(4)
@@ -94,7 +94,7 @@ class SimulatedWearer:
         self._tremor = _Waves(self._draw, TREMOR_BAND, config.tremor)
 
     def see(self, stamp_ns: int, pose: NDArray[np.float64]) -> None:
-        """Take in a pose of the cue (rad), shape (10,), shown at this time."""
+        """Show a pose of the cue (rad), shape (10,), at this time."""
         time = stamp_ns / NANOSECONDS
         self._seen.append((time, np.asarray(pose, dtype=np.float64) - self._rest))
         while self._seen[0][0] < time - MEMORY:
@@ -104,18 +104,18 @@ class SimulatedWearer:
             self._begin()
         self._farthest = max(self._farthest, way)
         if self._away and not self._returning and way < self._farthest - FALLING:
-            # The hand is held now, so that another delay moves nothing.
+            # Freeze the present position, so that a new delay causes no motion.
             self._returning, self._reaction = True, self._draw_reaction()
         if way <= AWAY:
             self._away = self._returning = False
             self._farthest = 0.0
 
     def move(self, now_ns: int, ticks: int) -> Piece:
-        """Go on by some ticks of CONTROL_RATE, which end now.
+        """Advance by some ticks of CONTROL_RATE, the last of them now.
 
         Args:
-            now_ns: time of the last of them (ns).
-            ticks: how many.
+            now_ns: time of the last tick (ns).
+            ticks: number of ticks.
         """
         times = now_ns / NANOSECONDS - np.arange(ticks - 1, -1, -1) / CONTROL_RATE
         wanted = self._wanted(times - self._reaction)
@@ -134,7 +134,7 @@ class SimulatedWearer:
         return Piece(self._record(offsets + tremor, speeds), motion)
 
     def _wanted(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the wearer means to do at these times of the cue, shape (times, 10)."""
+        """Return the intended pose at these times of the cue, shape (times, 10)."""
         if not self._seen:
             return np.zeros((len(times), len(JOINT_NAMES)))
         known = np.array([time for time, _ in self._seen])
@@ -172,7 +172,7 @@ class SimulatedWearer:
 
 
 class _Waves:
-    """Sinusoids of random frequency and phase, which can be asked for at any time."""
+    """Sinusoids of random frequency and phase, defined at any time."""
 
     def __init__(self, draw: np.random.Generator, band: tuple[float, float], rms: float) -> None:
         shape = (WAVES, len(JOINT_NAMES))
