@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reference angles at other times: matched by stamp and by joint name, never by position."""
+"""Interpolates reference angles, matched by stamp and joint name, never by position."""
 
 from collections.abc import Sequence
 import re
@@ -24,7 +24,7 @@ from leconvmn_ros.core.recording import JointTrack, NANOSECONDS
 import numpy as np
 from numpy.typing import NDArray
 
-# Between reference angles further apart than this nothing is made up.
+# Reference angles are not interpolated over longer gaps.
 LONGEST_GAP_NS = NANOSECONDS // 5
 
 
@@ -41,17 +41,17 @@ class AlignedAngles(NamedTuple):
 
 
 def reference_joints(track: JointTrack) -> tuple[str, ...]:
-    """Return which of the ten joints the reference measures, in the order of JOINT_NAMES.
+    """Return the joints of the hand that the reference measures, in the order of JOINT_NAMES.
 
     Raises:
-        RecordingError: none of them, or one of them under a name like `right_hand/index_mcp`.
+        RecordingError: there are none, or one has a name such as `right_hand/index_mcp`.
     """
     names = tuple(name for name in JOINT_NAMES if name in track.names)
     if not names:
         raise RecordingError(
             f'the reference has joints {list(track.names)}, none of {list(JOINT_NAMES)}'
         )
-    # Left out without a word, such a joint would be missing in the decoder.
+    # If silently left out, such a joint would be missing in the decoder.
     alike = [
         f'{other} (wanted: {name})'
         for name in JOINT_NAMES
@@ -60,27 +60,27 @@ def reference_joints(track: JointTrack) -> tuple[str, ...]:
     ]
     if alike:
         raise RecordingError(
-            f'the reference names joints in another way: {", ".join(alike)}; '
+            f'the reference has other names for joints: {", ".join(alike)}; '
             f'all its joints: {list(track.names)}'
         )
     return names
 
 
 def _looks_like(other: str, name: str) -> bool:
-    """Whether a name is one of the ten in another spelling, with a prefix or a usual ending."""
+    """Whether a name is one of the ten, spelt differently or with a usual prefix or suffix."""
     letters = re.sub('[^a-z]', '', other.lower())
     wanted = name.replace('_', '')
     return re.fullmatch(f'.*{wanted}(joint|angle|flex|flexion)?', letters) is not None
 
 
 def check_unit(track: JointTrack, names: Sequence[str]) -> None:
-    """Refuse angles in degrees, of those of the joints that the track has.
+    """Refuse a track whose angles of these joints are in degrees.
 
-    Looked at is the spread of all but the outermost 1 % of either side, so that single wrong
-    angles do not matter.
+    The check uses the range without the outermost 1 % on either side, so that single wrong angles
+    do not matter.
 
     Raises:
-        RecordingError: the angles of a joint spread over more than a full turn in radians.
+        RecordingError: the angles of a joint span more than a full turn in radians.
     """
     for name in sorted({*names} & {*track.names}, key=track.names.index):
         angles = track.positions[:, track.names.index(name)]
@@ -98,9 +98,9 @@ def angles_at(
 ) -> AlignedAngles:
     """Interpolate the reference linearly at the given times.
 
-    An angle beyond LARGEST_ANGLE, which a glove gives now and then, counts as not measured: it
-    would widen what a decoder may put out, and spoil mean and scale. A joint is known where it was
-    measured no more than LONGEST_GAP_NS apart, whatever other joints were.
+    An angle beyond LARGEST_ANGLE, which gloves give now and then, counts as not measured: it would
+    widen the decoder's output range, and spoil mean and scale. A joint is known between its own
+    measurements if they are at most LONGEST_GAP_NS apart, whatever other joints have.
 
     Args:
         track: the reference.
@@ -120,7 +120,7 @@ def angles_at(
     everywhere: NDArray[np.bool_] | None = None
     for column, name in enumerate(names):
         angles = track.positions[:, track.names.index(name)]
-        # Joints may be measured at different times, such as one finger after the other.
+        # Joints may be measured at different times, such as one finger after another.
         measured = np.abs(angles) <= LARGEST_ANGLE
         if measured.all():
             if everywhere is None:

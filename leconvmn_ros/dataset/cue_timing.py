@@ -12,22 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""When a wearer followed a cue: each repetition is re-timed by its own EMG.
+"""Re-times cues: finds in the EMG when the wearer followed each cue.
 
-A cue has no lag, it has a reaction: a wearer sets out 0.8 to 0.9 s after it (median over Ninapro
-DB1 and DB5), 0.2 to 0.3 s earlier or later from one repetition to the next, and comes back when it
-suits. So `align`, which looks for one lag of a whole recording, does not fit. Here the start and
-the end of each repetition are searched in the activity of all electrodes.
+A wearer follows a cue not with a fixed lag but with a reaction time of 0.8 to 0.9 s (median over
+Ninapro DB1 and DB5) that varies by 0.2 to 0.3 s between repetitions, and returns at will. `align`
+searches one lag for a whole recording and so does not fit. This module searches the start and the
+end of each repetition in the activity of all electrodes.
 
 Method: the activity is the RMS over electrodes of the change of log-RMS since the rest before the
-cue, in standard deviations of rest. A step up is fitted to it by least squares in the first three
-quarters of the repetition, and a step down from its middle on (one change point in the mean:
-Hinkley, Biometrika 57 (1970) 1). The cue is moved so that it is half way to its pose at the one,
-and half way back at the other. Where no step explains enough of the activity, the start comes
-REACTION_TIME after the cue, and the end as late as those of the other repetitions (median).
+cue, in standard deviations of rest. Least squares fit a step up in the first three quarters of the
+repetition, and a step down from its middle on (one change point in the mean: Hinkley, Biometrika
+57 (1970) 1). The cue is moved so that it is half way to its pose at the first step, and half way
+back at the second. If no step explains enough of the activity, the start is REACTION_TIME after
+the cue, and the end has the median delay of the other repetitions.
 
-What comes of it is a reference for training: the pose that was *meant*, at the time at which it
-was made. It is not what the hand did.
+The result is a reference for training: the *intended* pose, at the time of the movement. It is not
+what the hand did.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,26 +44,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACTION_TIME = 0.85  # s
-# Of a recording, so that hours of it fit into memory.
+# Process a recording in blocks, so that hours of it fit into memory.
 SAMPLES_AT_ONCE = 2**16
 STEP = 0.02  # s, between values of the activity
 RMS_WINDOW = 0.1  # s
 BASELINE = 1.0  # s of rest before a cue
-# Nobody follows sooner or later than that (s); what is found there is something else.
+# Plausible delays of a wearer (s); a step outside has another cause.
 EARLIEST, LATEST = 0.1, 2.5
-# A wearer may come back long before the cue does (s).
+# A wearer may return long before the cue does (s).
 EARLIEST_END = -3.0
-# The start is searched in this share of a repetition, the end from its middle on.
+# The start is searched in this share of a repetition, the end after its middle.
 START_WITHIN = 0.75
-# A step has at least so much on either side (s).
+# Shortest time on either side of a step (s).
 SHORTEST_SIDE = 0.2
-# Share of the variance of the activity that a step must explain, and its least height in standard
-# deviations of rest.
+# Share of the variance of the activity that a step must explain, and its minimal height in
+# standard deviations of rest.
 LEAST_EXPLAINED = 0.4
 LEAST_HEIGHT = 1.0
-# A cue that moves less shows no movement (rad).
+# Smallest motion of a cue that shows a movement (rad).
 LEAST_WAY = 0.05
-# A movement lasts at least so long, from half way to half way (s).
+# Shortest duration of a movement between half way there and half way back (s).
 SHORTEST = 0.3
 
 
@@ -79,21 +79,21 @@ class Activity(NamedTuple):
     log_rms: NDArray[np.float64]
 
     def between(self, first_ns: int, last_ns: int) -> NDArray[np.float64]:
-        """Return the log-RMS from one time on and before another one (ns)."""
+        """Return the log-RMS in a half-open interval of time (ns)."""
         first, last = np.searchsorted(self.stamps_ns, (first_ns, last_ns))
         return self.log_rms[first:last]
 
 
 class Attempt(NamedTuple):
-    """One repetition that was asked for.
+    """One repetition of a cue.
 
     Attributes:
         movement: number of the movement, from 1.
         repetition: number of the repetition, from 1.
         start_ns: time of the cue (ns).
         end_ns: time at which the cue is back at rest (ns).
-        next_ns: time of the next cue, or of the end of the labels (ns).
-        withdrawn: whether it was marked as not to count.
+        next_ns: time of the next cue, or end of the labels (ns).
+        withdrawn: whether it was marked as invalid.
     """
 
     movement: int
@@ -105,22 +105,22 @@ class Attempt(NamedTuple):
 
 
 class Cue(NamedTuple):
-    """When a cue is half way to its pose, and half way back (ns)."""
+    """Times at which a cue is half way to its pose, and half way back (ns)."""
 
     up_ns: int
     down_ns: int
 
 
 class Timing(NamedTuple):
-    """When an attempt was made.
+    """The timing of an attempt.
 
     Attributes:
-        attempt: what was asked for.
-        cue: when the cue was half way.
-        start_delay: by how much the movement followed the cue on its way to the pose (s).
-        end_delay: the same on its way back (s); negative where the wearer came back first.
-        start_found: whether the EMG tells the start; else it is REACTION_TIME.
-        end_found: the same for the end; else it is the median of the others.
+        attempt: the attempt.
+        cue: times at which the cue was half way.
+        start_delay: delay of the movement after the cue on the way to the pose (s).
+        end_delay: delay on the way back (s); negative if the wearer returned before the cue.
+        start_found: whether the EMG shows the start; if not, REACTION_TIME is used.
+        end_found: whether the EMG shows the end; if not, the median of the others is used.
     """
 
     attempt: Attempt
@@ -132,9 +132,9 @@ class Timing(NamedTuple):
 
 
 def attempts(labels: LabelTrack, end_ns: int) -> list[Attempt]:
-    """Return what was asked for, in time order.
+    """Return the attempts in order of time.
 
-    A rest with repetition 0 after a movement withdraws it: it was interrupted, or is done again.
+    A rest with repetition 0 withdraws the movement before it: it was interrupted or is repeated.
 
     Args:
         labels: movement and repetition.
@@ -160,7 +160,7 @@ def attempts(labels: LabelTrack, end_ns: int) -> list[Attempt]:
 
 
 def _begins(labels: LabelTrack, place: int) -> bool:
-    """Whether a label differs from the one before it: sources may repeat a label."""
+    """Whether a label differs from the one before; sources may repeat labels."""
     return place == 0 or (labels.movement[place], labels.repetition[place]) != (
         labels.movement[place - 1],
         labels.repetition[place - 1],
@@ -183,7 +183,7 @@ def activity_of(runs: Iterable[Run], rate: float) -> Activity | None:
     """Compute the log-RMS in windows centred on each time; None if no run holds a window.
 
     Args:
-        runs: stretches of EMG in time order.
+        runs: stretches of EMG in order of time.
         rate: samples per second.
     """
     rms, stamps = [], []
@@ -192,13 +192,13 @@ def activity_of(runs: Iterable[Run], rate: float) -> Activity | None:
         if len(run.samples) < length:
             continue
         sliding = SlidingRms(length, run.samples.shape[1])
-        # The window that ends at a sample; the first ones are not full yet.
+        # Windows end at their sample; drop the first ones, which are not full.
         rms.append(_every(step, length - 1, run.samples, sliding))
         stamps.append(run.stamps_ns[length // 2 :: step][: len(rms[-1])])
     if not rms:
         return None
     values = np.concatenate(rms)
-    # The logarithm of silence is no number; what is quiet beside the mean counts as silence.
+    # The log of silence is undefined; the floor makes all that is very quiet equal.
     floor = values.mean(axis=0)
     return Activity(np.concatenate(stamps), np.log(values + np.where(floor > 0, floor, 1.0)))
 
@@ -216,7 +216,7 @@ def _every(
 
 
 def rest_spread(emg: Activity, asked: Sequence[Attempt | Repetition]) -> NDArray[np.float64]:
-    """Return how much each channel varies in the rests before the cues, shape (channels,)."""
+    """Return the spread of each channel in the rests before the cues, shape (channels,)."""
     parts = []
     for attempt in asked:
         rest = emg.between(attempt.start_ns - _ns(BASELINE), attempt.start_ns)
@@ -227,11 +227,11 @@ def rest_spread(emg: Activity, asked: Sequence[Attempt | Repetition]) -> NDArray
 
 
 def half_way(track: JointTrack | None, attempt: Attempt) -> Cue:
-    """Return when the cue of an attempt is half way; a cue without a track is a step.
+    """Return when the cue of an attempt is half way; without a track the cue is a step.
 
     Args:
-        track: the cue as it was shown, None if only the labels are known.
-        attempt: what was asked for.
+        track: the cue as shown, None if only labels are known.
+        attempt: the attempt.
     """
     step = Cue(attempt.start_ns, attempt.end_ns)
     if track is None:
@@ -242,7 +242,7 @@ def half_way(track: JointTrack | None, attempt: Attempt) -> Cue:
         return step
     way = np.linalg.norm(poses - poses[0], axis=1)
     if way.max() < LEAST_WAY:
-        # A step is over before the next pose is shown.
+        # A step ends before the next pose is shown.
         way = np.linalg.norm(poses - track.positions[max(0, first - 1)], axis=1)
     beyond = np.flatnonzero(way >= way.max() / 2)
     if way.max() < LEAST_WAY:
@@ -254,13 +254,13 @@ def half_way(track: JointTrack | None, attempt: Attempt) -> Cue:
 def find_timing(
     emg: Activity, attempt: Attempt, spread: NDArray[np.float64], cue: Cue | None = None
 ) -> Timing:
-    """Search when an attempt was made.
+    """Search the timing of an attempt.
 
     Args:
-        emg: of the recording, as far as the end of the search.
-        attempt: what was asked for.
-        spread: of each channel at rest, shape (channels,), see `rest_spread`.
-        cue: when it was half way; by default it is a step.
+        emg: activity of the recording, at least to the end of the search.
+        attempt: the attempt.
+        spread: standard deviation of each channel at rest, see `rest_spread`.
+        cue: times at which it was half way; by default it is a step.
     """
     cue = cue or Cue(attempt.start_ns, attempt.end_ns)
     before = emg.between(attempt.start_ns - _ns(BASELINE), attempt.start_ns + _ns(EARLIEST))
@@ -301,7 +301,7 @@ class Signal(NamedTuple):
 
     Attributes:
         stamps_ns: times (ns), shape (times,).
-        changes: in standard deviations of rest, shape (times, channels).
+        changes: changes in standard deviations of rest, shape (times, channels).
     """
 
     stamps_ns: NDArray[np.int64]
@@ -320,7 +320,7 @@ class Signal(NamedTuple):
 class StepFit(NamedTuple):
     """A step from one level to a higher one.
 
-    Attributes:
+    place: index of the first value on the higher level.
         place: first value on the higher level.
         height: difference of the levels.
         explained: share of the variance that the step explains.
@@ -332,11 +332,11 @@ class StepFit(NamedTuple):
 
 
 def best_step(values: NDArray[np.float64], shortest: int) -> StepFit | None:
-    """Fit the step up that explains most of the values; None if there is none.
+    """Fit the step up that explains most of the variance; None if there is none.
 
     Args:
-        values: shape (times,).
-        shortest: values that either level has at least.
+        values: activity, shape (times,).
+        shortest: least number of values on either side.
     """
     count = len(values)
     if count < 2 * shortest or shortest < 1:
@@ -347,7 +347,7 @@ def best_step(values: NDArray[np.float64], shortest: int) -> StepFit | None:
         return None
     places = np.arange(shortest, count - shortest + 1)
     sums = np.cumsum(centred)[places - 1]
-    # With the mean taken out, the levels are -s/k before and s/(n-k) after, s < 0 for a step up.
+    # With the mean removed, the levels are -s/k before and s/(n-k) after, s < 0 for a step up.
     heights = -sums / places - sums / (count - places)
     gains = sums**2 / places + sums**2 / (count - places)
     gains[heights <= 0] = -1.0
@@ -358,10 +358,10 @@ def best_step(values: NDArray[np.float64], shortest: int) -> StepFit | None:
 
 
 def find_timings(recording: Recording) -> list[Timing]:
-    """Search when each attempt of a recording was made.
+    """Search the timing of each attempt in a recording.
 
     Args:
-        recording: EMG and labels; its reference, if it has one, is the cue as it was shown.
+        recording: EMG and labels; its reference, if it has one, is the cue as shown.
 
     Raises:
         RecordingError: it has no usable EMG, or no labels.
@@ -384,15 +384,15 @@ def find_timings(recording: Recording) -> list[Timing]:
 
 
 def retimed(recording: Recording, timings: list[Timing]) -> Recording:
-    """Return the recording with its cue moved to when it was followed.
+    """Return the recording with its cue moved to the time at which it was followed.
 
-    It is half way to the pose by the start delay later, half way back by the end delay; time is
-    stretched evenly from one to the next. Withdrawn attempts lose their reference. The information
-    of the recording says `reference: cue`.
+    The start delay moves the time half way to the pose, the end delay the time half way back; time
+    is stretched evenly between them. Withdrawn attempts lose their reference. The information of
+    the recording gets `reference: cue`.
 
     Args:
-        recording: its reference is the cue, as it was shown.
-        timings: of all its attempts, see `find_timings`.
+        recording: a recording whose reference is the cue as shown.
+        timings: timings of all its attempts, see `find_timings`.
 
     Raises:
         RecordingError: it has no reference.

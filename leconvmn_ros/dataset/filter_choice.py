@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which filters the EMG of recordings needs before anything is learnt from it."""
+"""Chooses the filters for the EMG of recordings before training."""
 
 from collections.abc import Sequence
 from typing import cast, Final, get_args, Literal, NamedTuple
@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CORNER: Final = 20.0  # Hz, see `emg/filters.py`
-# An armband at 200 Hz shows what muscles do up to 100 Hz only, and most are coupled by a
-# capacitor: there the filter is used only against an offset, with a lower corner.
+# An armband at 200 Hz covers only frequencies up to 100 Hz, and most are AC-coupled. There, the
+# filter is used only against an offset, with a lower corner.
 CORNER_BELOW_400_HZ: Final = 5.0  # Hz
 RATE_OF_AMPLIFIERS: Final = 400.0  # Hz
 SLOWEST_WITH_FILTER: Final = 100.0  # Hz
@@ -55,24 +55,24 @@ def choose_filters(
     mains: Mains,
     hold_out: HoldOut | None = None,
 ) -> FilterChoice:
-    """Return the filters for recordings of one set of electrodes.
+    """Return the filters for recordings with the same electrodes.
 
     Args:
-        recordings: with EMG.
-        high_pass: corner (Hz), 0 = none; None = what raw EMG of this rate needs, none for an
+        recordings: recordings with EMG.
+        high_pass: corner (Hz), 0 = none; None = as raw EMG of this rate needs, none for an
             envelope.
         mains: mains frequency (Hz), 0 = no notches.
-        hold_out: what may not be looked at; None = everything may.
+        hold_out: parts that must not be inspected; None = inspect all.
 
     Raises:
-        RecordingError: some of the recordings are raw EMG, others an envelope.
+        RecordingError: some recordings are raw EMG, others an envelope.
     """
     rate = max((each.chunks[0].sampling_rate for each in recordings if each.chunks), default=0.0)
     kinds = {kind_of(each) for each in recordings if each.chunks}
     if len(kinds) > 1:
         raise RecordingError(
             f'{", ".join(f"{each.name}: {kind_of(each)}" for each in recordings if each.chunks)}; '
-            'raw EMG and envelopes cannot be learnt together'
+            'raw EMG and envelopes cannot be trained on together'
         )
     if high_pass is None:
         if kinds != {'raw'} or rate < SLOWEST_WITH_FILTER:
@@ -88,7 +88,7 @@ def choose_filters(
 
 
 def kind_of(recording: Recording) -> EmgKind:
-    """Return what the EMG of a recording is, by what it says or by what it looks like."""
+    """Return whether EMG is raw or an envelope, as stated or by its looks."""
     for kind in get_args(EmgKind):
         if recording.information.get(EMG_KIND) == kind:
             return cast('EmgKind', kind)
@@ -96,10 +96,10 @@ def kind_of(recording: Recording) -> EmgKind:
 
 
 def filter_remarks(recordings: Sequence[Recording], choice: FilterChoice) -> list[str]:
-    """Return what there is to know about the filters and what they rest on, in sentences."""
+    """Return sentences on the filters and the reasons for them."""
     remarks = [
-        f'{each.name}: the EMG looks like an envelope and is taken for one, without a high-pass; '
-        f"{EMG_KIND} (raw or envelope) in the bag's metadata would say what it is"
+        f'{each.name}: the EMG looks like an envelope and is taken as one, without a high-pass; '
+        f"set {EMG_KIND} (raw or envelope) in the bag's metadata to make sure"
         for each in recordings
         if each.chunks
         and each.information.get(EMG_KIND) not in get_args(EmgKind)
@@ -113,7 +113,7 @@ def filter_remarks(recordings: Sequence[Recording], choice: FilterChoice) -> lis
 
 
 def _looked_at(recording: Recording, hold_out: HoldOut | None = None) -> NDArray[np.float32]:
-    """Return the first minutes of the EMG that may be looked at."""
+    """Return the first minutes of EMG that may be inspected."""
     chunks = recording.usual_chunks
     if hold_out is not None:
         stamps_ns = np.array([chunk.stamp_ns for chunk in chunks], dtype=np.int64)

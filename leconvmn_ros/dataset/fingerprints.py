@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tells EMG again by its content: whatever a bag is called, however it was cut or stamped.
+"""Recognises EMG by its content, whatever the bag's name, however it was cut or stamped.
 
-A recording is cut into blocks where its own samples say so (content-defined chunking, as in
-Muthitacharoen et al., SOSP 2001), and each block has a hash. A copy, an excerpt, or the same file
-converted again has the same blocks, wherever it begins; other EMG has none of them.
+The samples themselves determine where a recording is cut into blocks (content-defined chunking, as
+in Muthitacharoen et al., SOSP 2001), and each block is hashed. A copy, an excerpt, or the file
+converted again shares these blocks, wherever it begins; other EMG shares none.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-# Mean length of a block (s), and the bytes of its hash.
+# Mean length of a block (s), and size of its hash (bytes).
 BLOCK_SECONDS = 0.5
 HASH_BYTES = 8
-# A shorter block could be in two recordings by chance.
+# Shorter blocks could occur in two recordings by chance.
 _LEAST_ROWS = 8
 
 
@@ -38,10 +38,10 @@ def emg_hash(samples: NDArray[np.float32]) -> str:
 
 
 def block_hashes(samples: NDArray[np.float32], sampling_rate: float) -> set[bytes]:
-    """Return the hashes of the whole blocks in a gapless stretch of EMG.
+    """Return the hashes of the complete blocks in a gapless stretch of EMG.
 
-    What is before the first border between blocks and behind the last one has none. Neither has a
-    block in which nothing changes, as of an electrode that is off.
+    Samples before the first border of blocks and after the last are not hashed, nor are blocks in
+    which nothing changes, such as those of an electrode that is off.
 
     Args:
         samples: EMG, shape (samples, channels).
@@ -64,7 +64,7 @@ def _row_hashes(content: NDArray[np.float32]) -> NDArray[np.uint64]:
     rng = np.random.default_rng(0)
     factors = rng.integers(1, 2**63, size=content.shape[1], dtype=np.uint64) | np.uint64(1)
     mixed = (bits * factors).sum(axis=1, dtype=np.uint64)
-    # The low bits of a product depend on the low bits alone (finaliser of SplitMix64).
+    # The low bits of a product depend only on low bits, so mix (finaliser of SplitMix64).
     mixed ^= mixed >> np.uint64(30)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> np.uint64(27)

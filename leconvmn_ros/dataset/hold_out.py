@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which part of a recording may be trained on, which picks the epoch, which is the test."""
+"""Divides recordings into parts for training, for the choice of the epoch, and for the test."""
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
@@ -26,14 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-# 'repetitions' holds out whole repetitions where there are some, 'paper' the end of each movement.
+# 'repetitions' holds out whole repetitions if possible, 'paper' the end of each movement.
 Protocol = Literal['repetitions', 'paper']
 # Start and end (ns).
 Interval = tuple[int, int]
 
 
 class Role(IntEnum):
-    """What a moment of a recording may be used for."""
+    """The use of a moment of a recording."""
 
     TRAINING = 0
     VALIDATION = 1
@@ -44,10 +44,10 @@ Repetition = Annotated[int, Field(ge=1)]
 
 
 class _Rule(StrictModel):
-    """What all kinds of hold-out have in common."""
+    """Common base of all kinds of hold-out."""
 
     def rule(self) -> str:
-        """Say what is held out in words, without the intervals of one recording."""
+        """Describe what is held out, without the intervals of one recording."""
         content = self.model_dump(mode='json', exclude={'spans_ns', 'recordings'})
         parts = [
             f'{key} {_plain(value)}'
@@ -62,17 +62,17 @@ def _plain(value: object) -> str:
 
 
 class RepetitionHoldOut(_Rule):
-    """Whole repetitions, each with the rest that follows it, are held out.
+    """Holds out whole repetitions, each with the rest that follows it.
 
-    What comes before the first repetition belongs to the training data.
+    Samples before the first repetition are training data.
     """
 
     kind: Literal['repetitions'] = 'repetitions'
     validation: tuple[Repetition, ...] = Field(
-        default=(), description='repetitions that choose the epoch, where anything is chosen'
+        default=(), description='repetitions for choosing the epoch, if it is chosen'
     )
     test: tuple[Repetition, ...] = Field(
-        min_length=1, description='repetitions that are only ever scored'
+        min_length=1, description='repetitions that are only scored'
     )
 
     @model_validator(mode='after')
@@ -85,11 +85,11 @@ class RepetitionHoldOut(_Rule):
         return self
 
     def of(self, recordings: Sequence[Recording]) -> 'RepetitionHoldOut':
-        """Return the same; see `HoldOut`.
+        """Return itself; see `HoldOut`.
 
         Raises:
-            RecordingError: no recording has a repetition that is to be held out: nothing would be
-                left to test on, without a word.
+            RecordingError: no recording has a repetition to hold out, so nothing would be left
+                to test on.
         """
         tracks = [recording.labels for recording in recordings if recording.labels is not None]
         there = {int(number) for track in tracks for number in track.repetition if number > 0}
@@ -119,20 +119,20 @@ class RepetitionHoldOut(_Rule):
 
 
 class BlockHoldOut(_Rule):
-    """The end of a recording is the test, the share before it picks the epoch."""
+    """Holds out the end of a recording as the test; the share before it picks the epoch."""
 
     kind: Literal['blocks'] = 'blocks'
     validation: float = Field(default=0.15, gt=0, lt=0.5, description='share of the duration')
     test: float = Field(default=0.25, gt=0, lt=0.5, description='share of the duration')
     spans_ns: tuple[Interval, ...] = Field(
-        default=(), description='start and end of each recording trained on; set by the training'
+        default=(), description='start and end of each training recording; set by the training'
     )
 
     def of(self, recordings: Sequence[Recording]) -> 'BlockHoldOut':
-        """Return the same for just these recordings.
+        """Return it, fixed to these recordings.
 
-        What is scored later, live or from a part of the bag, then keeps the role that it had in
-        the training; what lies outside of these recordings has none and counts as training.
+        If a part of them is scored later, live or from a bag, it keeps its role of the training.
+        All that lies outside of these recordings has no role and counts as training.
         """
         return self.model_copy(update={'spans_ns': tuple(r.span_ns for r in recordings)})
 
@@ -151,17 +151,17 @@ class BlockHoldOut(_Rule):
             role = np.full_like(roles, Role.TRAINING)
             role[share >= 1 - self.test - self.validation] = Role.VALIDATION
             role[share >= 1 - self.test] = Role.TEST
-            # Recordings that overlap in time: what one of them trained on is no test.
+            # If recordings overlap, training data of one cannot be a test.
             roles[inside] = np.where(roles == -1, role, np.minimum(roles, role))[inside]
         return np.where(roles == -1, Role.TRAINING, roles)
 
 
 class HeldOutParts(StrictModel):
-    """What is held out of one recording, in intervals of time; the rest is training data."""
+    """The parts held out of one recording, as intervals of time; the rest is training data."""
 
     span_ns: Interval = Field(description='start and end of the EMG')
-    validation_ns: tuple[Interval, ...] = Field(description='what picks the epoch')
-    test_ns: tuple[Interval, ...] = Field(description='what is only ever scored')
+    validation_ns: tuple[Interval, ...] = Field(description='parts for choosing the epoch')
+    test_ns: tuple[Interval, ...] = Field(description='parts that are only scored')
 
     def roles(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the role at each of the times (ns), shape (times,)."""
@@ -176,21 +176,21 @@ class HeldOutParts(StrictModel):
 
 
 class MovementHoldOut(_Rule):
-    """The end of each movement's time is the test, the share before it picks the epoch.
+    """Holds out the end of each movement's time as the test; the share before it picks the epoch.
 
     The time of a movement is that of all its repetitions, each with the rest that follows it,
-    within the EMG of the recording; what comes before the first movement belongs to the training
-    data. Where movements come in any order, a movement's time is made of several stretches and
-    the shares are of their total.
+    within the EMG of the recording. Samples before the first movement are training data. If
+    movements come in any order, the time of one consists of several stretches, and shares are
+    taken of their total.
 
-    The shares of the method paper (Guo et al., J. Neural Eng. 18 (2021) 026027) could not be
-    found. The code that its laboratory published with a later paper (Lin et al., IEEE Trans.
-    Neural Syst. Rehabil. Eng. 31 (2023) 87) cuts each movement, from its first onset to its last
-    end with the rests between, at 80 % of its time; the last fifth is the test. So is it here.
-    That code has no validation part, or takes it from that last fifth; here it is the tenth
-    before the test, so that 70 % are left to train on.
+    The shares of the method paper (Guo et al., J. Neural Eng. 18 (2021) 026027) are not known. The
+    code that its laboratory published with a later paper (Lin et al., IEEE Trans. Neural Syst.
+    Rehabil. Eng. 31 (2023) 87) cuts each movement, from its first onset to its last end including
+    rests, at 80 % of its time; the last fifth is the test. We do the same. That code has no
+    validation part, or takes it from the last fifth; here it is the tenth before the test, which
+    leaves 70 % for training.
 
-    The test follows on what was trained on: less of a test than whole repetitions are.
+    The test directly follows training data, so it is a weaker test than whole repetitions.
     """
 
     kind: Literal['movements'] = 'movements'
@@ -199,14 +199,14 @@ class MovementHoldOut(_Rule):
     )
     test: float = Field(default=0.2, gt=0, lt=0.5, description="share of each movement's time")
     recordings: tuple[HeldOutParts, ...] = Field(
-        default=(), description='what is held out of each recording; set by the training'
+        default=(), description='parts held out of each recording; set by the training'
     )
 
     def of(self, recordings: Sequence[Recording]) -> 'MovementHoldOut':
-        """Return the same for just these recordings; see `HoldOut`.
+        """Return it, fixed to these recordings; see `HoldOut`.
 
-        What is scored later, live or from a part of the bag, then keeps the role that it had in
-        the training; what lies outside of these recordings has none and counts as training.
+        If a part of them is scored later, live or from a bag, it keeps its role of the training.
+        All that lies outside of these recordings has no role and counts as training.
 
         Raises:
             RecordingError: a recording has no labels, or none of a movement.
@@ -222,13 +222,13 @@ class MovementHoldOut(_Rule):
         if not known:
             known = (self._checked_parts(labels, span_ns, 'the recording'),)
         elif (whole := self._parts(labels, span_ns)) in known:
-            known = (whole,)  # not another one of the same times
+            known = (whole,)  # not another recording of the same time
         roles = np.full(stamps_ns.shape, Role.TEST, dtype=np.int64)
         outside = np.ones(stamps_ns.shape, dtype=np.bool_)
         for parts in known:
             first, last = parts.span_ns
             inside = (stamps_ns >= first) & (stamps_ns <= last)
-            # Recordings that overlap in time: what one of them trained on is no test.
+            # If recordings overlap, training data of one cannot be a test.
             roles[inside] = np.minimum(roles, parts.roles(stamps_ns))[inside]
             outside &= ~inside
         return np.where(outside, Role.TRAINING, roles)
@@ -260,22 +260,22 @@ class MovementHoldOut(_Rule):
 
 
 class NoHoldOut(_Rule):
-    """Nothing is held out: all of the recordings is learnt, as a decoder to be worn needs it.
+    """Holds out nothing: the decoder learns from all of the recordings, for use.
 
-    What lies outside of these recordings, such as another day, is test data.
+    All that lies outside of these recordings, such as another day, is test data.
     """
 
     kind: Literal['none'] = 'none'
     spans_ns: tuple[Interval, ...] = Field(
-        default=(), description='start and end of each recording trained on; set by the training'
+        default=(), description='start and end of each training recording; set by the training'
     )
 
     def rule(self) -> str:
-        """Say it in words."""
+        """Describe it."""
         return 'nothing'
 
     def of(self, recordings: Sequence[Recording]) -> 'NoHoldOut':
-        """Return the same for just these recordings; see `HoldOut`."""
+        """Return it, fixed to these recordings; see `HoldOut`."""
         return self.model_copy(update={'spans_ns': tuple(r.span_ns for r in recordings)})
 
     def roles(
@@ -293,13 +293,12 @@ class NoHoldOut(_Rule):
         return roles
 
 
-# Each kind has
-# roles(stamps_ns, labels, span_ns): the role (a `Role` value) at each of the times (ns), given the
-# labels of the recording and the start and end of its EMG. Raises RecordingError if what it needs
-# is missing.
-# of(recordings): the same, fixed to the recordings that are trained on, so that a role does not
-# depend on how much of a recording is heard later. Raises RecordingError if nothing can be held
-# out of them.
+# All kinds have two methods:
+# roles(stamps_ns, labels, span_ns): the `Role` at each of the times (ns), given the labels of the
+# recording and the start and end of its EMG. Raises RecordingError if required data are missing.
+# of(recordings): the same hold-out, fixed to the training recordings, so that roles do not depend
+# on how much of a recording is present later. Raises RecordingError if nothing can be held out of
+# them.
 HoldOut = Annotated[
     RepetitionHoldOut | BlockHoldOut | MovementHoldOut | NoHoldOut, Field(discriminator='kind')
 ]
@@ -308,18 +307,18 @@ HoldOut = Annotated[
 def hold_out_named(
     protocol: Protocol, recording: Recording
 ) -> RepetitionHoldOut | BlockHoldOut | MovementHoldOut:
-    """Return what a protocol holds out of a recording."""
+    """Return the hold-out of a protocol for a recording."""
     return MovementHoldOut() if protocol == 'paper' else default_hold_out(recording)
 
 
 def default_hold_out(
     recording: Recording,
 ) -> RepetitionHoldOut | BlockHoldOut | MovementHoldOut:
-    """Choose what to hold out: by repetition if the recording has at least three.
+    """Choose what to hold out: repetitions if the recording has at least three.
 
-    With six or ten repetitions these are the splits usual for Ninapro DB2 and DB5 (test 2, 5) and
-    DB1 (test 2, 5, 7). With one or two it is the end of each movement, so that all movements are
-    learnt; without labels, the end of the recording.
+    With six or ten repetitions these are the usual splits of Ninapro DB2 and DB5 (test 2, 5) and
+    DB1 (test 2, 5, 7). With one or two, it is the end of each movement, so that all movements are
+    trained; without labels, the end of the recording.
     """
     labels = recording.labels
     repetitions = (
@@ -335,12 +334,12 @@ def default_hold_out(
 
 
 def repetition_at(labels: LabelTrack, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the repetition that holds at each of the times (ns), 0 before the first label."""
+    """Return the repetition at each of the times (ns), 0 before the first label."""
     return _at(labels, labels.repetition, stamps_ns)
 
 
 def movement_at(labels: LabelTrack, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the movement that holds at each of the times (ns), 0 before the first label."""
+    """Return the movement at each of the times (ns), 0 before the first label."""
     return _at(labels, labels.movement, stamps_ns)
 
 
@@ -348,12 +347,12 @@ def _at(
     labels: LabelTrack, values: NDArray[np.int64], stamps_ns: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     index = np.searchsorted(labels.stamps_ns, stamps_ns, side='right') - 1
-    # Index -1, before the first label, finds the 0 put at the end.
+    # Index -1, before the first label, hits the 0 appended at the end.
     return np.append(values, 0)[index]
 
 
 def _movement_stretches(labels: LabelTrack, span_ns: Interval) -> dict[int, list[Interval]]:
-    """Return when each movement and the rests after it are on, within the span, in time order."""
+    """Return, by movement, the intervals of it and its rests within the span, in order."""
     at = np.maximum.accumulate(np.where(labels.movement > 0, np.arange(len(labels.movement)), -1))
     owner = np.where(at < 0, 0, labels.movement[at])
     changes = np.flatnonzero(np.diff(owner, prepend=0)).tolist()
@@ -368,7 +367,7 @@ def _movement_stretches(labels: LabelTrack, span_ns: Interval) -> dict[int, list
 
 
 def _between(stretches: Iterable[Interval], start: int, end: int) -> list[Interval]:
-    """Return what of the stretches lies between two amounts of their accumulated time (ns)."""
+    """Return the part of the stretches between two values of their accumulated time (ns)."""
     cut = []
     passed = 0
     for first, last in stretches:

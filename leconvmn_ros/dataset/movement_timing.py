@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""When the movements of a recording were really made, by its EMG.
+"""Finds in the EMG when the movements of a recording were really made.
 
-Labels say when a movement was asked for, or when somebody took it to begin. A wearer follows a cue
-about 0.8 s late, and comes back when it suits. Here start and end of a repetition are those that
-make the EMG most likely: rest, movement, rest, with a Gaussian of log-RMS for each channel and
-state. It is what Ninapro moved its labels by (Kuzborskij, Gijsberts, Caputo, EMBC 2012), after
-Micera, Sabatini, Dario, Med. Eng. Phys. 20 (1998) 211.
+Labels mark when a movement was cued, or when somebody judged it to begin. A wearer follows a cue
+about 0.8 s late, and returns at will. Here, start and end of a repetition are those that maximise
+the likelihood of the EMG: rest, movement, rest, each with a Gaussian of log-RMS per channel.
+Ninapro relabelled its movements this way (Kuzborskij, Gijsberts, Caputo, EMBC 2012), after Micera,
+Sabatini, Dario, Med. Eng. Phys. 20 (1998) 211.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,30 +31,30 @@ from leconvmn_ros.dataset.segments import Run
 import numpy as np
 from numpy.typing import NDArray
 
-# A label follows the movement by so much at most (s).
+# A label follows the movement by at most this time (s).
 LATEST_LABEL = 1.5
-# Less rest before or after a movement tells no step (s).
+# Shortest rest before or after a movement that allows a step to be found (s).
 LEAST_REST = 0.5
-# Each state lasts at least so long (s).
+# Shortest duration of each state (s).
 SHORTEST = 0.2
-# By how much a movement must explain the EMG better than no change: nats per sample and channel.
+# Least gain over a model without change: nats per sample and channel.
 LEAST_GAIN = 0.1
-# Of a repetition; a longer one is looked at less finely.
+# Values per repetition; longer ones are searched more coarsely.
 MOST_TIMES = 500
-# Of the variance that a channel has in all, at least, in a state: EMG that does not change at all
-# would be infinitely likely.
+# Least variance in a state, as a share of the channel's total variance: constant EMG would be
+# infinitely likely.
 LEAST_VARIANCE = 1e-3
 
 
 class MadeMovement(NamedTuple):
-    """A repetition, and when it was made.
+    """A repetition with its true timing.
 
     Attributes:
-        label: what the labels say of it.
-        start_ns: when the activity steps up; that of the label where it does not.
-        end_ns: when it steps down; that of the label where it does not.
-        start_found: whether the EMG tells the start.
-        end_found: whether the EMG tells the end.
+        label: the repetition as labelled.
+        start_ns: time at which the activity steps up, or that of the label.
+        end_ns: time at which it steps down, or that of the label.
+        start_found: whether the EMG shows the start.
+        end_found: whether the EMG shows the end.
     """
 
     label: Repetition
@@ -65,19 +65,19 @@ class MadeMovement(NamedTuple):
 
     @property
     def duration(self) -> float:
-        """From start to end (s)."""
+        """Time from start to end (s)."""
         return (self.end_ns - self.start_ns) / NANOSECONDS
 
 
 def made_movements(
     runs: Iterable[Run], rate: float, repetitions: Sequence[Repetition]
 ) -> list[MadeMovement]:
-    """Search when repetitions were made.
+    """Search the true timing of repetitions.
 
     Args:
-        runs: the EMG that may be looked at, in time order.
-        rate: its samples per second.
-        repetitions: which, in time order; see `repetitions_of`.
+        runs: EMG that may be inspected, in order of time.
+        rate: samples per second.
+        repetitions: the repetitions, in order of time; see `repetitions_of`.
     """
     emg = activity_of(runs, rate)
     if emg is None:
@@ -94,14 +94,14 @@ def _as_labelled(label: Repetition) -> MadeMovement:
 
 
 def _made(emg: Activity, label: Repetition, before_ns: int) -> MadeMovement:
-    """Search when a repetition was made.
+    """Search the true timing of a repetition.
 
     Args:
         emg: activity.
-        label: what was asked for.
-        before_ns: when the movement before it ends (ns).
+        label: the repetition as labelled.
+        before_ns: end of the movement before it (ns).
     """
-    # From one movement to another there is no step from rest.
+    # From one movement directly to another there is no step from rest.
     rest_before = label.start_ns - before_ns >= _ns(LEAST_REST)
     rest_after = label.end_ns - label.rest_ns >= _ns(LEAST_REST)
     first_ns, last_ns = label.start_ns, label.rest_ns
@@ -138,16 +138,16 @@ def _costs(
     ends: NDArray[np.int64],
     shortest: int,
 ) -> NDArray[np.float64]:
-    """Return how unlikely the activity is with a movement from each start to each end.
+    """Return the cost of the activity for a movement from each start to each end.
 
     Args:
-        log_rms: shape (times, channels).
-        starts: first times of a movement, shape (starts,).
-        ends: first times after it, shape (ends,).
-        shortest: times that a movement lasts at least.
+        log_rms: activity, shape (times, channels).
+        starts: first indices of a movement, shape (starts,).
+        ends: first indices after it, shape (ends,).
+        shortest: shortest duration of a movement in indices.
 
     Returns:
-        Nats per sample and channel against no change, shape (starts, ends).
+        Nats per sample and channel relative to no change, shape (starts, ends).
     """
     times = len(log_rms)
     deviation = log_rms.std(axis=0)

@@ -12,26 +12,26 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How late the stamps of the reference angles are, against those of the EMG.
+"""Measures by how much the stamps of the reference angles lag behind those of the EMG.
 
-Whoever records EMG with one device and the hand with another (glove, camera) has two clocks, and a
+EMG and hand are often recorded by different devices (glove, camera) and so with two clocks, and a
 camera pipeline stamps a picture tens to hundreds of milliseconds after it was taken. A lag is
-positive where the reference is late: an angle stamped t + lag was true at t.
+positive if the reference is late: an angle stamped t + lag was true at t.
 
 Method: a ridge regression from the change of the log-RMS of each channel over CHANGE seconds to
-the change of each angle over as long, a candidate lag later, both centred, so that neither filter
-moves anything in time. Its correlation with what was measured, in blocks that it was not fitted
-on, is drawn over the candidates; the best one is the *delay* from muscle to reference. Only the
-training part of the recording is looked at, on both sides of every candidate lag, as stamped.
+the change of each angle over the same time, a candidate lag later. Both are centred, so that
+neither filter shifts anything in time. Its correlation with the measured change, in blocks outside
+its fit, is computed for each candidate; the best one is the *delay* from muscle to reference. Only
+training data are used, and only if they are training data on both sides of every candidate lag.
 
 The delay is never 0, even with perfect clocks: force follows EMG after the electromechanical delay
 (some 30 to 100 ms: Cavanagh and Komi, Eur. J. Appl. Physiol. 42 (1979) 159), and a finger is
-fastest only in the middle of its movement. USUAL_DELAY is the mean of what this search finds in
-twelve recordings of Ninapro DB1 and DB5, taken as synchronised: 0.14 to 0.25 s. A delay within
-PLAUSIBLE_DELAY therefore says nothing against the clocks, and none is corrected; one outside is
-taken for a clock offset of `delay - USUAL_DELAY`, known to some 0.03 s, at worst 0.06 s there. An
-offset of less than about 0.1 s cannot be told from physiology. A true lag beyond LONGEST_LAG shows
-up as a doubt, as a rule.
+fastest only in the middle of its movement. USUAL_DELAY is the mean of this search over twelve
+recordings of Ninapro DB1 and DB5, which are taken as synchronised: 0.14 to 0.25 s. A delay within
+PLAUSIBLE_DELAY is therefore no evidence against the clocks and is not corrected. One outside is
+taken as a clock offset of `delay - USUAL_DELAY`, accurate to about 0.03 s (at worst 0.06 s on
+those recordings). Offsets below about 0.1 s cannot be distinguished from physiology. A true lag
+beyond LONGEST_LAG usually shows up as a doubt.
 """
 
 from dataclasses import dataclass, replace
@@ -47,25 +47,26 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-# A clock that is off by more than this is set wrong, not late (s).
+# A clock that is off by more than this is wrong, not late (s).
 MOST_LAG = 10.0
 LONGEST_LAG = 1.0  # s, either way
 STEP = 0.02  # s, between candidate lags; the peak is then found between them
 RMS_WINDOW = 0.2  # s
 CHANGE = 0.2  # s
-# Blocks of time are dealt to the folds of the cross-validation in turn: each has all movements.
+# Blocks of time are assigned to the folds of the cross-validation in turn: each has all movements.
 FOLDS = 5
 BLOCK = 5.0  # s
 RIDGE = 0.01  # share of the variance of a feature
 SHORTEST = 30.0  # s of training data
-# A joint that moves changes by more than this over CHANGE seconds, at least 1 % of the time.
+# A moving joint changes by more than this within CHANGE seconds in at least 1 % of the time.
 MOVING = np.radians(2.0)
 
 USUAL_DELAY = 0.19  # s
 PLAUSIBLE_DELAY = (0.1, 0.3)  # s
-# A delay is trusted if it is known this well (s, standard error), is that far from the ends of the
-# search (s), and there is such a correlation: it is 0.12 to 0.35 in those twelve recordings, and
-# less than 0.1, at the edge or uncertain with the reference moved by 1.5 s and more.
+# A delay is trusted if its standard error is below the first limit (s), it is far enough from the
+# ends of the search (s), and the correlation is high enough. The correlation is 0.12 to 0.35 in
+# those twelve recordings; with the reference moved by 1.5 s or more it is below 0.1, at the edge
+# or uncertain.
 LARGEST_ERROR = 0.05
 EDGE = 0.1
 LEAST_CC = 0.1
@@ -73,13 +74,13 @@ LEAST_CC = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ReferenceLag:
-    """What the search found.
+    """The result of the search.
 
     Attributes:
         lags: candidates (s), shape (candidates,).
         cc: correlation at each, mean over joints, shape (candidates,); NaN where the reference is
-            not known at all in a fold.
-        joints: the joints that move, on which it rests.
+            unknown throughout a fold.
+        joints: the moving joints, on which it is based.
         delay: time from a change in the EMG to the same change in the reference (s).
         error: standard error of `delay` (s).
         doubt: why it cannot be trusted, empty if it can.
@@ -94,12 +95,12 @@ class ReferenceLag:
 
     @property
     def correction(self) -> float:
-        """How late the stamps should be taken to be (s); 0 unless that is certain."""
+        """The lag to correct (s); 0 unless it is certain."""
         plausible = PLAUSIBLE_DELAY[0] <= self.delay <= PLAUSIBLE_DELAY[1]
         return 0.0 if self.doubt or plausible else self.delay - USUAL_DELAY
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON values; a correlation that is not known is null."""
+        """Return everything as JSON values; an unknown correlation is null."""
         return {
             'delay_s': self.delay,
             'error_s': self.error,
@@ -112,12 +113,12 @@ class ReferenceLag:
 
 
 class _Grid(NamedTuple):
-    """A gapless run on a grid of times that begins and ends `margin` steps before and after it.
+    """A gapless run on a regular grid that extends `margin` steps beyond it on either side.
 
     Attributes:
         rms: RMS of the EMG (V), NaN where there is none, shape (times, channels).
-        angles: reference (rad), NaN where it is not known, shape (times, joints).
-        usable: whether all is training data as far as a longest lag, shape (times,).
+        angles: reference (rad), NaN where unknown, shape (times, joints).
+        usable: whether everything within the longest lag is training data, shape (times,).
     """
 
     rms: NDArray[np.float64]
@@ -126,12 +127,12 @@ class _Grid(NamedTuple):
 
 
 class _Changes(NamedTuple):
-    """Changes of EMG and angles, those of all runs behind one another.
+    """Changes of EMG and angles, with all runs concatenated.
 
     Attributes:
         emg: standardised change of the log-RMS, where usable, shape (times, channels).
         place: row of `angles` at lag 0, shape (times,).
-        angles: change of the angles (rad), NaN where not known, shape (grid, joints).
+        angles: change of the angles (rad), NaN where unknown, shape (grid, joints).
         fold: fold of each usable time, shape (times,).
     """
 
@@ -146,7 +147,7 @@ def find_reference_lag(recording: Recording, hold_out: HoldOut) -> ReferenceLag:
 
     Args:
         recording: EMG and reference.
-        hold_out: what may not be looked at.
+        hold_out: parts that must not be inspected.
 
     Raises:
         RecordingError: no EMG or reference, angles in degrees, too little training data, or
@@ -154,7 +155,7 @@ def find_reference_lag(recording: Recording, hold_out: HoldOut) -> ReferenceLag:
     """
     if not recording.chunks or recording.reference is None:
         missing = 'EMG' if not recording.chunks else 'reference angles'
-        raise RecordingError(f'{recording.name} has no {missing}, so no lag between the two')
+        raise RecordingError(f'{recording.name} has no {missing}, so there is no lag to find')
     check_same_time(recording, LONGEST_LAG)
     names = reference_joints(recording.reference)
     step = max(1, round(STEP * recording.chunks[0].sampling_rate))
@@ -179,9 +180,9 @@ def find_reference_lag(recording: Recording, hold_out: HoldOut) -> ReferenceLag:
 
 
 def shifted(recording: Recording, lag: float) -> Recording:
-    """Return the recording with its reference stamps corrected for being late by `lag` (s).
+    """Return the recording with its reference moved earlier by `lag` (s).
 
-    Its information says so, under `reference_lag_s`, and with it every decoder trained on it.
+    Its information records this under `reference_lag_s`, and so does every decoder trained on it.
     """
     track = recording.reference
     if track is None or lag == 0:
@@ -197,16 +198,16 @@ def shifted(recording: Recording, lag: float) -> Recording:
 def align_reference(
     recording: Recording, lag: float | Literal['auto'], hold_out: HoldOut
 ) -> tuple[Recording, float]:
-    """Return the recording with its reference corrected, and the lag that was taken (s).
+    """Return the recording with its reference corrected, and the lag that was corrected (s).
 
     Args:
         recording: EMG and reference.
-        lag: how late the stamps of the reference are (s), or 'auto' to search it; what is found is
-            taken only if it is certain and not plain physiology, see `ReferenceLag.correction`.
-        hold_out: what the search may not look at.
+        lag: lag of the reference's stamps (s), or 'auto' to search it. A lag found is corrected
+            only if it is certain and more than physiology, see `ReferenceLag.correction`.
+        hold_out: parts that the search must not inspect.
 
     Raises:
-        RecordingError: nothing can be found in this recording.
+        RecordingError: no lag can be searched in this recording.
     """
     taken = find_reference_lag(recording, hold_out).correction if lag == 'auto' else lag
     return shifted(recording, taken), taken
@@ -233,8 +234,8 @@ def _grids(
             ((margin, margin), (0, 0)),
             constant_values=np.nan,
         )
-        # A grid time is in the middle of its samples, as they are stamped: a rate that is not
-        # quite what the source says would add up to a lag.
+        # A grid time is in the middle of its samples, by their stamps: the error of a nominal rate
+        # would add up to a lag.
         middles = (np.arange(len(rms), dtype=np.float64) - margin) * step + (step - 1) / 2
         stamps_ns = _stamps_at(run.stamps_ns, middles, period / step)
         angles, known = angles_at(track, names, stamps_ns)
@@ -249,7 +250,7 @@ def _grids(
 def _stamps_at(
     stamps_ns: NDArray[np.int64], places: NDArray[np.floating], period: float
 ) -> NDArray[np.int64]:
-    """Return the times (ns) at places between the samples of a run, and before and after it."""
+    """Return the times (ns) at fractional indices of a run, also before and after it."""
     inside = places.clip(0, len(stamps_ns) - 1)
     since_ns = np.interp(inside, np.arange(len(stamps_ns)), stamps_ns - stamps_ns[0])
     since_ns += (places - inside) * period * NANOSECONDS
@@ -258,12 +259,12 @@ def _stamps_at(
 
 
 def _rms(samples: NDArray[np.float32], step: int, reach: int) -> NDArray[np.float64]:
-    """Return the RMS of each `step` samples and `reach` times as many on either side."""
+    """Return the RMS of each block of `step` samples with `reach` such blocks on either side."""
     count, width = len(samples) // step, 2 * reach + 1
     rms = np.full((count, samples.shape[1]), np.nan)
     if count >= width:
         squares = np.square(samples[: count * step].reshape(count, step, samples.shape[1]))
-        # No running sum: rounding errors would carry loud samples of a test to everywhere.
+        # No running sum: its rounding errors would spread loud samples of a test everywhere.
         windows = sliding_window_view(squares.mean(axis=1, dtype=np.float64), width, axis=0)
         rms[reach : count - reach] = np.sqrt(windows.mean(axis=-1))
     return rms
@@ -272,7 +273,7 @@ def _rms(samples: NDArray[np.float32], step: int, reach: int) -> NDArray[np.floa
 def _changes(grids: list[_Grid], period: float) -> _Changes:
     usable = np.concatenate([grid.usable for grid in grids])
     rms = np.concatenate([grid.rms for grid in grids])
-    # The logarithm of silence is no number; what is quiet beside the mean counts as silence.
+    # The log of silence is undefined; the floor makes all that is very quiet equal.
     floor = np.nan_to_num(rms[usable]).mean(axis=0) if usable.any() else np.ones(rms.shape[1])
     half = _half_change(period)
     log_rms = np.log(rms + np.where(floor > 0, floor, 1.0))
@@ -282,7 +283,7 @@ def _changes(grids: list[_Grid], period: float) -> _Changes:
     angles = _change(np.concatenate([grid.angles for grid in grids]), half)
     emg = emg[usable]
     spread = emg.std(axis=0) if len(emg) else np.ones(emg.shape[1])
-    # Time counts as far as the reference is known, so that no fold is without.
+    # Count only time with a known reference, so that every fold has some.
     known = np.cumsum(np.isfinite(angles[usable]).all(axis=1))
     fold = (known * period // BLOCK).astype(np.int64) % FOLDS
     return _Changes(emg / np.where(spread > 0, spread, 1.0), np.flatnonzero(usable), angles, fold)
@@ -345,20 +346,20 @@ def _mean_cc(estimate: NDArray[np.float64], truth: NDArray[np.float64]) -> float
 
 
 def _peak_with_error(lags: NDArray[np.float64], cc: NDArray[np.float64]) -> tuple[float, float]:
-    """Return where the mean of the folds peaks, and its jackknife error (Efron 1982)."""
+    """Return the peak of the mean of the folds, and its jackknife error (Efron 1982)."""
     without = [_peak(lags, np.delete(cc, k, axis=0).mean(axis=0)) for k in range(FOLDS)]
     error = np.sqrt((FOLDS - 1) * np.var(without))
     return _peak(lags, cc.mean(axis=0)), float(error)
 
 
 def _peak(lags: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
-    """Return where a curve is highest, by a parabola through its three highest neighbours."""
+    """Return the peak of a curve, by a parabola through its three highest neighbours."""
     top = int(np.nanargmax(curve))
     if not 0 < top < len(curve) - 1:
         return float(lags[top])
     before, at, after = curve[top - 1 : top + 2]
     bend = before - 2 * at + after
-    if not bend < 0:  # NaN beside it
+    if not bend < 0:  # or NaN beside it
         return float(lags[top])
     return float(lags[top] + (before - after) / (2 * bend) * (lags[1] - lags[0]))
 
@@ -367,7 +368,7 @@ def _doubt(delay: float, error: float, cc: float) -> str:
     if abs(delay) > LONGEST_LAG - EDGE:
         return f'the best lag lies at the edge of the search ({delay:.2f} s)'
     if cc < LEAST_CC:
-        return f'the EMG hardly tells how the reference moves (CC {cc:.2f}; {LEAST_CC} is needed)'
+        return f'the EMG hardly predicts the reference (CC {cc:.2f}; {LEAST_CC} is needed)'
     if error > LARGEST_ERROR:
         return (
             f'the curve is too flat: the lag is known to {error:.2f} s only '

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The repetitions of a recording: a movement and the rest after it, up to the next movement.
+"""The repetitions of a recording: a movement with the rest after it, up to the next movement.
 
-They are the pieces whose order can be changed: a wearer moves in any order, a recording protocol
-repeats each movement several times in a row.
+They are the units whose order can be shuffled: a wearer moves in any order, whereas a recording
+protocol repeats each movement several times in a row.
 """
 
 from itertools import pairwise
@@ -29,15 +29,15 @@ from numpy.typing import NDArray
 
 
 class Repetition(NamedTuple):
-    """When a movement was made once.
+    """One execution of a movement.
 
     Attributes:
-        movement: its number, above 0.
+        movement: number of the movement, above 0.
         repetition: number of the repetition.
-        start_ns: when the movement begins (ns).
-        rest_ns: when the rest after it begins (ns); `end_ns` if there is none.
-        end_ns: when the next movement begins, the number of the repetition changes, or the
-            recording ends (ns).
+        start_ns: start of the movement (ns).
+        rest_ns: start of the rest after it (ns); `end_ns` if there is none.
+        end_ns: start of the next movement or repetition, or end of the recording
+            (ns).
     """
 
     movement: int
@@ -51,7 +51,7 @@ class RepetitionSamples(NamedTuple):
     """The EMG of a repetition.
 
     Attributes:
-        label: which movement it is, and when.
+        label: the repetition.
         samples: EMG (V), shape (samples, channels), without a gap.
         stamps_ns: their times (ns), shape (samples,).
     """
@@ -65,7 +65,7 @@ def repetitions_of(labels: LabelTrack, end_ns: int) -> list[Repetition]:
     """Return all repetitions in time order.
 
     Args:
-        labels: the movement labels; what is before the first movement belongs to none.
+        labels: the movement labels; time before the first movement belongs to none.
         end_ns: end of the recording (ns).
     """
     movement, repetition, stamps = labels.movement, labels.repetition, labels.stamps_ns
@@ -74,7 +74,7 @@ def repetitions_of(labels: LabelTrack, end_ns: int) -> list[Repetition]:
     moving = movement > 0
     changed = np.ones(len(movement), dtype=np.bool_)
     changed[1:] = (movement[1:] != movement[:-1]) | (repetition[1:] != repetition[:-1])
-    # A rest that is counted to the repetition after it belongs to no movement before it.
+    # A rest with the number of the next repetition does not belong to the movement before.
     ends = np.flatnonzero(changed & (moving | (np.diff(repetition, prepend=0) != 0)))
     found: list[Repetition] = []
     for first, after in pairwise([*ends.tolist(), len(movement)]):
@@ -92,9 +92,9 @@ def repetitions_of(labels: LabelTrack, end_ns: int) -> list[Repetition]:
 def held_out_repetitions(
     recording: Recording, hold_out: HoldOut | None
 ) -> list[RepetitionSamples]:
-    """Return the EMG of the repetitions that are held out for the test, in time order.
+    """Return the EMG of the test repetitions, in order of time.
 
-    A repetition counts if all of its EMG is held out, was recorded, and has no gap.
+    A repetition counts if all of its EMG is held out and recorded without a gap.
 
     Args:
         recording: EMG and labels.
@@ -117,7 +117,7 @@ def held_out_repetitions(
             first, last = np.searchsorted(stamps, (label.start_ns, label.end_ns)).tolist()
             if first == last or not is_test[first:last].all():
                 continue
-            # Where the run begins or ends within the repetition, a part is missing.
+            # If the run begins or ends within the repetition, a part is missing.
             late = stamps[first] - label.start_ns
             early = label.end_ns - stamps[last - 1]
             if max(late, early) <= 1.5 * period_ns:

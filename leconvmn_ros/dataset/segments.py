@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings cut into stretches that play one role: training, validation or test.
+"""Cuts recordings into stretches with one role: training, validation or test.
 
-A segment is cut out of the samples before any feature is computed, and its features reset:
-nothing of a held-out repetition, not even the tail of an RMS window or the far end of an
-interpolated angle, reaches the training data.
+A segment is cut out of the samples before any feature is computed, and the features start afresh:
+nothing of a held-out repetition reaches the training data, not even the tail of an RMS window or
+the far end of an interpolated angle.
 """
 
 from collections.abc import Sequence
@@ -33,22 +33,22 @@ from leconvmn_ros.emg.source_clock import chunk_columns, follow_plainly
 import numpy as np
 from numpy.typing import NDArray
 
-# More, and more than every other message: no counter or clock of the source goes on.
+# With more pieces than this, and than half of the messages, counter and clock are unusable.
 MOST_PIECES = 20
-# In place of a Role: of no use.
+# A stand-in for a Role where samples are unusable.
 _NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An uninterrupted stretch of one role.
+    """An uninterrupted stretch with one role.
 
     Attributes:
-        role: what it may be used for.
+        role: its role.
         samples: EMG (V), shape (samples, channels).
         angles: reference at each sample (rad), shape (samples, joints).
-        lead_in: of a validation segment, the training EMG right before it (V), shape (samples,
-            channels); none if test data or a gap come before it.
+        lead_in: for a validation segment, the training EMG just before it (V), shape (samples,
+            channels); empty if test data or a gap come before it.
         stamps_ns: times of the samples, without the lead-in (ns), shape (samples,).
     """
 
@@ -64,8 +64,8 @@ class Run(NamedTuple):
 
     Attributes:
         samples: EMG (V), shape (samples, channels).
-        stamps_ns: their times (ns), shape (samples,).
-        bridged: which of them are made up, where a short gap was.
+        stamps_ns: times of the samples (ns), shape (samples,).
+        bridged: ranges of synthetic samples that bridge short gaps.
     """
 
     samples: NDArray[np.float32]
@@ -74,7 +74,7 @@ class Run(NamedTuple):
 
 
 class _RunParts(NamedTuple):
-    """A run in the making; `bridged` are places in the lists."""
+    """A run under construction; `bridged` are indices into the lists."""
 
     samples: list[NDArray[np.float32]]
     stamps_ns: list[NDArray[np.int64]]
@@ -96,16 +96,16 @@ def cut_segments(
     *,
     learn_validation: bool = False,
 ) -> list[Segment]:
-    """Cut a recording into segments, in time order; what has no reference angle is left out.
+    """Cut a recording into segments, in order of time; EMG without reference is left out.
 
     Args:
         recording: EMG and reference.
-        names: joints wanted from the reference.
-        hold_out: which part plays which role.
-        learn_validation: make the validation part training data.
+        names: joints to take from the reference.
+        hold_out: the hold-out.
+        learn_validation: use the validation part for training, too.
 
     Raises:
-        RecordingError: no EMG, no reference, none at the same times, or angles in degrees.
+        RecordingError: no EMG, no reference, no common time, or angles in degrees.
     """
     if not recording.chunks:
         raise RecordingError(f'{recording.name} has no EMG')
@@ -151,10 +151,10 @@ def cut_segments(
 
 
 def check_same_time(recording: Recording, margin: float = 0.0) -> None:
-    """Refuse a reference that was not measured while the EMG was, give or take a margin (s).
+    """Refuse a reference that was not measured at the same time as the EMG.
 
     Raises:
-        RecordingError: their stamps are of different times.
+        RecordingError: their stamps differ by more than the margin (s).
     """
     if recording.reference is None or not len(recording.reference.stamps_ns):
         return
@@ -164,22 +164,22 @@ def check_same_time(recording: Recording, margin: float = 0.0) -> None:
     if first > end + margin or last < start - margin:
         raise RecordingError(
             f'{recording.name}: the EMG is from {start:.1f} to {end:.1f} s, the reference from '
-            f'{first:.1f} to {last:.1f} s: these are not of one clock, or not recorded together'
+            f'{first:.1f} to {last:.1f} s: they are not on one clock, or not recorded together'
         )
 
 
 def gapless_runs(recording: Recording) -> list[Run]:
-    """Return gapless runs of samples, as the decoder's intake has them.
+    """Return gapless runs of samples, as the decoder's intake would produce them.
 
     Raises:
-        RecordingError: the intake takes none of the EMG, or nearly every message resets.
+        RecordingError: the intake accepts no EMG, or nearly every message causes a reset.
     """
     whole = _one_run(recording.chunks)
     return _runs(recording) if whole is None else [whole]
 
 
 def _one_run(chunks: Sequence[EmgChunk]) -> Run | None:
-    """Return the run that an intake makes of chunks that all follow plainly, else None."""
+    """Return the run of chunks that all follow one another plainly, else None."""
     channels, rate = chunks[0].samples.shape[1], chunks[0].sampling_rate
     if any(c.sampling_rate != rate or c.samples.shape[1] != channels for c in chunks):
         return None
@@ -187,7 +187,7 @@ def _one_run(chunks: Sequence[EmgChunk]) -> Run | None:
     columns = chunk_columns(chunks)
     if not follow_plainly(columns, rate) or not len(samples):
         return None
-    # A value that is not finite is one of these, or makes them NaN.
+    # If a value is not finite, one of these two is not.
     if not np.isfinite((samples.min(), samples.max())).all():
         return None
     _, lengths, stamps_ns = columns
@@ -196,12 +196,12 @@ def _one_run(chunks: Sequence[EmgChunk]) -> Run | None:
 
 
 def _offsets_ns(places: NDArray[np.int64], rate: float) -> NDArray[np.int64]:
-    """Return the times of samples after the first of their chunk (ns)."""
+    """Return the times of samples relative to the first of their chunk (ns)."""
     return np.round(places * NANOSECONDS / rate).astype(np.int64)
 
 
 def _runs(recording: Recording) -> list[Run]:
-    """Return the runs of chunks of any kind; see `gapless_runs`."""
+    """Return the runs of any chunks; see `gapless_runs`."""
     first = recording.chunks[0]
     intake = Intake(first.samples.shape[1], first.sampling_rate)
     runs: list[_RunParts] = []
@@ -222,18 +222,18 @@ def _runs(recording: Recording) -> list[Run]:
         raise RecordingError(f'{recording.name} has no usable EMG: {intake.counts.faults()}')
     if len(runs) > max(MOST_PIECES, len(recording.chunks) // 2):
         raise RecordingError(
-            f'the EMG of {recording.name} falls into {len(runs)} pieces, its messages are '
-            f'{len(recording.chunks)}: first_sample must count the samples before each message, '
-            'and the stamps must fit it'
+            f'the EMG of {recording.name} falls into {len(runs)} pieces, with '
+            f'{len(recording.chunks)} messages: first_sample must count the samples before each '
+            'message, and the stamps must fit it'
         )
     return [run.joined() for run in runs]
 
 
 def joined_rows(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Put arrays behind one another, without a copy where they are so in memory already.
+    """Concatenate arrays, without a copy if they are contiguous in memory already.
 
-    The chunks of a recording that was read lie behind one another, and an hour of them would take
-    as much memory once more. What is returned must not be changed.
+    The chunks of a recording read from a bag are contiguous, and a copy of an hour would double
+    the memory. The result must not be modified.
     """
     owner = parts[0].base
     places = [part.__array_interface__['data'][0] for part in parts]
@@ -253,7 +253,7 @@ def joined_rows(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _drop_mixed(roles: NDArray[np.int64], bridged: Sequence[range]) -> None:
-    """Leave out bridges between roles: a bridge repeats the measured samples before it."""
+    """Leave out bridges between roles, because a bridge repeats the samples before it."""
     measured = np.ones(len(roles), dtype=np.bool_)
     for bridge in bridged:
         measured[bridge.start : bridge.stop] = False
@@ -265,9 +265,10 @@ def _drop_mixed(roles: NDArray[np.int64], bridged: Sequence[range]) -> None:
 
 
 def _lead_in(roles: NDArray[np.int64], first: int) -> int:
-    """Return where the samples begin that lead into a segment from `first` on.
+    """Return the index at which the lead-in of a segment from `first` on begins.
 
-    They need no angles: next to a border there are none, unless the reference is as fast as EMG.
+    The lead-in needs no angles: there are none near a border, unless the reference is as fast as
+    EMG.
     """
     if roles[first] != Role.VALIDATION:
         return first
@@ -275,7 +276,7 @@ def _lead_in(roles: NDArray[np.int64], first: int) -> int:
 
 
 def _start_of(roles: NDArray[np.int64], role: Role, end: int) -> int:
-    """Return where the samples of a role begin that last until `end`; `end` if there are none."""
+    """Return the start of the samples of a role that last until `end`; `end` if none do."""
     others = np.flatnonzero(roles[:end] != role)
     return int(others[-1]) + 1 if len(others) else 0
 
@@ -287,7 +288,7 @@ def _angles(
     stamps_ns: NDArray[np.int64],
     roles: NDArray[np.int64],
 ) -> AlignedAngles:
-    """Interpolate the reference at each sample, between angles of the sample's own role alone."""
+    """Interpolate the reference at each sample, only between angles of the sample's own role."""
     angles = AlignedAngles(
         np.full((len(stamps_ns), len(names)), np.nan), np.zeros(len(stamps_ns), dtype=np.bool_)
     )

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a training will see of a recording, in words, before it takes its time."""
+"""Summarises what a training will use of a recording, before it starts."""
 
 from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.core.joints import JOINT_NAMES
@@ -25,19 +25,19 @@ from leconvmn_ros.emg.level import unit_words
 import numpy as np
 from numpy.typing import NDArray
 
-# Share of the EMG that has reference angles, below which something is wrong with these.
+# If less of the EMG has reference angles, something is wrong with them.
 LEAST_COVERED = 0.5
 
 
 def training_summary(
     recording: Recording, hold_out: HoldOut, *, learn_validation: bool = False
 ) -> list[str]:
-    """Say how much of a recording is for what, and what of it is of no use.
+    """Return lines on how a recording is divided, and on what of it is unusable.
 
     Args:
-        recording: with reference angles.
-        hold_out: which part plays which role.
-        learn_validation: the validation part is learnt like the rest.
+        recording: a recording with reference angles.
+        hold_out: the hold-out.
+        learn_validation: whether the validation part is trained on, too.
 
     Raises:
         RecordingError: it cannot be trained on.

@@ -14,10 +14,10 @@
 
 """Ways to run a model image by image, on a CPU or a GPU.
 
-ONNX Runtime 1.32 reports its use to its maker: it looks up a host, and keeps a database of events
-and a device id below the user's cache folder. Only an environment variable that is set before the
-import stops that, so it is set here, whatever it was before: modules of this room are the only
-ones that import ONNX Runtime (test_telemetry). Processes started from here inherit it.
+ONNX Runtime 1.32 sends usage reports to its maker: it resolves a host name, and keeps a database
+of events and a device id below the user's cache folder. Only an environment variable set before
+its import prevents that, so it is set here, overriding any earlier value. Only modules of this
+room import ONNX Runtime (see test_telemetry). Child processes inherit the variable.
 """
 
 import os

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What an engine is: a way to run a network on streams, image by image."""
+"""The interface of engines, which run a network on streams, image by image."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -26,8 +26,8 @@ class Engine(ABC):
     """Runs a network image by image.
 
     Attributes:
-        name: see `engines.registry`.
-        device: where it runs, as PyTorch names it: 'cpu', 'cuda:0'.
+        name: name in `engines.registry`.
+        device: its device, as PyTorch names it: 'cpu', 'cuda:0'.
     """
 
     name: str
@@ -41,15 +41,15 @@ class Engine(ABC):
     def step_together(
         self, pixels: Sequence[NDArray[np.float32]], states: Sequence[Any]
     ) -> tuple[list[NDArray[np.float32]], list[Any]]:
-        """Advance streams by an image each.
+        """Advance several streams by one image each.
 
         Args:
-            pixels: an image of each stream: features, shape (channels, columns).
-            states: of each stream, from `initial_state` or from the step before; they are not
-                changed.
+            pixels: one image per stream: features, shape (channels, columns).
+            states: the states of the streams, from `initial_state` or the last step; they are not
+                modified.
 
         Returns:
-            Outputs in standardised units, (joints,), and the new state, of each stream.
+            For each stream, outputs in standardised units, (joints,), and the new state.
         """
 
     def step(self, pixels: NDArray[np.float32], state: Any) -> tuple[NDArray[np.float32], Any]:
@@ -59,7 +59,7 @@ class Engine(ABC):
 
 
 def stepping(engine: Engine, pixels: NDArray[np.float32], streams: int = 1) -> Callable[[], None]:
-    """Return a function that advances streams by the same image each time it is called."""
+    """Return a function that advances streams by the same image on each call."""
     states = [engine.initial_state()] * streams
 
     def step() -> None:

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A network on a GPU as one captured CUDA graph: a step costs one launch instead of hundreds.
+"""Runs a network on a GPU as a captured CUDA graph: a step needs one launch instead of hundreds.
 
-The state stays on the device, the image goes there and the angles come back through pinned memory.
+The state stays on the device; images and angles pass through pinned memory.
 """
 
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-# cuDNN and cuBLAS choose and set up in the first calls, which must not be captured.
+# cuDNN and cuBLAS select algorithms in their first calls, which must not be captured.
 _WARM_UP_CALLS = 3
-# What it may differ by from the network itself, in standard deviations of an angle: no more than
-# kernels of float32 differ, or than what float16 loses.
+# Allowed difference from the network itself, in standard deviations of an angle: differences
+# between float32 kernels, and the loss of float16.
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.05
 _CHECKED_STEPS = 4
 
@@ -41,29 +41,29 @@ _CHECKED_STEPS = 4
 class GraphEngine(Engine):
     """Runs any model of this package on a GPU in float32.
 
-    On a CPU, where there are no graphs, it does the same call by call: slow, and good for tests.
+    On a CPU, which has no graphs, it does the same call by call: slow, but useful for tests.
     """
 
     name = 'graph'
     _half = False
 
     def __init__(self, network: Network, device: str, threads: int = 1) -> None:
-        """Move the model to the device, capture the step of one stream, and check what it gives.
+        """Move the model to the device, capture the step of one stream, and verify its output.
 
         Args:
             network: a trained model.
             device: a GPU.
-            threads: of the CPU; they are not used.
+            threads: number of CPU threads; not used.
 
         Raises:
-            ConfigurationError: the device cannot capture or run it, or it gives other angles than
-                the model itself.
-            RuntimeError: the device is full or lost.
+            ConfigurationError: the device cannot capture or run it, or its angles differ from
+                those of the model itself.
+            RuntimeError: the device is out of memory or lost.
         """
         self.device = device
         self._plain = EagerEngine(network, device, threads)
-        # Weights of its own: who moves an LSTM to a device, even to the one it is on, puts them
-        # elsewhere (flatten_parameters), and a graph goes on reading where they were.
+        # A copy of the weights: moving an LSTM to a device, even the one it is on, relocates
+        # its weights (flatten_parameters), while a graph goes on reading the old place.
         own = network.module().to(device)
         self._model = own.half() if self._half else own
         self._tolerance = _HALF_TOLERANCE if self._half else _TOLERANCE
@@ -72,7 +72,7 @@ class GraphEngine(Engine):
 
     @torch.inference_mode()
     def _capture(self, streams: int) -> None:
-        """Capture the step of a number of streams, and check it; see `__init__`."""
+        """Capture and verify the step of a number of streams; see `__init__`."""
         try:
             with full_precision_on(self.device):
                 self._captured[streams] = _Step(self._model, self.device, streams)
@@ -85,7 +85,7 @@ class GraphEngine(Engine):
             raise ConfigurationError(
                 f'engine {self.name} is not possible on {self.device}: {reason}'
             ) from problem
-        if not error <= self._tolerance:  # NaN is none either
+        if not error <= self._tolerance:  # NaN fails, too
             del self._captured[streams]
             raise ConfigurationError(
                 f'engine {self.name} on {self.device} differs by {error:.3g} standard deviations '
@@ -93,7 +93,7 @@ class GraphEngine(Engine):
             )
 
     def _difference(self, streams: int) -> float:
-        """Return the largest difference from the model itself, over some random images."""
+        """Return the largest difference from the model itself over some random images."""
         random = np.random.default_rng(0)
         states = [self.initial_state()] * streams
         expected_states = [self._plain.initial_state()] * streams
@@ -103,13 +103,13 @@ class GraphEngine(Engine):
             pixels = list(random.standard_normal(shape, dtype=np.float32))
             outputs, states = self._captured[streams].run(pixels, states)
             expected, expected_states = self._plain.step_together(pixels, expected_states)
-            # And not max(), which may lose a NaN.
+            # Not max(), which may lose a NaN.
             largest = float(np.maximum(largest, np.abs(np.subtract(outputs, expected)).max()))
         return largest
 
     @torch.inference_mode()
     def initial_state(self) -> Tensor:
-        """Return zeros, all layers one after another, (values,)."""
+        """Return zeros for all layers, concatenated, (values,)."""
         state = self._model.initial_state()
         values = sum(part.numel() for layer in state for part in layer)
         return torch.zeros(values, dtype=_precision(self._model), device=self.device)
@@ -120,8 +120,9 @@ class GraphEngine(Engine):
     ) -> tuple[list[NDArray[np.float32]], list[Tensor]]:
         """Advance several streams in one graph; see `Engine.step_together`.
 
-        There is a graph for one stream and one for as many as come together first. More go in
-        groups of as many; what is left (the images at a gap of a recording) goes one by one.
+        There is a graph for one stream and one for the number of streams in the first larger
+        call. Larger numbers are split into groups of that size; the remainder (such as images at
+        a gap of a recording) runs one by one.
         """
         count = len(pixels)
         if count not in self._captured:
@@ -137,14 +138,14 @@ class GraphEngine(Engine):
 
 
 class HalfGraphEngine(GraphEngine):
-    """The same with weights and state in float16."""
+    """A graph engine with weights and state in float16."""
 
     name = 'float16'
     _half = True
 
 
 class _Step:
-    """One step of a number of streams, with the memory that it reads and writes."""
+    """One step of a number of streams, with its input and output memory."""
 
     def __init__(self, model: Model, device: str, batch: int) -> None:
         self._model, self._device = model, device
@@ -159,17 +160,17 @@ class _Step:
         self._graph = self._capture() if on_gpu else None
 
     def _advance(self) -> None:
-        """Take the step from image and state to outputs, (batch, joints), and the next state."""
+        """Compute outputs, (batch, joints), and the next state from image and state."""
         sizes = [shape.numel() for shape in self._shapes]
         parts = torch.split(self._state, sizes, dim=1)
-        # cuDNN takes no strides between streams.
+        # cuDNN does not accept strides between streams.
         shaped = [
             part.reshape(len(part), *shape).contiguous()
             for part, shape in zip(parts, self._shapes, strict=True)
         ]
         state: State = list(zip(shaped[::2], shaped[1::2], strict=True))
         outputs, advanced = self._model(self._image_there[None].to(self._state.dtype), state)
-        # A model without memory has nothing to put together.
+        # A model without memory has no state to concatenate.
         after = [part.flatten(1) for layer in advanced for part in layer] or [self._state]
         self._next_state = torch.cat(after, dim=1)
         self._outputs_there: Tensor = outputs[0].float()
@@ -177,9 +178,9 @@ class _Step:
     def _capture(self) -> torch.cuda.CUDAGraph:
         """Record the step on a stream of its own, as CUDA demands."""
         usual = torch.cuda.current_stream(self._device)
-        # The same for warm-up and capture: cuBLAS has a workspace for each stream, and on torch's
-        # own stream for captures the end of one graph takes away that of the others
-        # (pytorch issue 193402). There are 32, taken in turn: far more than graphs at a time here.
+        # One stream for warm-up and capture, since cuBLAS has a workspace for each stream. On
+        # torch's own capture stream, the end of one graph frees the workspace of the others
+        # (pytorch issue 193402). There are 32 streams, used in turn: far more than graphs here.
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(usual)
         with torch.cuda.stream(stream):
@@ -191,7 +192,7 @@ class _Step:
             with torch.cuda.graph(graph, stream=stream):
                 self._advance()
         except RuntimeError:
-            torch.cuda.set_stream(usual)  # a capture that fails stays in its stream
+            torch.cuda.set_stream(usual)  # a failed capture stays in its stream
             raise
         return graph
 
@@ -203,14 +204,14 @@ class _Step:
             row[...] = image
         for own, before in zip(self._state, states, strict=True):
             own.copy_(before)
-        # The two copies wait. They need not (non_blocking), and would be microseconds faster, but
-        # then the end of pinned memory on a GPU that is lost ends the process.
+        # Both copies block. Non-blocking ones would be microseconds faster, but freeing pinned
+        # memory of a lost GPU ends the process.
         self._image_there.copy_(self._image_here)
         if self._graph is None:
             self._advance()
         else:
             self._graph.replay()
-        # The next replay writes over it.
+        # The next replay overwrites it.
         after = list(self._next_state.clone())
         self._outputs_here.copy_(self._outputs_there)
         return list(self._outputs_here.numpy().copy()), after

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The device that the network runs on. PyTorch is imported only where there may be a GPU."""
+"""The device of the network. PyTorch is imported only if there may be a GPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, ExitStack, suppress
@@ -24,12 +24,12 @@ from pathlib import Path
 from leconvmn_ros.core.errors import ConfigurationError
 
 CPU = 'cpu'
-# Of a training and its evaluation on a GPU, with what CUDA itself takes (bytes): an estimate.
+# Memory of a training with its evaluation on a GPU, including CUDA itself (bytes): an estimate.
 MEMORY_OF_RUN = 2 * 2**30
 
 
 def find_device(name: str) -> str:
-    """Return the name of a device that works on this machine, as PyTorch has it.
+    """Return a working device of this machine, as PyTorch names it.
 
     Args:
         name: 'auto' (a GPU if PyTorch finds one that works), 'cpu', 'cuda', 'cuda:1' and so on.
@@ -40,7 +40,7 @@ def find_device(name: str) -> str:
     if name == CPU or (name == 'auto' and not _gpu_driver()):
         return CPU
     try:
-        import torch  # noqa: PLC0415 - a decoder on a CPU does without it
+        import torch  # noqa: PLC0415 - a decoder on a CPU does not need it
     except ImportError as error:
         if name == 'auto':
             return CPU
@@ -51,8 +51,8 @@ def find_device(name: str) -> str:
         try:
             return find_device('cuda')
         except ConfigurationError as error:
-            logging.getLogger(__name__).error(  # noqa: TRY400 - one line is enough
-                'the network runs on the CPU: a GPU is there, but %s', error
+            logging.getLogger(__name__).error(  # noqa: TRY400 - a traceback would not help
+                'the network runs on the CPU: there is a GPU, but %s', error
             )
             return CPU
     try:
@@ -79,10 +79,10 @@ def _gpu_driver() -> bool:
 
 
 def runs_at_once(name: str) -> int:
-    """Return how many trainings fit on a device beside one another, at least one.
+    """Return how many trainings fit on a device at the same time, at least one.
 
     Args:
-        name: see `find_device`.
+        name: name of a device, see `find_device`.
     """
     cores = len(os.sched_getaffinity(0))
     device = find_device(name)
@@ -95,9 +95,9 @@ def runs_at_once(name: str) -> int:
 
 
 def is_device_failure(device: str, error: RuntimeError) -> bool:
-    """Whether an error means that a GPU is full or lost, and not that it cannot do what was asked.
+    """Whether an error means that a GPU is out of memory or lost, not that a call was invalid.
 
-    Only memory that PyTorch allots itself is reported by a type of its own.
+    Only memory that PyTorch itself allocates has an error type of its own.
     """
     if device == CPU:
         return False
@@ -115,10 +115,10 @@ def is_device_failure(device: str, error: RuntimeError) -> bool:
 
 @contextmanager
 def full_precision_on(device: str) -> Iterator[None]:
-    """Make a GPU the current one, and have it compute in float32 what is in float32.
+    """Make a GPU the current one, and compute float32 in full precision on it.
 
-    By default, its convolutions and LSTM layers round to 10 bits (TF32), and products of matrices
-    do where somebody allowed it: a decoder would give other angles on a GPU than on a CPU.
+    By default, its convolutions and LSTM layers round to 10 bits (TF32), and so do products of
+    matrices if somebody allowed it: a decoder would give different angles on a GPU than on a CPU.
     """
     if not device.startswith('cuda'):
         yield
@@ -127,8 +127,8 @@ def full_precision_on(device: str) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(torch.cuda.device(device))
-        # Settings made by torch's newer interface cannot be read by this one: they are somebody's
-        # own choice.
+        # Settings made through torch's newer interface cannot be read here; respect them as the
+        # user's choice.
         with suppress(RuntimeError):
             if torch.backends.cudnn.allow_tf32:
                 torch.backends.cudnn.allow_tf32 = False

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A network as the PyTorch module that was trained, on any device."""
+"""Runs a network as the trained PyTorch module, on any device."""
 
 from collections.abc import Sequence
 
@@ -35,8 +35,8 @@ class EagerEngine(Engine):
 
         Args:
             network: a trained model.
-            device: of PyTorch.
-            threads: of the CPU, set for all of PyTorch in this process.
+            device: device of PyTorch.
+            threads: number of CPU threads, for all of PyTorch in this process.
         """
         if device == 'cpu':
             torch.set_num_threads(threads)
@@ -51,7 +51,7 @@ class EagerEngine(Engine):
     def step_together(
         self, pixels: Sequence[NDArray[np.float32]], states: Sequence[State]
     ) -> tuple[list[NDArray[np.float32]], list[State]]:
-        """Advance streams as one batch; see `Engine.step_together`."""
+        """Advance the streams as one batch; see `Engine.step_together`."""
         with full_precision_on(self.device):
             images = torch.from_numpy(np.stack(pixels))[None].to(self.device)
             state = [

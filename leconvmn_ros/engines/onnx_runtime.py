@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A network on the CPU in ONNX Runtime; PyTorch is not needed.
+"""Runs a network on the CPU with ONNX Runtime, without PyTorch.
 
-The graph is built here from the weights: nothing but weights is ever read from a checkpoint.
+The graph is built here from the weights: a checkpoint contributes nothing but weights.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 import onnxruntime
 
-# Values that a step may hold at a time: larger batches are run in parts (256 MiB).
+# Most values of a step; larger batches are split (256 MiB).
 _MOST_WORKING_VALUES = 2**26
 _ERRORS_ONLY = 3
 
@@ -36,8 +36,8 @@ _ERRORS_ONLY = 3
 class OnnxEngine(Engine):
     """Runs any network of this package in ONNX Runtime.
 
-    The outputs of a stream do not depend on which streams are advanced together with it, bit for
-    bit: all sums are products of matrices or convolutions, each item of a batch by itself.
+    The outputs of a stream are bitwise independent of the streams advanced together with it: all
+    sums are products of matrices or convolutions, computed separately for each item of a batch.
     """
 
     name = 'onnx'
@@ -48,7 +48,7 @@ class OnnxEngine(Engine):
         Args:
             network: a trained model.
             device: 'cpu'.
-            threads: of the CPU.
+            threads: number of CPU threads.
 
         Raises:
             ConfigurationError: ONNX Runtime cannot run the network.
@@ -58,7 +58,7 @@ class OnnxEngine(Engine):
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Idle threads that spin would take the processor from other nodes.
+        # Idle threads that spin would take processor time from other nodes.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         graph, output = network.graph()
         try:
@@ -67,7 +67,7 @@ class OnnxEngine(Engine):
                 options,
                 providers=['CPUExecutionProvider'],
             )
-        except Exception as error:  # its errors, and those of protobuf, have no class in common
+        except Exception as error:  # its errors and protobuf's have no common base class
             raise ConfigurationError(f'ONNX Runtime cannot run this network: {error}') from error
         sizes = network.image_size, network.joints
         self._zeros = np.zeros(
@@ -82,7 +82,7 @@ class OnnxEngine(Engine):
     def step_together(
         self, pixels: Sequence[NDArray[np.float32]], states: Sequence[NDArray[np.float32]]
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """Advance streams as one batch; see `Engine.step_together`."""
+        """Advance the streams as one batch; see `Engine.step_together`."""
         if len(pixels) > self._most:
             first, some = self.step_together(pixels[: self._most], states[: self._most])
             rest, others = self.step_together(pixels[self._most :], states[self._most :])

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The engines, and the rule by which one is chosen.
+"""The engines, and the rule that chooses one.
 
-`auto` is the first engine of the table that is exact, fits the device and is installed. The rule
-measures nothing, so the same checkpoint gives the same numbers on the same machine, live and
+`auto` is the first engine of the table that is exact, suits the device and is installed. The rule
+measures no times, so the same checkpoint gives the same numbers on the same machine, live and
 offline.
 """
 
@@ -32,14 +32,14 @@ AUTO = 'auto'
 
 
 class EngineEntry(NamedTuple):
-    """An engine that is imported when it is needed.
+    """An engine that is imported on demand.
 
     Attributes:
-        name: how it is asked for.
+        name: name of the engine.
         place: module and class.
-        devices: types of device that it runs on.
-        exact: whether its outputs are those of the trained model, but for rounding in float32.
-        library: what must be installed.
+        devices: types of device that it supports.
+        exact: whether its outputs equal those of the trained model, up to rounding in float32.
+        library: required library.
     """
 
     name: str
@@ -57,7 +57,7 @@ class EngineEntry(NamedTuple):
         return device.partition(':')[0] in self.devices
 
     def make(self, network: Network, device: str, threads: int) -> Engine:
-        """Import it and prepare it to run a network.
+        """Import the engine and prepare it to run a network.
 
         Raises:
             ConfigurationError: it is not installed, or not possible here.
@@ -79,7 +79,7 @@ class EngineEntry(NamedTuple):
         return engine
 
 
-# In the order of preference.
+# In order of preference.
 ENGINES = (
     EngineEntry('onnx', 'onnx_runtime:OnnxEngine', ('cpu',), exact=True, library='onnxruntime'),
     EngineEntry('graph', 'cuda_graph:GraphEngine', ('cuda',), exact=True, library='torch'),
@@ -88,7 +88,7 @@ ENGINES = (
 )
 ENGINE_NAMES = (AUTO, *(entry.name for entry in ENGINES))
 
-# Names of version 0.1, and what to use instead.
+# Names of version 0.1 with their replacements.
 _REMOVED = {
     'direct': 'onnx, which took its place',
     'bfloat16': 'onnx (CPU) or float16 (GPU)',
@@ -96,9 +96,9 @@ _REMOVED = {
     'reduced': 'auto (full precision) or float16 (GPU)',
 }
 
-# A core is relied on for so many multiplications a second, and the network may take a quarter of
-# the time: several threads wait for one another after every layer, which costs a small network
-# more than it gains.
+# Assumed multiplications per second of a core; the network may take a quarter of the time.
+# Several threads wait for one another after every layer, which costs a small network more than it
+# gains.
 _RATE_OF_CORE = 5e9
 _BUSY = 0.25
 
@@ -107,7 +107,7 @@ def check_engine(name: str) -> None:
     """Refuse an unknown engine.
 
     Raises:
-        ConfigurationError: the message says which engines there are.
+        ConfigurationError: the message lists the engines.
     """
     if name in _REMOVED:
         raise ConfigurationError(f'engine {name} was removed; use {_REMOVED[name]}')
@@ -119,8 +119,8 @@ def candidates(name: str, device: str) -> list[EngineEntry]:
     """Return the engines to try for a name on a device, the preferred one first.
 
     Args:
-        name: of an engine, or 'auto'.
-        device: such as 'cpu' or 'cuda:0'.
+        name: name of an engine, or 'auto'.
+        device: device such as 'cpu' or 'cuda:0'.
 
     Raises:
         ConfigurationError: there is no such engine, or none is installed.
@@ -135,17 +135,17 @@ def candidates(name: str, device: str) -> list[EngineEntry]:
 
 
 def make_engine(name: str, network: Network, device: str = 'cpu', threads: int = 1) -> Engine:
-    """Make the engine of a name, or by the rule above.
+    """Make the named engine, or the one that the rule chooses.
 
     Args:
-        name: of an engine, or 'auto'.
+        name: name of an engine, or 'auto'.
         network: a trained model.
-        device: such as 'cpu' or 'cuda:0'.
-        threads: of the CPU.
+        device: device such as 'cpu' or 'cuda:0'.
+        threads: number of CPU threads.
 
     Raises:
-        ConfigurationError: there is no such engine, or not here.
-        RuntimeError: a GPU is full or lost.
+        ConfigurationError: there is no such engine, or it does not work here.
+        RuntimeError: a GPU is out of memory or lost.
     """
     *preferred, last = candidates(name, device)
     for entry in preferred:
@@ -157,10 +157,10 @@ def make_engine(name: str, network: Network, device: str = 'cpu', threads: int =
 
 
 def threads_for(multiplications: int, rate: float) -> int:
-    """Return how many threads of the CPU a network needs.
+    """Return the number of CPU threads that a network needs.
 
     Args:
-        multiplications: for one image.
+        multiplications: multiplications per image.
         rate: images per second.
     """
     needed = multiplications * rate / (_RATE_OF_CORE * _BUSY)

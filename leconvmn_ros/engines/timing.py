@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Times functions that are to be compared."""
+"""Times functions that are to be compared with one another."""
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -26,11 +26,11 @@ def interleaved(
     repetitions: int,
     clock: Callable[[], float] = perf_counter,
 ) -> NDArray[np.float64]:
-    """Time functions in turn, so that whatever disturbs the machine disturbs all of them alike.
+    """Time functions in turn, so that any disturbance of the machine affects all of them alike.
 
     Args:
-        calls: what to time; each is called twice before that.
-        repetitions: times for each.
+        calls: the functions; each is called twice beforehand.
+        repetitions: number of timed calls of each.
         clock: returns the time (s).
 
     Returns:

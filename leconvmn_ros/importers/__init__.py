@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings of other makers: one module per format, and a table that names them."""
+"""Importers of foreign recordings: one module per format, and a table of the formats."""
 
 from leconvmn_ros.importers.formats import find_format, Format, FORMATS
 from leconvmn_ros.importers.options import ImportOptions

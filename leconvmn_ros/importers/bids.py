@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads BIDS folders with EMG: EDF or BDF files, with tables of their channels and events."""
+"""Reads BIDS folders with EMG: EDF or BDF files with tables of channels and events."""
 
 from collections.abc import Iterator
 import csv
@@ -33,18 +33,18 @@ _SUFFIXES = ('.edf', '.bdf')
 
 
 def is_bids(folder: Path) -> bool:
-    """Tell whether a folder is a BIDS dataset, or a part of one, with EMG."""
+    """Whether a folder is a BIDS dataset with EMG, or a part of one."""
     return any(True for _ in _files(folder))
 
 
 def read_bids(folder: Path, options: ImportOptions) -> Iterator[Recording]:
-    """Read each EMG file of a BIDS dataset, of a subject's folder, or of a session's.
+    """Read each EMG file of a BIDS dataset, of a subject's folder or of a session's folder.
 
-    EMG is in the channels that channels.tsv says are of type EMG; events.tsv become movements.
+    EMG is in the channels of type EMG in channels.tsv; events.tsv gives the movements.
 
     Raises:
-        RecordingError: there is none, or one is damaged.
-        ConfigurationError: edfio is not installed; unit or signals must be said.
+        RecordingError: there is no such file, or one is damaged.
+        ConfigurationError: edfio is not installed; unit or signals must be given.
     """
     files = sorted(_files(folder))
     if not files:
@@ -70,7 +70,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table of BIDS, none if it is not there."""
+    """Return the rows of a BIDS table, none if the file is missing."""
     try:
         text = read_input(path, _LARGEST_TABLE).decode('utf-8-sig', 'replace')
     except FileNotFoundError:

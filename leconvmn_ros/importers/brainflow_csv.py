@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads what BrainFlow writes: tab-separated numbers without a header, one row per sample.
+"""Reads files of BrainFlow: tab-separated numbers without a header, one row per sample.
 
-The columns are the rows of `BoardShim.get_board_data`, in the numbers of
-`BoardShim.get_emg_channels` and the like, from 0.
+The columns are the rows of `BoardShim.get_board_data`, numbered from 0 as in
+`BoardShim.get_emg_channels` and the like.
 """
 
 from collections.abc import Iterator
@@ -28,22 +28,22 @@ from leconvmn_ros.importers.csv_file import Layout, read_header, read_table, tab
 from leconvmn_ros.importers.options import chosen_columns, ImportOptions, joint_columns, VOLTS
 import numpy as np
 
-# Times are those of Unix (s): between 2001 and 2100 they lie here.
+# Unix times (s) between 2001 and 2100 are in this range.
 _FIRST_TIME, _LAST_TIME = 1e9, 4.1e9
 
 
 def read_brainflow(path: Path, options: ImportOptions) -> Iterator[Recording]:
-    """Read a file of BrainFlow; its EMG is in microvolts, unless another unit is said.
+    """Read a file of BrainFlow; EMG is in microvolts unless another unit is given.
 
     Raises:
-        RecordingError: it is no such file.
-        ConfigurationError: the columns of the EMG are not said, or not there.
+        RecordingError: it is not a file of BrainFlow.
+        ConfigurationError: the columns of the EMG are not given, or do not exist.
     """
     names = [str(place) for place in range(len(read_header(path)[0]))]
     if not options.emg:
         raise ConfigurationError(
-            f'{path}: which of the {len(names)} columns are EMG? Say --emg-columns with the '
-            "numbers of BoardShim.get_emg_channels (or get_exg_channels), '1-8' for example"
+            f'{path}: which of the {len(names)} columns are EMG? Give --emg-columns with the '
+            "numbers of BoardShim.get_emg_channels (or get_exg_channels), such as '1-8'"
         )
     emg, (time, *_), labels = (
         chosen_columns(columns, names, first=0)
@@ -65,7 +65,7 @@ def read_brainflow(path: Path, options: ImportOptions) -> Iterator[Recording]:
 
 
 def is_brainflow(path: Path) -> bool:
-    """Tell a table of BrainFlow: tabs, no header, and times of Unix in a column."""
+    """Whether a file is a table of BrainFlow: tabs, no header, a column with Unix times."""
     names, has_header = read_header(path)
     if has_header or len(names) < 4:
         return False
@@ -78,11 +78,11 @@ def is_brainflow(path: Path) -> bool:
 
 
 def _time_column(path: Path, names: list[str]) -> str:
-    """Return the column whose values are times of Unix."""
+    """Return the column with Unix times."""
     places = range(len(names))
     table = read_table(path, list(places))
     for place in places:
         values = table.columns[place]
         if np.all((values > _FIRST_TIME) & (values < _LAST_TIME)):
             return str(place)
-    raise ConfigurationError(f'{path}: no column holds times of Unix: say --time-column')
+    raise ConfigurationError(f'{path}: no column holds Unix times: give --time-column')

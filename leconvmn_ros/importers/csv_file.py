@@ -61,10 +61,10 @@ class Table(NamedTuple):
     """Columns of a table.
 
     Attributes:
-        names: names of all columns; their numbers, if the table has no header.
-        has_header: whether it has one.
-        columns: values of the columns that were asked for, by place, NaN where none exists.
-        texts: texts of the columns that were asked for as texts, by place.
+        names: names of all columns, or their numbers if the table has no header.
+        has_header: whether it has a header.
+        columns: values of the requested columns, by index, NaN where a value is missing.
+        texts: texts of the columns requested as text, by index.
     """
 
     names: list[str]
@@ -74,7 +74,7 @@ class Table(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Which column of a table is what, by places counted from 0.
+    """The meaning of the columns of a table, by indices counted from 0.
 
     Attributes:
         emg: columns of the EMG.
@@ -82,7 +82,7 @@ class Layout(NamedTuple):
         time: column of the times, None if there is none.
         seconds: seconds per unit of the times.
         joints: column of each joint.
-        labels: columns of movement and repetition, as far as there are any.
+        labels: columns of movement and repetition that exist.
     """
 
     emg: Sequence[int]
@@ -96,26 +96,26 @@ class Layout(NamedTuple):
 def read_csv(path: Path, options: ImportOptions) -> Iterator[Recording]:
     """Read a table with a row per sample.
 
-    Columns are comma-, semicolon-, tab- or space-separated; lines that begin with # or % are
-    comments. Without options, EMG is in the columns called emg..., ch... or channel..., time in
-    the one called time, and the angle of a joint in the one with its name.
+    Columns are separated by commas, semicolons, tabs or spaces; lines that begin with # or % are
+    comments. By default, EMG is in the columns called emg..., ch... or channel..., time in the
+    column called time, and the angle of a joint in the column with its name.
 
     Raises:
-        RecordingError: it is no table, or holds values that are no numbers.
-        ConfigurationError: rate or unit are missing, or a column is not there.
+        RecordingError: it is not a table, or holds values that are not numbers.
+        ConfigurationError: rate or unit are missing, or a column does not exist.
     """
     names, _ = read_header(path)
     emg = chosen_columns(options.emg, names) if options.emg else _called(_EMG_NAMES, names)
     if not emg:
         raise ConfigurationError(
-            f'{path}: no column is called emg or channel: say --emg-columns; '
+            f'{path}: no column is called emg or channel: give --emg-columns; '
             f'there are {", ".join(names[:20])}'
         )
     volts = options.volts or _unit_in(names[emg[0]])
     if volts is None:
         raise ConfigurationError(
-            f'{path} does not say the unit of the EMG: say --unit {", ".join(VOLTS)}, or the '
-            'volts of one unit'
+            f'{path} does not state the unit of the EMG: give --unit {", ".join(VOLTS)}, or the '
+            'volts per unit'
         )
     time, seconds = _time_column(names, options)
     labels = [
@@ -128,10 +128,10 @@ def read_csv(path: Path, options: ImportOptions) -> Iterator[Recording]:
 
 
 def table_recording(path: Path, options: ImportOptions, layout: Layout, kind: str) -> Recording:
-    """Make a recording of the columns of a table.
+    """Make a recording from the columns of a table.
 
     Raises:
-        RecordingError, ConfigurationError: see `read_csv`.
+        RecordingError, ConfigurationError: as `read_csv`.
     """
     emg, volts, time, seconds, joints, labels = layout
     numbers = [*emg, *joints.values(), *([] if time is None else [time])]
@@ -144,7 +144,7 @@ def table_recording(path: Path, options: ImportOptions, layout: Layout, kind: st
         rate = options.rate
     else:
         raise ConfigurationError(
-            f'{path} has no column of time: say the samples per second with --rate, or the column '
+            f'{path} has no column of time: give the samples per second with --rate, or a column '
             'with --time-column'
         )
     clock = np.arange(len(values)) / rate if times is None else times
@@ -174,10 +174,10 @@ def table_recording(path: Path, options: ImportOptions, layout: Layout, kind: st
 
 
 def read_header(path: Path) -> tuple[list[str], bool]:
-    """Return the names of the columns, and whether the table has any; else their numbers.
+    """Return the names of the columns (or their numbers), and whether the table has names.
 
     Raises:
-        RecordingError: it cannot be read, or is no table.
+        RecordingError: it cannot be read, or is not a table.
     """
     with _lines(path) as lines:
         try:
@@ -199,11 +199,11 @@ def read_table(path: Path, numbers: Sequence[int], texts: Sequence[int] = ()) ->
 
     Args:
         path: the file.
-        numbers: places of the columns of numbers, counted from 0.
-        texts: places of the columns of texts.
+        numbers: indices of the columns of numbers, counted from 0.
+        texts: indices of the columns of text.
 
     Raises:
-        RecordingError: it cannot be read, a row is too short, or a value is no number.
+        RecordingError: it cannot be read, a row is too short, or a value is not a number.
     """
     names, has_header = read_header(path)
     blocks: list[NDArray[np.float64]] = []
@@ -236,7 +236,7 @@ def read_table(path: Path, numbers: Sequence[int], texts: Sequence[int] = ()) ->
 
 
 class _lines:  # noqa: N801 - a function that is a context
-    """The lines of a file that are neither empty nor comments."""
+    """The lines of a file, without empty lines and comments."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -286,11 +286,11 @@ def _is_number(text: str) -> bool:
 def _numbers(
     path: Path, lines: Sequence[str], delimiter: str, places: Sequence[int], row: int
 ) -> NDArray[np.float64]:
-    """Return the numbers of some rows, shape (rows, places)."""
+    """Return the numbers of some rows, shape (rows, columns)."""
     if delimiter == ';':
         lines = [line.replace(',', '.') for line in lines]  # a decimal comma
     try:
-        # The fast way; it knows no missing values.
+        # The fast way, which does not handle missing values.
         return np.loadtxt(
             lines,
             delimiter=None if delimiter == ' ' else delimiter,
@@ -330,7 +330,7 @@ def _unit_in(name: str) -> float | None:
 
 
 def _time_column(names: Sequence[str], options: ImportOptions) -> tuple[int | None, float]:
-    """Return the column of the times, if there is one, and the seconds of their unit."""
+    """Return the column of the times, if there is one, and the seconds per unit."""
     if options.time:
         place = chosen_columns([options.time], names)[0]
     else:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads EDF, EDF+ and BDF, with edfio."""
+"""Reads EDF, EDF+ and BDF files with edfio."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,17 +48,17 @@ def read_edf(
 ) -> Iterator[Recording]:
     """Read an EDF, EDF+ or BDF file.
 
-    EMG is in the signals called ...EMG..., else in all whose unit is a voltage and whose rate is
-    the most frequent; or in those that are named. Annotations become movements.
+    EMG is in the signals called ...EMG...; without these, in all signals with a unit of voltage
+    and the most common rate; or in the signals that are named. Annotations become movements.
 
     Args:
         path: the file.
-        options: what the user says.
-        name: of the recording; that of the file if None.
+        options: options of the user.
+        name: name of the recording; that of the file if None.
 
     Raises:
         RecordingError: it is damaged, or has no EMG.
-        ConfigurationError: edfio is not installed; unit or signals must be said.
+        ConfigurationError: edfio is not installed; unit or signals must be given.
     """
     with collected_warnings('edfio') as remarks:
         recording = open_edf(path)
@@ -67,7 +67,7 @@ def read_edf(
     emg = chosen_columns(options.emg, names) if options.emg else _emg(signals)
     if not emg:
         raise ConfigurationError(
-            f'{path}: no signal is called EMG or is a voltage: say --emg-columns; there are '
+            f'{path}: no signal is called EMG or is a voltage: give --emg-columns; there are '
             f'{", ".join(names[:20])}'
         )
     rates = {float(signals[place].sampling_frequency) for place in emg}
@@ -108,7 +108,7 @@ def read_edf(
 
 
 def open_edf(path: Path) -> Any:
-    """Read the header of an EDF or BDF file; its data are read when they are asked for.
+    """Read the header of an EDF or BDF file; its data are read on demand.
 
     Raises:
         RecordingError: it cannot be read, is damaged, or has gaps.
@@ -122,10 +122,10 @@ def open_edf(path: Path) -> Any:
         continuous = bool(opened.is_continuous)
     except OSError as error:
         raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
-    except Exception as error:  # edfio answers damage with whatever error it stumbles on
+    except Exception as error:  # edfio raises whatever error a damaged file runs into
         raise RecordingError(f'{path} is damaged or no EDF file: {error}') from error
     if not continuous:
-        raise RecordingError(f'{path} has gaps (EDF+D), which are not read')
+        raise RecordingError(f'{path} has gaps (EDF+D), which cannot be read')
     return opened
 
 
@@ -150,7 +150,7 @@ def _volts(path: Path, signal: Any, options: ImportOptions) -> float:
     known = options.volts or _known_volts(signal)
     if known is None:
         raise ConfigurationError(
-            f'{path}: signal {signal.label} is in {str(signal.physical_dimension)!r}: say --unit '
+            f'{path}: signal {signal.label} is in {str(signal.physical_dimension)!r}: give --unit '
             f'{", ".join(VOLTS)}'
         )
     return known

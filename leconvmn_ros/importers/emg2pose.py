@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads the HDF5 files of emg2pose, with h5py.
+"""Reads the HDF5 files of emg2pose with h5py.
 
 Salter et al., emg2pose: A Large and Diverse Benchmark for Surface Electromyographic Hand Pose
-Estimation, NeurIPS 2024 Datasets and Benchmarks. Sixteen channels at 2 kHz beside twenty joint
+Estimation, NeurIPS 2024 Datasets and Benchmarks. Sixteen channels at 2 kHz, with twenty joint
 angles (rad, flexion positive), on one clock.
 """
 
@@ -32,8 +32,8 @@ import numpy as np
 PLACE = 'emg2pose/timeseries'
 _RATE = 2000.0
 _JOINTS = 20
-# Column of the flexion of each joint. The others are the base and the abduction of the thumb, the
-# abduction of each finger, and the last joints.
+# Column of the flexion of each joint. The others are base and abduction of the thumb, abduction of
+# each finger, and the last joints.
 JOINT_COLUMNS = {
     'thumb_mcp': 2,
     'thumb_ip': 3,
@@ -52,17 +52,17 @@ _UNIT = 'normalised: 1 unit is the noise of a quiet channel'
 def read_emg2pose(path: Path, options: ImportOptions) -> Iterator[Recording]:
     """Read a session of emg2pose.
 
-    Its EMG is normalised; 1 unit is taken as 1 uV, unless another unit is said. Rows whose angles
-    are all 0 are those for which the cameras found no hand, and are left out.
+    Its EMG is normalised; 1 unit is taken as 1 uV unless another unit is given. Rows whose angles
+    are all 0, for which the cameras found no hand, are left out.
 
     Raises:
-        RecordingError: it is no such file, or damaged.
+        RecordingError: it is not an emg2pose file, or is damaged.
         ConfigurationError: h5py is not installed.
     """
     file = Hdf5File(path)
     variable = file.variables.get(PLACE)
     if variable is None or not {'emg', 'joint_angles'} <= set(variable.fields):
-        raise RecordingError(f'{path} is no recording of emg2pose: it has no {PLACE}')
+        raise RecordingError(f'{path} is not a recording of emg2pose: it has no {PLACE}')
     emg = file.load(PLACE, 'emg')
     angles = np.asarray(file.load(PLACE, 'joint_angles'), np.float64)
     if angles.ndim != 2 or angles.shape[1] != _JOINTS:
@@ -93,7 +93,7 @@ def read_emg2pose(path: Path, options: ImportOptions) -> Iterator[Recording]:
 
 
 def is_emg2pose(path: Path) -> bool:
-    """Tell whether an HDF5 file is one of emg2pose.
+    """Whether an HDF5 file is one of emg2pose.
 
     Raises:
         RecordingError: it is damaged.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The table of foreign formats: a new one is a new module and a new line here."""
+"""The table of foreign formats; a new format needs a module and a line here."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,9 +44,9 @@ class Format(NamedTuple):
     """A format of recordings.
 
     Attributes:
-        summary: what it is, for the help.
-        read: reads a file or folder; it may hold several recordings.
-        matches: whether a path is of this format, by its first bytes and its content.
+        summary: description for the help.
+        read: reads a file or folder, which may hold several recordings.
+        matches: whether a path has this format, by its first bytes and its content.
     """
 
     summary: str
@@ -67,7 +67,7 @@ def _is_bag(path: Path, beginning: bytes) -> bool:
     return beginning.startswith(ROS1_MAGIC) or path.suffix in ('.mcap', '.db3')
 
 
-# In this order they are tried.
+# Tried in this order.
 FORMATS: Final[dict[str, Format]] = {
     'ninapro': Format(
         'Ninapro (.mat of any MATLAB version)',
@@ -103,12 +103,12 @@ FORMATS: Final[dict[str, Format]] = {
         'BIDS folders with EMG', read_bids, lambda path, _: path.is_dir() and is_bids(path)
     ),
     'brainflow': Format(
-        'files of BrainFlow',
+        'BrainFlow files',
         read_brainflow,
         lambda path, _: path.suffix.lower() in _TABLES and is_brainflow(path),
     ),
     'csv': Format(
-        'tables of text with a row per sample (CSV)',
+        'text tables with a row per sample (CSV)',
         read_csv,
         lambda path, _: path.suffix.lower() in _TABLES,
     ),
@@ -120,11 +120,11 @@ def find_format(path: Path, name: str | None = None) -> Format:
 
     Args:
         path: the file or folder.
-        name: what it is; found out by its content and suffix if None.
+        name: name of the format; if None, it is detected by content and suffix.
 
     Raises:
         RecordingError: it cannot be read.
-        ConfigurationError: it is of none of the formats.
+        ConfigurationError: it has none of the formats.
     """
     if name is not None:
         return FORMATS[name]
@@ -140,5 +140,5 @@ def find_format(path: Path, name: str | None = None) -> Format:
             return known
     formats = ', '.join(f'{key} ({known.summary})' for key, known in FORMATS.items())
     raise ConfigurationError(
-        f'{path} is of no known format; say --format if it is one of: {formats}'
+        f'{path} has no known format; give --format if it is one of: {formats}'
     )

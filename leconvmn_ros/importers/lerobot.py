@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads LeRobot datasets that have EMG, with pyarrow.
+"""Reads LeRobot datasets with EMG, using pyarrow.
 
 A dataset is a folder with `meta/info.json` and parquet files, version 2 (a file per episode) or 3.
 """
@@ -43,25 +43,25 @@ EMG = 'observation.emg'
 _LARGEST_INFO = 2**22  # bytes
 _MOST_FILES = 100_000
 _MOST_VALUES = 2**28
-# Between the end of an episode and the beginning of the next (s).
+# Pause between the end of an episode and the start of the next (s).
 _PAUSE = 1.0
 
 
 def is_lerobot(folder: Path) -> bool:
-    """Tell whether a folder is a LeRobot dataset."""
+    """Whether a folder is a LeRobot dataset."""
     return (folder / INFO).is_file()
 
 
 def read_lerobot(folder: Path, options: ImportOptions) -> Iterator[Recording]:
-    """Read a dataset as one recording, an episode after the other.
+    """Read a dataset as one recording, one episode after another.
 
-    EMG is `observation.emg` (or the feature that --stream names): a sample per frame, or several,
-    of shape (samples, channels). Angles are in the values of a feature that have the names of
-    joints. A task is a movement, and the n-th episode of a task is its repetition n.
+    EMG is `observation.emg` (or the feature given by --stream), with one sample per frame or
+    several, shape (samples, channels). Angles are the values of a feature that have names of
+    joints. A task is a movement, and its n-th episode is repetition n.
 
     Raises:
-        RecordingError: it is no such dataset, or damaged.
-        ConfigurationError: pyarrow is not installed, or the unit must be said.
+        RecordingError: it is not such a dataset, or is damaged.
+        ConfigurationError: pyarrow is not installed, or the unit must be given.
     """
     features, fps = _information(folder)
     feature = options.stream or EMG
@@ -72,7 +72,7 @@ def read_lerobot(folder: Path, options: ImportOptions) -> Iterator[Recording]:
         )
     if options.volts is None:
         raise ConfigurationError(
-            f'{folder} does not say the unit of the EMG: say --unit {", ".join(VOLTS)}'
+            f'{folder} does not state the unit of the EMG: give --unit {", ".join(VOLTS)}'
         )
     where = _angle_feature(features, options)
     columns = [feature, 'episode_index', *([where[0]] if where else [])]
@@ -106,7 +106,7 @@ def _information(folder: Path) -> tuple[Mapping[str, Any], float]:
     except OSError as error:
         raise RecordingError(f'cannot read {folder / INFO}: {error.strerror or error}') from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RecordingError(f'{folder / INFO} is none of LeRobot: {error!r}') from error
+        raise RecordingError(f'{folder / INFO} is not from LeRobot: {error!r}') from error
     if not 0 < fps < 1e5:
         raise RecordingError(f'{folder / INFO}: fps is {fps}')
     return features, fps
@@ -115,7 +115,7 @@ def _information(folder: Path) -> tuple[Mapping[str, Any], float]:
 def _angle_feature(
     features: Mapping[str, Any], options: ImportOptions
 ) -> tuple[str, dict[str, int]] | None:
-    """Return the feature that holds the angles, and the place of each joint in it."""
+    """Return the feature with the angles, and the index of each joint in it."""
     for name, feature in features.items():
         names = _value_names(feature)
         if not names or name == EMG:
@@ -133,13 +133,13 @@ def _angle_feature(
 
 def _value_names(feature: Any) -> list[str]:
     names = feature.get('names') if isinstance(feature, Mapping) else None
-    if isinstance(names, Mapping):  # as {'motors': [...]}
+    if isinstance(names, Mapping):  # such as {'motors': [...]}
         names = next(iter(names.values()), None)
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def _read(folder: Path, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read columns of all parquet files, in the order of the episodes."""
+    """Read columns of all parquet files, in order of the episodes."""
     parquet = import_optional('pyarrow.parquet', 'lerobot', 'to read LeRobot datasets')
     files = sorted((folder / 'data').rglob('*.parquet'))
     if not 0 < len(files) <= _MOST_FILES:
@@ -159,7 +159,7 @@ def _read(folder: Path, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
             raise
         except OSError as error:
             raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
-        except Exception as error:  # pyarrow answers damage with errors of its own
+        except Exception as error:  # pyarrow has errors of its own for damage
             raise RecordingError(f'{path} is damaged: {error}') from error
     try:
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
@@ -168,10 +168,10 @@ def _read(folder: Path, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def _values_in(metadata: Any, columns: Sequence[str]) -> int:
-    """Return how many values a parquet file says that it has in some columns."""
+    """Return the number of values that a parquet file claims for some columns."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     parts = [group.column(place) for group in groups for place in range(group.num_columns)]
-    # A list is stored below the name of its column: observation.emg.list.element.
+    # A list is stored under the name of its column: observation.emg.list.element.
     return sum(
         int(part.num_values)
         for part in parts
@@ -187,7 +187,7 @@ def _check_count(folder: Path, values: int) -> None:
 
 
 def _array(column: Any) -> NDArray[Any]:
-    """Return a column of numbers, or of lists of one length, as an array of a row per frame."""
+    """Return a column of numbers, or of lists of equal length, as an array of a row per frame."""
     rows = len(column)
     values = column.combine_chunks()
     while hasattr(values, 'flatten') and values.type.num_fields:
@@ -211,7 +211,7 @@ def _emg(folder: Path, values: NDArray[Any], feature: Any) -> NDArray[np.float64
 
 
 def _frame_times(episodes: NDArray[Any], fps: float) -> NDArray[np.float64]:
-    """Return the time of each frame (s): episodes come one after the other, with a pause."""
+    """Return the time of each frame (s): episodes follow one another with a pause between."""
     pauses = np.cumsum(np.diff(episodes, prepend=episodes[:1]) != 0) * _PAUSE
     return np.asarray(np.arange(len(episodes)) / fps + pauses)
 
@@ -228,7 +228,7 @@ def _labels(
     for task in tasks.tolist():
         counts[task] = counts.get(task, 0) + 1
         repetitions.append(counts[task])
-    # Rest from the end of an episode to the beginning of the next.
+    # Rest from the end of an episode to the start of the next.
     return LabelSignal(
         np.stack([frames[starts], frames[ends] + 1 / fps], axis=1).reshape(-1),
         np.stack([tasks, np.zeros_like(tasks)], axis=1).reshape(-1),

@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Collects what a reader of another maker says about a file, instead of letting it print."""
+"""Collects the warnings of a foreign library instead of letting it print them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 import logging
 import warnings
 
-# Pieces of what pyxdf says of healthy files.
+# Parts of the messages that pyxdf writes for healthy files.
 _USUAL = ('Segments and clock-segments differ',)
 
 
@@ -34,13 +34,13 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def collected_warnings(logger_name: str) -> Iterator[list[str]]:
-    """Collect warnings and the log of a library.
+    """Collect the warnings and log messages of a library.
 
     Args:
         logger_name: name of the library's logger.
 
     Yields:
-        A list that holds each of them once, as one line, when the context is left.
+        A list that holds each message once, as one line, when the context is left.
     """
     logger = logging.getLogger(logger_name)
     lines: list[str] = []

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user says about a foreign recording that the recording does not say itself."""
+"""User options that complete or override the metadata of a foreign recording."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,13 +29,13 @@ from leconvmn_ros.recordings.ninapro_layouts import Database
 VOLTS = {'V': 1.0, 'mV': 1e-3, 'uV': 1e-6, 'nV': 1e-9}
 RADIANS = {'rad': 1.0, 'deg': pi / 180}
 SECONDS = {'s': 1.0, 'ms': 1e-3, 'us': 1e-6, 'ns': 1e-9}
-# Of a hundred thousand samples a second, and more, nobody takes EMG.
+# No EMG is sampled faster (Hz).
 MOST_RATE = 100_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What a user says about a foreign recording; nothing said is left to the recording.
+    """Options of the user; without an option, the recording decides.
 
     Attributes:
         rate: samples of EMG per second (Hz).
@@ -47,10 +47,10 @@ class ImportOptions:
         seconds: seconds per unit of the times.
         movement: column of the movement.
         repetition: column of the repetition.
-        kind: whether the EMG is raw, or rectified and smoothed already.
-        stream: name of the stream of EMG, where there are several.
+        kind: whether the EMG is raw, or already rectified and smoothed.
+        stream: name of the EMG stream, if there are several.
         mapping: YAML file that names topics and fields of a bag.
-        database: of Ninapro.
+        database: the Ninapro database.
         angles_file: file with calibrated angles (Ninapro DB9).
         chunk: duration of the EMG in one message (s).
     """
@@ -73,12 +73,12 @@ class ImportOptions:
 
 
 def parse_volts(text: str) -> float:
-    """Return the volts per unit: of V, mV, uV, nV, or of a number.
+    """Return the volts per unit, given as V, mV, uV, nV or a number.
 
     Raises:
-        ConfigurationError: it is none of these.
+        ConfigurationError: it is neither.
     """
-    # Both signs for micro: of Unicode's Greek block and of Latin-1.
+    # Unicode has two signs for micro: one in the Greek block, one in Latin-1.
     known = VOLTS.get(text.strip().replace('\N{MICRO SIGN}', 'u').replace('\u03bc', 'u'))
     if known is not None:
         return known
@@ -88,22 +88,21 @@ def parse_volts(text: str) -> float:
         number = 0.0
     if not (isfinite(number) and number > 0):
         raise ConfigurationError(
-            f'unit {text!r}: allowed are {", ".join(VOLTS)}, or the volts of one unit, '
-            'such as 1e-5'
+            f'unit {text!r}: allowed are {", ".join(VOLTS)}, or the volts per unit, such as 1e-5'
         )
     return number
 
 
 def parse_columns(text: str) -> tuple[str, ...]:
-    """Split a list of columns at its commas."""
+    """Split a list of columns at commas."""
     return tuple(part.strip() for part in text.split(',') if part.strip())
 
 
 def parse_angles(text: str) -> dict[str, str]:
-    """Read JOINT=COLUMN,JOINT=COLUMN,...
+    """Parse JOINT=COLUMN,JOINT=COLUMN,...
 
     Raises:
-        ConfigurationError: a part is no such pair, or a joint is unknown.
+        ConfigurationError: a part is not such a pair, or a joint is unknown.
     """
     pairs = [part.partition('=') for part in parse_columns(text)]
     for joint, sign, column in pairs:
@@ -115,18 +114,18 @@ def parse_angles(text: str) -> dict[str, str]:
 
 
 def chosen_columns(wanted: Iterable[str], names: Sequence[str], *, first: int = 1) -> list[int]:
-    """Find columns.
+    """Find columns by name, pattern or number.
 
     Args:
-        wanted: each a name, a pattern (emg_*), a number, or a range of numbers (2-9).
+        wanted: names, patterns (emg_*), numbers, or ranges of numbers (2-9).
         names: names of all columns.
         first: number of the first column.
 
     Returns:
-        Their places, counted from 0, each once, in the order in which they are wanted.
+        Indices counted from 0, each once, in the requested order.
 
     Raises:
-        ConfigurationError: there is no such column.
+        ConfigurationError: a column does not exist.
     """
     found: list[int] = []
     for word in wanted:
@@ -157,13 +156,13 @@ def _some(names: Sequence[str]) -> str:
 def joint_columns(
     options: ImportOptions, names: Sequence[str], *, first: int = 1
 ) -> dict[str, int]:
-    """Find the columns of the joints: those that the user names, or those with a joint's name.
+    """Find the columns of the joints, as given by the user or by the names of the joints.
 
     Returns:
-        Place of each joint, counted from 0.
+        Index of each joint's column, counted from 0.
 
     Raises:
-        ConfigurationError: a column is not there.
+        ConfigurationError: a column does not exist.
     """
     if options.angles:
         return {

@@ -14,13 +14,13 @@
 
 """Reads bags of ROS 1 and ROS 2 whose EMG is in messages of other types.
 
-Fields are named in a mapping, a YAML file such as
+A mapping, a YAML file, names the fields, such as
 
     emg: {topic: /myo/emg, data: emg, rate: 200, unit: uV}
     angles: {topic: /glove, joints: {index_mcp: IndexMCP, index_pip: IndexPIP}, unit: deg}
     labels: {topic: /cue, movement: data}
 
-or found by their usual names.
+Without a mapping, fields are found by their usual names.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ from pydantic import Field, ValidationError
 
 _USUAL_FIELDS = ('data', 'emg', 'channels', 'samples', 'values', 'emg_data', 'signals')
 _MOST_VALUES = 2**28
-# A message in ROS 1 has its type as `sensor_msgs/JointState`; rosbags writes both in one way.
+# In ROS 1, types have the form `sensor_msgs/JointState`; rosbags uses this form for both.
 _JOINT_STATE = 'sensor_msgs/msg/JointState'
 _EMG_ARRAY = 'leconvmn_ros/msg/EmgArray'
 
@@ -65,17 +65,17 @@ _Text = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class EmgMapping(StrictModel):
-    """Where the EMG is.
+    """The topic and fields of the EMG.
 
     Attributes:
         topic: its topic.
-        data: field with the amplitudes, with dots on the way to it; or one field per channel.
-        channels: number of channels, where a message holds several samples.
-        order: whether channels or samples of a message follow one another.
-        rate: samples per second (Hz); that of the stamps if None.
-        unit: V, mV, uV, nV, or the volts of one unit.
-        stamp: field with the time of the first sample; that of the header if None, or else the
-            time of recording.
+        data: field with the amplitudes, as a dotted path; or one field per channel.
+        channels: number of channels, if a message holds several samples.
+        order: whether the values of one sample or those of one channel are adjacent.
+        rate: samples per second (Hz); measured from the stamps if None.
+        unit: V, mV, uV, nV, or the volts per unit.
+        stamp: field with the time of the first sample; if None, the header's stamp or, without
+            one, the log time.
     """
 
     topic: _Text
@@ -88,13 +88,13 @@ class EmgMapping(StrictModel):
 
 
 class AngleMapping(StrictModel):
-    """Where the angles are.
+    """The topic and fields of the angles.
 
     Attributes:
         topic: their topic.
         data: field with the angles.
         names: field with the names of the joints, if there is one.
-        joints: name, or place from 0, of each joint in the messages.
+        joints: name, or index from 0, of each joint in the messages.
         unit: rad or deg.
     """
 
@@ -106,11 +106,11 @@ class AngleMapping(StrictModel):
 
 
 class LabelMapping(StrictModel):
-    """Where the movements are.
+    """The topic and fields of the movements.
 
     Attributes:
         topic: their topic.
-        movement: field with the movement, a number or a text.
+        movement: field with the movement, a number or text.
         repetition: field with the repetition, if there is one.
     """
 
@@ -120,7 +120,7 @@ class LabelMapping(StrictModel):
 
 
 class BagMapping(StrictModel):
-    """Where everything is in a bag."""
+    """The topics and fields of a bag."""
 
     emg: EmgMapping
     angles: AngleMapping | None = None
@@ -137,8 +137,8 @@ def read_ros_bag(path: Path, options: ImportOptions) -> Iterator[Recording]:
     """Read a bag of ROS 1 or ROS 2.
 
     Raises:
-        RecordingError: it is damaged, or a message has no such field.
-        ConfigurationError: the mapping is wrong, or the unit must be said.
+        RecordingError: it is damaged, or a message lacks a field of the mapping.
+        ConfigurationError: the mapping is wrong, or the unit must be given.
     """
     with open_foreign_bag(path) as bag:
         mapping = _mapping(path, bag, options)
@@ -158,7 +158,7 @@ def read_ros_bag(path: Path, options: ImportOptions) -> Iterator[Recording]:
 
 
 def _mapping(path: Path, bag: ForeignBag, options: ImportOptions) -> BagMapping:
-    """Return the user's mapping, or one by the usual names."""
+    """Return the user's mapping, or one with the usual names."""
     if options.mapping is not None:
         try:
             mapping = BagMapping.model_validate(read_yaml(options.mapping))
@@ -192,7 +192,7 @@ def _emg_topic(path: Path, bag: ForeignBag, options: ImportOptions) -> str:
         found = [options.stream]
     if len(found) != 1:
         raise ConfigurationError(
-            f'{path}: which topic is the EMG? Say --stream TOPIC, or --mapping FILE.yaml; there '
+            f'{path}: which topic is the EMG? Give --stream TOPIC, or --mapping FILE.yaml; there '
             f'are {_listed(bag.topics)}'
         )
     return found[0]
@@ -207,8 +207,8 @@ def _volts(path: Path, emg: EmgMapping, options: ImportOptions) -> float:
         return options.volts
     if emg.unit is None:
         raise ConfigurationError(
-            f'{path}: the unit of the EMG is not known: say --unit {", ".join(VOLTS)}, or unit in '
-            'the mapping'
+            f'{path}: the unit of the EMG is not known: give --unit {", ".join(VOLTS)}, or unit '
+            'in the mapping'
         )
     return parse_volts(str(emg.unit))
 
@@ -251,7 +251,7 @@ def _field(path: Path, message: ForeignMessage, name: str) -> Any:
 
 
 def _time(message: ForeignMessage, field: str | None) -> tuple[float, bool]:
-    """Return the time of a message (s), and whether it is a stamp, not the time of recording."""
+    """Return the time of a message (s), and whether it is a stamp or only the log time."""
     stamp: Any = message.message
     for part in (field or 'header.stamp').split('.'):
         stamp = getattr(stamp, part, None)
@@ -287,7 +287,7 @@ def _amplitudes(path: Path, message: ForeignMessage, emg: EmgMapping) -> NDArray
 
 
 def _channels_of_layout(message: Any, length: int) -> int | None:
-    """Return the number of channels that the layout of a MultiArray tells, if it does."""
+    """Return the number of channels in the layout of a MultiArray, None without one."""
     dimensions = getattr(getattr(message, 'layout', None), 'dim', [])
     if len(dimensions) == 2 and dimensions[0].size * dimensions[1].size == length:
         return int(dimensions[1].size) or None
@@ -308,20 +308,20 @@ def _emg(
     kept = [each for each in messages if each[2].shape[1] == channels and len(each[2])]
     if others := len(messages) - len(kept):
         remarks.append(
-            f'{others} of {len(messages)} messages of EMG left out: they have not {channels} '
+            f'{others} of {len(messages)} messages of EMG left out: they do not have {channels} '
             'channels'
         )
     stamped = all(is_stamp for _, is_stamp, _ in kept)
     times = np.array([time for time, _, _ in kept])
     counts = np.array([len(values) for _, _, values in kept])
     if rate is None:
-        # Each sample has its share of the time to the next message.
+        # The samples of a message share the time to the next message equally.
         steps = np.diff(times)
         usual = np.median(steps[steps > 0]) if np.any(steps > 0) else 0.0
         if usual <= 0:
-            raise ConfigurationError(f'{path}: the rate is not known: say --rate')
+            raise ConfigurationError(f'{path}: the rate is not known: give --rate')
         rate = rate_of(np.maximum.accumulate(times), None, str(path)) * float(np.median(counts))
-    # A stamp is that of the first sample; what has none arrives with its last one.
+    # A stamp is the time of the first sample; the log time is that of the last.
     first = times if stamped else times - (counts - 1) / rate
     each = np.concatenate(
         [start + np.arange(count) / rate for start, count in zip(first, counts, strict=True)]
@@ -331,7 +331,7 @@ def _emg(
 
 
 def _row(path: Path, message: ForeignMessage, angles: AngleMapping) -> dict[str, float]:
-    """Return the angles of a message by joint, in its unit."""
+    """Return the angles of a message by joint, in the unit of the message."""
     values = _field(path, message, angles.data)
     values = [values] if np.isscalar(values) else list(values)
     wanted = angles.joints or {name: name for name in JOINT_NAMES}
@@ -363,7 +363,7 @@ def _angles(
     values = np.full((len(rows), len(joints)), np.nan)
     latest = np.full(len(joints), np.nan)
     for number, (_, row) in enumerate(rows):
-        # A driver may send finger by finger: a joint is where it was said to be last.
+        # A driver may send finger by finger: keep the last angle of each joint.
         for place, joint in enumerate(joints):
             if joint in row:
                 latest[place] = row[joint] * radians

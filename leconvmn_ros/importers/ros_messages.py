@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Decodes messages of types that are known by their definitions in a bag alone."""
+"""Decodes messages of types that only their definitions in a bag describe."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ from rosbags.typesys import get_types_from_idl, get_types_from_msg, get_typestor
 from rosbags.typesys.store import Typestore
 
 ROS1_MAGIC = b'#ROSBAG'
-# rosbags makes Python code of the names in a definition: only names as ROS has them may get there.
+# rosbags turns the names of a definition into Python code: allow only valid ROS names.
 _FIELD = re.compile(r'[A-Za-z](_?[A-Za-z0-9]+)*_?')
 _TYPE = re.compile(r'[A-Za-z](_?[A-Za-z0-9]+)*/msg/[A-Za-z][A-Za-z0-9_]*')
 _MOST_TYPES = 300
@@ -44,7 +44,7 @@ class ForeignMessage(NamedTuple):
 
     Attributes:
         topic: its topic.
-        log_ns: when it was recorded (ns).
+        log_ns: log time (ns).
         message: its fields as attributes.
     """
 
@@ -61,7 +61,7 @@ class ForeignBag(Protocol):
         """Type of each topic."""
 
     def messages(self, topics: set[str]) -> Iterator[ForeignMessage]:
-        """Yield the messages of some topics in the order in which they were recorded."""
+        """Yield the messages of some topics in recorded order."""
 
 
 class _Bag(NamedTuple):
@@ -74,7 +74,7 @@ def open_foreign_bag(path: Path) -> Iterator[ForeignBag]:
     """Open a bag of ROS 1 or ROS 2, as a context.
 
     Raises:
-        RecordingError: it is missing, damaged, or no bag.
+        RecordingError: it is missing, damaged, or not a bag.
     """
     if path.is_file() and is_ros1(path):
         with _readable(path), Ros1Reader(path) as reader:
@@ -109,7 +109,7 @@ def open_foreign_bag(path: Path) -> Iterator[ForeignBag]:
 
 
 def is_ros1(path: Path) -> bool:
-    """Tell a bag of ROS 1 by its first bytes.
+    """Whether a file is a bag of ROS 1, by its first bytes.
 
     Raises:
         OSError: it cannot be read.
@@ -120,7 +120,7 @@ def is_ros1(path: Path) -> bool:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever damage provokes in rosbags into one error."""
+    """Turn any exception that damage causes in rosbags into one error."""
     try:
         yield
     except RecordingError:
@@ -135,10 +135,10 @@ def _readable(path: Path) -> Iterator[None]:
 def _store(
     definitions: dict[str, MessageDefinition], base: Stores = Stores.ROS2_JAZZY
 ) -> Typestore:
-    """Return a store of these types alone, and of those of ROS.
+    """Return a store of these types and those of ROS.
 
     Raises:
-        RecordingError: a type is not known, or its definition is none of ROS.
+        RecordingError: a type is unknown, or its definition is not valid in ROS.
     """
     store = get_typestore(base)
     store.register({name: ([], typestore().fielddefs[name][1]) for name in _own()})
@@ -174,7 +174,7 @@ def _parsed(name: str, definition: MessageDefinition) -> Any:
         if definition.format is MessageDefinitionFormat.IDL:
             return get_types_from_idl(text)
         return get_types_from_msg(text, name)
-    except Exception as error:  # the parser of rosbags has errors of many kinds
+    except Exception as error:  # the parser of rosbags raises errors of many kinds
         raise RecordingError(f'the definition of {name} is not readable') from error
 
 
@@ -187,7 +187,7 @@ def _check_names(name: str, types: dict[str, Any]) -> None:
     ] + [text for text, _ in fields if not _FIELD.fullmatch(text) or iskeyword(text)]
     if strange or len(types) > _MOST_TYPES or len(fields) > _MOST_FIELDS:
         problem = repr(strange[0][:40]) if strange else f'{len(types)} types'
-        raise RecordingError(f'the definition of {name} is none of ROS: {problem}')
+        raise RecordingError(f'the definition of {name} is not valid in ROS: {problem}')
 
 
 def _type_names(kind: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Makes a recording of the signals that an importer found."""
+"""Makes a recording from the signals that an importer has read."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -28,11 +28,11 @@ from leconvmn_ros.recordings.subject_check import first_non_finite, LARGEST_LABE
 import numpy as np
 from numpy.typing import NDArray
 
-# A step of time that is longer than this (s), and than a few samples, is a gap.
+# A step of time that exceeds both limits (s, and samples) is a gap.
 _LONGEST_STEP, _LONGEST_STEP_SAMPLES = 0.1, 5
-# How far the rate by the times may be from the one that is stated.
+# Allowed deviation of the stated rate from the rate by the times.
 _RATE_TOLERANCE = 0.02
-# References beyond this rate (Hz) are thinned out: the hand is no faster.
+# References are thinned out to this rate (Hz), since a hand moves no faster.
 _REFERENCE_RATE = 100.0
 _REST = frozenset({'', '0', 'rest', 'relax', 'relaxed', 'idle', 'none', 'nan'})
 
@@ -52,12 +52,12 @@ class EmgSignal(NamedTuple):
 
 
 class AngleSignal(NamedTuple):
-    """Angles of joints, on the clock of the EMG.
+    """Joint angles, on the clock of the EMG.
 
     Attributes:
         times: time of each measurement (s), shape (times,).
         names: names of the joints.
-        values: angles (rad), NaN where there is none, shape (times, joints).
+        values: angles (rad), NaN where unknown, shape (times, joints).
     """
 
     times: NDArray[np.float64]
@@ -72,7 +72,7 @@ class LabelSignal(NamedTuple):
         times: time from which an entry holds (s), shape (entries,).
         movement: movement number, 0 = rest, shape (entries,).
         repetition: repetition number, shape (entries,).
-        names: text of each movement number, empty if they were numbers.
+        names: text of each movement number, empty if movements were numbers.
     """
 
     times: NDArray[np.float64]
@@ -91,23 +91,23 @@ def make_recording(
     chunk: float = 0.02,
     remarks: Sequence[str] = (),
 ) -> Recording:
-    """Put signals together.
+    """Combine signals into a recording.
 
     Args:
-        name: of the recording.
-        emg: its EMG; a gap in its times becomes a gap in the count of samples.
+        name: name of the recording.
+        emg: its EMG; a gap in its times becomes a gap in the sample counter.
         angles: joint angles; rows with NaN are left out.
         labels: movements.
-        information: what to keep with it.
+        information: text to keep with it.
         chunk: duration of the EMG in one message (s).
-        remarks: what else was left out or is strange.
+        remarks: further remarks on what was left out or is unusual.
 
     Returns:
-        The recording, its first sample at `FIRST_STAMP_NS`.
+        The recording; its first sample is at `FIRST_STAMP_NS`.
 
     Raises:
-        RecordingError: EMG or angles are no such signals.
-        ConfigurationError: the rate is not the one that the times show.
+        RecordingError: EMG or angles are not valid signals.
+        ConfigurationError: the rate contradicts the times.
     """
     values = np.asarray(emg.values)
     if values.ndim != 2 or 0 in values.shape or values.shape[1] > MOST_CHANNELS:
@@ -149,15 +149,15 @@ def describe(
     unit: str,
     kind: EmgKind | None = None,
 ) -> dict[str, str]:
-    """Return what a bag says of its origin.
+    """Return the information on the origin of a recording.
 
     Args:
-        options: what the user says.
+        options: options of the user.
         file_format: name of the format.
         source: name of the file.
-        unit: of the EMG in the file.
-        kind: whether the EMG of this format is raw or an envelope; None = it may be either, and
-            whoever reads the bag has to find out.
+        unit: unit of the EMG in the file.
+        kind: whether the EMG of this format is raw or an envelope; None = unknown, so readers
+            of the bag must find out.
     """
     known = options.kind or kind
     return {
@@ -171,7 +171,7 @@ def describe(
 
 
 def rate_of(times: NDArray[np.float64], stated: float | None, name: str) -> float:
-    """Return the rate (Hz): the stated one, if the times agree, else that of the times.
+    """Return the stated rate (Hz) if the times agree with it, or the measured rate.
 
     Raises:
         RecordingError: times go back, or there are too few.
@@ -179,14 +179,14 @@ def rate_of(times: NDArray[np.float64], stated: float | None, name: str) -> floa
     """
     steps = np.diff(times)
     if len(steps) == 0 or not np.isfinite(times).all():
-        raise RecordingError(f'{name}: its times are no times: {times[:3].tolist()}')
+        raise RecordingError(f'{name}: its times are not valid: {times[:3].tolist()}')
     if (back := int(np.argmin(steps))) >= 0 and steps[back] < 0:
         raise RecordingError(
             f'{name}: the time goes back from {times[back]:.6f} to {times[back + 1]:.6f} s at '
             f'sample {back + 2}'
         )
     median = float(np.median(steps))
-    # Batches of samples with one stamp have a median of 0; gaps are no part of the rate.
+    # Batches of samples with one stamp have a median of 0; gaps do not count for the rate.
     usual = steps[steps <= max(20 * median, _LONGEST_STEP)]
     total = float(usual.sum())
     if total <= 0:
@@ -207,9 +207,9 @@ def rate_of(times: NDArray[np.float64], stated: float | None, name: str) -> floa
 def events_to_labels(
     starts: Sequence[float], ends: Sequence[float | None], texts: Sequence[str]
 ) -> LabelSignal | None:
-    """Make labels of events; each holds until its end, or until the next one.
+    """Convert events to labels; each holds until its end or until the next one.
 
-    Texts that are numbers are movement numbers, others get numbers in the order of the alphabet;
+    Texts that are numbers become movement numbers; others are numbered in alphabetical order;
     'rest' and the like are 0. The n-th event of a movement is its repetition n.
     """
     if not starts:
@@ -243,7 +243,7 @@ def events_to_labels(
 def samples_to_labels(
     times: NDArray[np.float64], movement: Sequence[str], repetition: Sequence[str] | None
 ) -> LabelSignal | None:
-    """Make labels of a movement for each sample; without repetitions, they are counted."""
+    """Convert a movement for each sample to labels; missing repetitions are counted."""
     words = [_tidy(word) for word in movement]
     edges = [0] + [n for n in range(1, len(words)) if words[n] != words[n - 1]]
     if repetition is not None:
@@ -257,13 +257,13 @@ def samples_to_labels(
     if signal is None or repetition is None:
         return signal
     numbers = np.array([int(word) if word.isdigit() else 0 for word in given])[edges]
-    # During rest that of the movement before, as everywhere in this package.
+    # Rest has the repetition of the movement before it, as everywhere in this package.
     held = np.maximum.accumulate(np.where(signal.movement > 0, np.arange(len(edges)), -1))
     return signal._replace(repetition=np.where(held < 0, 0, numbers[held]).astype(np.int64))
 
 
 def _tidy(word: str) -> str:
-    """Write 3.0 as 3: tables of numbers have labels of that kind."""
+    """Write 3.0 as 3, since tables of numbers have such labels."""
     word = word.strip()
     return (
         word.partition('.')[0]
@@ -296,7 +296,7 @@ def _chunks(name: str, emg: EmgSignal, chunk: float, remarks: list[str]) -> list
 
 
 def _runs(name: str, emg: EmgSignal) -> list[tuple[int, int, int, int]]:
-    """Return runs without a gap: first and last sample, count of the first, its stamp (ns)."""
+    """Return gapless runs: first and last sample, counter of the first, its stamp (ns)."""
     length = len(emg.values)
     if emg.times is None:
         return [(0, length, 0, FIRST_STAMP_NS)]
@@ -308,7 +308,7 @@ def _runs(name: str, emg: EmgSignal) -> list[tuple[int, int, int, int]]:
     count = 0
     before: tuple[int, int] | None = None
     for first, last in zip([0, *breaks], [*breaks, length], strict=True):
-        # The times of a run jitter: a regular run goes through their middle.
+        # The times of a run jitter: fit a regular run through their median.
         since = emg.times[first:last] - emg.times[0] - np.arange(last - first) / emg.rate
         start = 0.0 if first == 0 else float(np.median(since))
         stamp_ns = FIRST_STAMP_NS + round(start * NANOSECONDS)
@@ -327,7 +327,7 @@ def _reference(
     times, values = np.asarray(angles.times)[order], np.asarray(angles.values)[order]
     known = np.isfinite(values).all(axis=1) & np.isfinite(times) & (times >= start - 1)
     if missing := len(known) - np.count_nonzero(known):
-        remarks.append(f'{missing} of {len(known)} rows of angles left out: not all are there')
+        remarks.append(f'{missing} of {len(known)} rows of angles left out: they are incomplete')
     slots = np.floor((times - start) * _REFERENCE_RATE + 1e-6)
     known[known] &= np.diff(slots[known], prepend=-np.inf) > 0
     times, values = times[known], values[known]
@@ -335,8 +335,8 @@ def _reference(
         raise RecordingError(f'{name}: no row has an angle of every joint')
     if (largest := float(np.abs(values).max())) > LARGEST_ANGLE:
         raise ConfigurationError(
-            f'{name}: an angle is {largest:.4g} rad, and no joint turns once around: '
-            'say --angle-unit deg if the angles are in degrees'
+            f'{name}: an angle is {largest:.4g} rad, but no joint turns a full circle: '
+            'give --angle-unit deg if the angles are in degrees'
         )
     stamps = FIRST_STAMP_NS + np.rint((times - start) * NANOSECONDS).astype(np.int64)
     inside = stamps > 0
@@ -344,7 +344,7 @@ def _reference(
 
 
 def make_labels(labels: LabelSignal, start: float = 0.0) -> LabelTrack:
-    """Return labels on the clock of a recording whose first sample is taken at `start` (s)."""
+    """Return labels on the clock of a recording whose first sample is at `start` (s)."""
     since = np.maximum(np.asarray(labels.times) - start, 0)
     stamps = FIRST_STAMP_NS + np.rint(since * NANOSECONDS).astype(np.int64)
     return LabelTrack(stamps, labels.movement, labels.repetition)

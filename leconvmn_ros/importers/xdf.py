@@ -42,7 +42,7 @@ import numpy as np
 
 MAGIC = b'XDF:'
 _EMG_TYPES = ('emg', 'exg', 'eeg')
-# As files spell them, in small letters.
+# Spellings of units in files, in lower case.
 _UNITS = {
     **{name.lower(): volts for name, volts in VOLTS.items()},
     'microvolts': 1e-6,
@@ -58,11 +58,11 @@ def read_xdf(path: Path, options: ImportOptions) -> Iterator[Recording]:
     """Read the EMG, angles and markers of an XDF file, on its common clock.
 
     EMG is the stream of type EMG, or the one that is named. Angles are in the first other stream
-    whose channels have the names of joints, or those that are named. Markers become movements.
+    with channels named like the joints, or in the named channels. Markers become movements.
 
     Raises:
         RecordingError: it is damaged, or has no EMG.
-        ConfigurationError: pyxdf is not installed; stream, unit or channels must be said.
+        ConfigurationError: pyxdf is not installed; stream, unit or channels must be given.
     """
     pyxdf = import_optional('pyxdf', 'xdf', 'to read XDF')
     try:
@@ -72,7 +72,7 @@ def read_xdf(path: Path, options: ImportOptions) -> Iterator[Recording]:
     try:
         with file, collected_warnings('pyxdf') as remarks:
             streams, _ = pyxdf.load_xdf(file, verbose=False)
-    except Exception as error:  # pyxdf answers damage with whatever error it stumbles on
+    except Exception as error:  # pyxdf raises whatever error a damaged file runs into
         raise RecordingError(f'{path} is damaged or no XDF file: {error}') from error
     emg = _emg_stream(path, streams, options)
     names = _labels(emg)
@@ -110,7 +110,7 @@ def _emg_stream(
         found = next((group for group in by_type if group), [])
     if len(found) != 1:
         raise ConfigurationError(
-            f'{path}: {len(found) or "no"} streams of EMG are found; say which one with '
+            f'{path}: {len(found) or "no"} streams of EMG were found; choose one with '
             f'--stream; there are {described or "none"}'
         )
     return found[0]
@@ -126,7 +126,7 @@ def _series(stream: Mapping[str, Any]) -> Any:
 
 
 def _text(info: Mapping[str, Any], name: str) -> str:
-    """Return what the header says under a name; pyxdf has everything in lists."""
+    """Return an entry of the header; pyxdf puts everything into lists."""
     value: Any = info.get(name)
     while isinstance(value, list):
         value = value[0] if value else None
@@ -161,7 +161,7 @@ def _volts(
     if tidy in _UNITS:
         return _UNITS[tidy], unit
     raise ConfigurationError(
-        f'{path} does not say the unit of the EMG ({unit!r}): say --unit {", ".join(VOLTS)}'
+        f'{path} does not state the unit of the EMG ({unit!r}): give --unit {", ".join(VOLTS)}'
     )
 
 

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""EMG of a recording, given out as a device would.
+"""Plays the EMG of a recording as if a device sent it now.
 
-`replay` plays a whole bag with its own topics and stamps; this is a device that sends, now, what
-somebody else's device sent then.
+`replay` plays a whole bag with its own topics and stamps; this source acts as a device and gives
+the samples new stamps.
 """
 
 from typing import ClassVar
@@ -38,7 +38,7 @@ from pydantic import Field
 
 
 class BagOptions(SourceOptions):
-    """Which recording to play."""
+    """The recording to play."""
 
     path: str = Field(default='', description='folder of the bag')
     topic: str = Field(default=EMG_TOPIC, description='topic of the EMG')
@@ -87,10 +87,10 @@ class BagSource(EmgSource):
         )
 
     def read(self) -> Reading | None:
-        """Return what has become due; see `EmgSource.read`."""
+        """Return the samples that are due; see `EmgSource.read`."""
         reading = self._player.read()
         self.ended = self._player.over
         return reading
 
     def close(self) -> None:
-        """Do nothing: the bag was read as a whole."""
+        """Do nothing: the bag was read completely."""

@@ -14,7 +14,7 @@
 
 """EMG from the boards of BrainFlow, and from MindRove armbands, whose library is a fork of it.
 
-Neither library says when a cable is pulled or a battery is empty: all that happens is silence.
+Neither library reports a pulled cable or an empty battery: samples simply stop.
 """
 
 from contextlib import suppress
@@ -34,10 +34,10 @@ from leconvmn_ros.sources.registry import import_library
 import numpy as np
 from pydantic import Field
 
-# Samples that the library keeps until they are read.
+# Samples that the library buffers until they are read.
 BUFFER = 45_000
-# What the drivers in BrainFlow's sources put into a package's number. Of other boards it is
-# unknown, or one number for several samples (Ganglion, Explore): losses are seen in time only.
+# Package counters as set by the drivers in BrainFlow's sources. Other boards have none that is
+# known, or one number for several samples (Ganglion, Explore): there, only time reveals losses.
 _COUNTERS = {
     'SYNTHETIC': DeviceCounter(1, 256),
     'CYTON': DeviceCounter(1, 256),
@@ -46,7 +46,7 @@ _COUNTERS = {
     'CYTON_DAISY_WIFI': DeviceCounter(1, 256),
     'FREEEEG32': DeviceCounter(1, 256),
     'BIOLISTENER': DeviceCounter(1, 2**32),
-    # Made by the device; it never falls back as far as known.
+    # Made by the device; as far as known, it never wraps.
     'MINDROVE_WIFI': DeviceCounter(1, None),
 }
 _SERIAL_BOARDS = {'CYTON', 'CYTON_DAISY', 'GANGLION', 'FREEEEG32', 'FREEEEG128'}
@@ -58,13 +58,13 @@ _ADVICE = {
     'INVALID_ARGUMENTS_ERROR': 'an option is missing: most boards need serial_port=, '
     'mac_address= or ip_address=',
     'GENERAL_ERROR': 'it does not answer: is it switched on, paired, and is board= right?',
-    'SYNC_TIMEOUT_ERROR': 'it is there, but sends nothing',
-    'ANOTHER_BOARD_IS_CREATED_ERROR': 'another program of this machine uses it',
+    'SYNC_TIMEOUT_ERROR': 'it is connected, but sends nothing',
+    'ANOTHER_BOARD_IS_CREATED_ERROR': 'another program on this machine uses it',
 }
 
 
 class BoardOptions(SourceOptions):
-    """Which board, and how it is connected; the words are those of BrainFlow's parameters."""
+    """The board and its connection, under the names of BrainFlow's parameters."""
 
     board: str = Field(default='', description='name of the board, such as CYTON')
     serial_port: str = Field(default='', description='serial port, such as /dev/ttyUSB0')
@@ -72,20 +72,20 @@ class BoardOptions(SourceOptions):
     ip_address: str = Field(default='', description='network address of the board')
     ip_port: int = Field(default=0, ge=0, le=65535, description='network port of the board')
     serial_number: str = Field(default='', description='serial number of the board')
-    other_info: str = Field(default='', description='what else the board wants to know')
-    timeout: int = Field(default=0, ge=0, le=120, description='how long to look for it (s)')
+    other_info: str = Field(default='', description='further parameter of the board')
+    timeout: int = Field(default=0, ge=0, le=120, description='time to look for it (s)')
     file: str = Field(default='', description='recording to play, for the board PLAYBACK_FILE')
     master_board: str = Field(default='', description='board that made the recording')
 
 
 class MindRoveOptions(SourceOptions):
-    """Which of the maker's devices."""
+    """The kind of MindRove device."""
 
     board: str = Field(default='MINDROVE_WIFI', description='MINDROVE_WIFI or MINDROVE_SYNCBOX')
 
 
 class BrainFlowSource(EmgSource):
-    """A board that BrainFlow knows, such as OpenBCI Cyton."""
+    """A board supported by BrainFlow, such as OpenBCI Cyton."""
 
     Options: ClassVar[type[SourceOptions]] = BoardOptions
     EXTRA: ClassVar[str] = 'brainflow'
@@ -118,13 +118,13 @@ class BrainFlowSource(EmgSource):
             device=described['name'],
             channels=tuple(map(str, range(len(self._rows)))),
             sampling_rate=float(described['sampling_rate']),
-            unit='uV',  # MindRove too, from version 5 on
+            unit='uV',  # MindRove too, since version 5
             rings=self.RINGS,
             counter=_COUNTERS.get(_short(shim.BoardIds(self._shim.get_board_id()).name)),
         )
 
     def read(self) -> Reading | None:
-        """Return what has come; see `EmgSource.read`."""
+        """Return the new samples; see `EmgSource.read`."""
         try:
             data = self._shim.get_board_data()
         except self._error as error:
@@ -142,7 +142,7 @@ class BrainFlowSource(EmgSource):
         shim = self.__dict__.pop('_shim', None)
         if shim is None:
             return
-        # Both fail for a board that is gone.
+        # Both fail if the board is gone.
         with suppress(self._error):
             shim.stop_stream()
         with suppress(self._error):
@@ -150,16 +150,16 @@ class BrainFlowSource(EmgSource):
 
     @classmethod
     def find(cls) -> list[str]:
-        """Return the serial ports, since the library looks for no board by itself."""
+        """Return the serial ports, since the library cannot search for boards."""
         return [f'serial_port={port}' for port in serial_ports()]
 
     @classmethod
     def known(cls) -> list[str]:
-        """Return the boards with EMG that the library knows."""
+        """Return the boards with EMG that the library supports."""
         shim = import_library(cls, f'{cls.LIBRARY}.board_shim')
         known = []
         for board in shim.BoardIds:
-            with suppress(Exception):  # one that has no description
+            with suppress(Exception):  # a board without a description
                 described = shim.BoardShim.get_board_descr(board.value)
                 if rows := described.get('emg_channels'):
                     known.append(
@@ -194,21 +194,21 @@ class MindRoveSource(BrainFlowSource):
 
     @classmethod
     def find(cls) -> list[str]:
-        """Return nothing: an armband tells only by its samples that it is there."""
+        """Return nothing: only samples show that an armband is present."""
         return []
 
 
 def serial_ports() -> list[str]:
-    """Return the serial ports of this machine, with a word on those that may not be opened."""
+    """Return the serial ports of this machine; those without permission are marked."""
     ports = [port for pattern in _SERIAL_PORTS for port in sorted(glob(pattern))]  # noqa: PTH207
     return [port if _allowed(port) else f'{port} (no permission)' for port in ports]
 
 
 def _serial_port(named: str) -> str:
-    """Return the serial port to use: the one that is named, or the only one there is.
+    """Return the serial port to use: the named one, or the only one.
 
     Raises:
-        SourceError: there is none, more than one, or it may not be opened.
+        SourceError: there is none, there are several, or permission is missing.
     """
     ports = [port for pattern in _SERIAL_PORTS for port in sorted(glob(pattern))]  # noqa: PTH207
     if not named and len(ports) != 1:
@@ -232,7 +232,7 @@ def _board_id(shim: Any, name: str, option: str) -> Any:
     full = f'{_short(name.upper())}_BOARD'
     if full not in shim.BoardIds.__members__:
         known = ', '.join(_short(board.name) for board in shim.BoardIds)
-        raise ConfigurationError(f'{option}={name!r} is no board; there are {known}')
+        raise ConfigurationError(f'{option}={name!r} is not a board; there are {known}')
     return shim.BoardIds[full]
 
 
@@ -241,7 +241,7 @@ def _short(name: str) -> str:
 
 
 def _explained(error: Any) -> str:
-    """Return what an exit code of the library means for the user."""
+    """Return the meaning of an exit code of the library for the user."""
     text = str(error)
     code = next((name for name in _ADVICE if text.startswith(name)), '')
     return f'{_ADVICE[code]} ({text})' if code else text

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a source of EMG is, and how to add one.
+"""The interface of EMG sources, and how to add one.
 
-A source is a class with three methods: `open` connects to a device and says what it sends, `read`
-returns what has come since the last call without waiting, `close` lets go of it. All else is done
-for every source alike: volts, choice of channels, stamps, counting, silence, reconnecting.
+A source is a class with three methods: `open` connects to a device and describes what it sends,
+`read` returns new samples without waiting, `close` releases the device. Everything else is common
+to all sources: volts, choice of channels, stamps, counting, silence, reconnecting.
 
 To add a device, write one module in a package of your own:
 
@@ -46,8 +46,8 @@ and name it in your pyproject.toml:
     [project.entry-points."leconvmn_ros.sources"]
     my_armband = "my_package.my_module:MySource"
 
-Then `-p source:=my_armband` uses it and `leconvmn_ros sources` lists it. All methods are called by
-one thread; `close` may come without `open` before it and must not fail.
+Then `-p source:=my_armband` uses it and `leconvmn_ros sources` lists it. All methods are called
+from one thread; `close` may be called without `open` and must not fail.
 """
 
 from abc import ABC, abstractmethod
@@ -64,11 +64,11 @@ class SourceOptions(StrictModel):
 
 
 class DeviceCounter(NamedTuple):
-    """The number that a device gives each sample.
+    """The number that a device attaches to each sample.
 
     Attributes:
-        step: by how much it grows from sample to sample.
-        turn: value at which it falls back to 0; None = it never does.
+        step: increment from sample to sample.
+        turn: value at which it wraps to 0; None = never.
     """
 
     step: int = 1
@@ -76,19 +76,19 @@ class DeviceCounter(NamedTuple):
 
 
 class SourceDescription(NamedTuple):
-    """What a device sends.
+    """The signal of a device.
 
     Attributes:
         device: name of the device.
         channels: a name for each channel, in the order of the columns of a reading.
         sampling_rate: samples per second of each channel, as the device claims (Hz).
         unit: unit of the samples, in the device's words (see units.py).
-        counter: what number the samples carry; None = none.
-        packet: samples that arrive together.
-        volts: V for one of the unit, where the source knows it better than the table.
-        rings: bands of electrodes and their channels, as in `EmgDescription`, where the device or
-            the recording tells.
-        offset: how the bands are turned against the first one, likewise.
+        counter: the samples' counter; None = none.
+        packet: number of samples that arrive together.
+        volts: volts per unit, if the source knows better than the table of units.
+        rings: bands of electrodes and their channels, as in `EmgDescription`, if the device or the
+            recording provides them.
+        offset: turn of the bands against the first one, likewise.
         arm: arm that wears it, likewise.
     """
 
@@ -105,13 +105,13 @@ class SourceDescription(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What came since the last one.
+    """The samples since the last reading.
 
     Attributes:
-        samples: in the unit of the device, shape (samples, channels), the oldest first.
-        times: when each sample arrived, or was taken if the device tells (s since 1970), shape
-            (samples,).
-        counter: number of each sample, shape (samples,), where the device counts.
+        samples: values in the unit of the device, shape (samples, channels), oldest first.
+        times: acquisition times if the device provides them, or arrival times (s since 1970),
+            shape (samples,).
+        counter: number of each sample, shape (samples,), if the device counts.
     """
 
     samples: NDArray[np.floating]
@@ -123,11 +123,11 @@ class EmgSource(ABC):
     """A device, or something that behaves like one.
 
     Attributes:
-        options: the options as they were given.
-        remarks: what a user should know of the device; whoever reads it tells it and clears it.
-        ended: nothing will come any more, as at the end of a recording.
+        options: the options as given.
+        remarks: remarks for the user; the caller reports and clears them.
+        ended: whether no more samples will come, as at the end of a recording.
         EXTRA: extra of this package that installs what the source needs; '' = nothing more.
-        LIBRARY: module that the extra brings.
+        LIBRARY: module that the extra installs.
     """
 
     Options: ClassVar[type[SourceOptions]] = SourceOptions
@@ -135,7 +135,7 @@ class EmgSource(ABC):
     LIBRARY: ClassVar[str] = ''
 
     def __init__(self, options: SourceOptions) -> None:
-        """Keep the options; nothing is touched before `open`."""
+        """Keep the options; the device is not touched before `open`."""
         self.options = options
         self.remarks: list[str] = []
         self.ended = False
@@ -145,32 +145,32 @@ class EmgSource(ABC):
         """Connect and start. May take seconds.
 
         Raises:
-            SourceError: the device is not there now, or does not answer; it is tried again.
+            SourceError: the device is missing or does not answer; the caller tries again.
             ConfigurationError: an option can never work.
         """
 
     @abstractmethod
     def read(self) -> Reading | None:
-        """Return what has come, without waiting for more; None if nothing has.
+        """Return the new samples without waiting; None if there are none.
 
         Raises:
-            SourceError: the connection is lost; it is opened again.
+            SourceError: the connection is lost; the caller opens it again.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the device, in whatever state it is."""
+        """Release the device, whatever its state."""
 
     @classmethod
     def find(cls) -> list[str]:
-        """Return devices that can be connected to now, each in a line with the option to give.
+        """Return the devices that can be connected now, each a line with the option to give.
 
         Raises:
-            SourceError: this machine cannot look for them.
+            SourceError: this machine cannot search for devices.
         """
         return []
 
     @classmethod
     def known(cls) -> list[str]:
-        """Return kinds of devices that the source can connect to, if it has several."""
+        """Return the kinds of devices that the source supports, if there are several."""
         return []

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""EMG from the Lab Streaming Layer: the program of an amplifier's maker streams, this reads.
+"""EMG from the Lab Streaming Layer, as streamed by the software of an amplifier.
 
-Stamps are those of the sender, moved to the clock of this machine by LSL's `time_correction`.
+Stamps are those of the sender, converted to the clock of this machine by LSL's `time_correction`.
 """
 
 from contextlib import suppress
@@ -30,21 +30,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-# How long to look for streams, and to wait for an answer of one (s).
+# Time to search for streams, and to wait for the answer of one (s).
 SEARCH_TIME = 1.5
 ANSWER_TIME = 5.0
-# What the library keeps at most until it is read (s).
+# Length of the library's buffer (s).
 BUFFER = 5
-# The clock of the sender is compared so often (s).
+# Interval of comparisons with the sender's clock (s).
 CORRECTION_PERIOD = 2.0
-# Stamps that are further from the present are of a clock that LSL does not know (s).
+# Stamps further from the present belong to a clock that LSL does not know (s).
 SAME_CLOCK = 10.0
 # Channels of other types in a stream are triggers, acceleration and the like.
 _EMG_TYPES = {'EMG', 'EEG', 'EXG', 'HDEMG', ''}
 
 
 class LslOptions(SourceOptions):
-    """Which stream to read."""
+    """The stream to read."""
 
     name: str = Field(default='', description='name of the stream')
     type: str = Field(default='EMG', description='type of the stream, where no name is given')
@@ -53,7 +53,7 @@ class LslOptions(SourceOptions):
         default=0.0,
         ge=0,
         le=HIGHEST_RATE,
-        description='samples per second, for a stream that does not say (Hz)',
+        description='samples per second, for a stream that does not state it (Hz)',
     )
 
 
@@ -85,7 +85,7 @@ class LslSource(EmgSource):
         return description
 
     def read(self) -> Reading | None:
-        """Return what has come; see `EmgSource.read`."""
+        """Return the new samples; see `EmgSource.read`."""
         try:
             _, stamps = self._inlet.pull_chunk(0.0, len(self._buffer), dest_obj=self._buffer)
         except self._errors.LostError as error:
@@ -115,7 +115,7 @@ class LslSource(EmgSource):
         for prop in ('source_id', 'name', 'type'):
             if value := getattr(self.options, prop):
                 break
-        # A second one is looked for as well: which of two is the right one only the user knows.
+        # Search for a second one, too: only the user knows which of two is right.
         found = self._pylsl.resolve_byprop(prop, value, 2, SEARCH_TIME)
         if not found:
             there = self.find()
@@ -183,7 +183,7 @@ class LslSource(EmgSource):
         now, local = time.time(), self._pylsl.local_clock()
         if time.monotonic() - self._corrected_at > CORRECTION_PERIOD:
             self._corrected_at = time.monotonic()
-            # Without an answer in time the last one holds.
+            # Without a timely answer, the last correction holds.
             with suppress(self._errors.TimeoutError, self._errors.LostError):
                 self._correction = self._inlet.time_correction(0.1)
         times: NDArray[np.float64] = stamps + self._correction + (now - local)
@@ -198,14 +198,14 @@ class LslSource(EmgSource):
 
 
 def _channels(info: Any) -> list[dict[str, str]]:
-    """Return label, type and unit of each channel, empty where the stream does not say."""
+    """Return label, type and unit of each channel, empty if the stream has no description."""
     said: list[dict[str, str]] = []
     channel = info.desc().child('channels').child('channel')
     while not channel.empty() and len(said) < MOST_CHANNELS:
         said.append({key: channel.child_value(key)[:100] for key in ('label', 'type', 'unit')})
         channel = channel.next_sibling()
     if len(said) != info.channel_count():
-        # A list of another length tells nothing about the channels that there are.
+        # A list of another length does not describe these channels.
         units = {entry['unit'] for entry in said}
         unit = units.pop() if len(units) == 1 else ''
         return [{'label': '', 'type': '', 'unit': unit}] * info.channel_count()

@@ -14,8 +14,8 @@
 
 """EMG from a Myo armband over the Bluetooth of this machine, without its dongle.
 
-Two samples of eight signed 8-bit counts come in a packet, 200 a second; the armband numbers
-nothing and its maker never said what a count is in volts.
+A packet has two samples of eight signed 8-bit counts, at 200 samples a second. The armband has no
+sample counter, and the size of a count in volts was never published.
 """
 
 import asyncio
@@ -38,15 +38,17 @@ SAMPLES_IN_A_PACKET = 2
 SERVICE = 'd5060001-a904-deb9-4748-2c7f4a124842'
 SEARCH_TIME = 8.0  # s
 CONNECT_TIME = 15.0  # s
-# Five seconds, if nobody reads.
+# Five seconds of packets, kept if nobody reads.
 MOST_PACKETS = 500
 
 
 class MyoOptions(SourceOptions):
-    """Which armband."""
+    """The armband to use."""
 
     address: str = Field(default='', description='Bluetooth address; empty = the first one found')
-    filtered: bool = Field(default=False, description='the filter of the armband instead of raw')
+    filtered: bool = Field(
+        default=False, description="the armband's own filter instead of raw EMG"
+    )
 
 
 class _Packet(NamedTuple):
@@ -86,7 +88,7 @@ class MyoSource(EmgSource):
         )
 
     def read(self) -> Reading | None:
-        """Return what has come; see `EmgSource.read`."""
+        """Return the new samples; see `EmgSource.read`."""
         packets = [self._packets.popleft() for _ in range(len(self._packets))]
         if packets:
             samples = np.array([sample for packet in packets for sample in packet.samples], float)
@@ -105,7 +107,7 @@ class MyoSource(EmgSource):
 
     @classmethod
     def find(cls) -> list[str]:
-        """Return the armbands in reach."""
+        """Return the armbands within range."""
         bleak = import_library(cls, 'bleak')
 
         async def look() -> list[str]:
@@ -118,10 +120,10 @@ class MyoSource(EmgSource):
             raise SourceError(_without_bluetooth(error)) from error
 
     def _run(self) -> None:
-        """Keep the connection, in a thread with an event loop of its own."""
+        """Maintain the connection, in a thread with its own event loop."""
         try:
             asyncio.run(self._stay_connected())
-        except Exception as error:  # noqa: BLE001 - of bleak, D-Bus, the system: reported, then retried
+        except Exception as error:  # noqa: BLE001 - bleak, D-Bus or system: reported, then retried
             self._failure = _without_bluetooth(error)
         finally:
             self._failure = self._failure or 'the connection is closed'
@@ -136,7 +138,7 @@ class MyoSource(EmgSource):
                 lambda _, advertised: SERVICE in advertised.service_uuids, timeout=SEARCH_TIME
             )
         if target is None:
-            self._failure = 'none is in reach: wake it by moving it, and free it from its dongle'
+            self._failure = 'none is in range: move it to wake it, and free it from its dongle'
             return
         async with pymyo.Myo(target, timeout=CONNECT_TIME) as myo:
             myo.on_emg(self._on_emg)
@@ -145,7 +147,7 @@ class MyoSource(EmgSource):
             await myo.set_mode(emg_mode=mode)
             self._connected.set()
             while myo.is_connected and not self._ending.is_set():  # noqa: ASYNC110
-                # The other thread sets the flag, so that no event of asyncio can be waited for.
+                # Another thread sets the flag, so no asyncio event can be awaited.
                 await asyncio.sleep(0.05)
             if not self._ending.is_set():
                 self._failure = 'the connection is lost'

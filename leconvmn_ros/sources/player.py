@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Samples that are known already, given out as a device would: when each is due."""
+"""Plays known samples in real time, as a device would send them."""
 
 import time
 from typing import NamedTuple
@@ -27,8 +27,8 @@ class Track(NamedTuple):
 
     Attributes:
         samples: shape (samples, channels).
-        due: when each is due after the start (s), shape (samples,), not decreasing.
-        numbers: number of each, shape (samples,); larger steps than 1 are losses.
+        due: time of each sample after the start (s), shape (samples,), not decreasing.
+        numbers: number of each sample, shape (samples,); steps above 1 are losses.
     """
 
     samples: NDArray[np.floating]
@@ -37,15 +37,15 @@ class Track(NamedTuple):
 
 
 class Player:
-    """Gives out a track in real time, once or again and again."""
+    """Plays a track in real time, once or in a loop."""
 
     def __init__(self, track: Track, *, speed: float = 1.0, loop: bool = False) -> None:
         """Start now.
 
         Args:
-            track: what to give out.
+            track: the track to play.
             speed: seconds of the track per second.
-            loop: start again at the end, with numbers that go on.
+            loop: start again at the end, with continuing numbers.
         """
         self._track = track
         self._speed = speed
@@ -53,17 +53,17 @@ class Player:
         self._place = 0
         self._start = time.time()
         self._laps = 0
-        # From the first sample of a lap to that of the next.
+        # Time from the first sample of a lap to that of the next.
         period = float(track.due[-1]) / max(len(track.due) - 1, 1)
         self._length = float(track.due[-1]) + period
 
     @property
     def over(self) -> bool:
-        """Whether all has been given out."""
+        """Whether the track has ended."""
         return self._place == len(self._track.due) and not self._loop
 
     def read(self) -> Reading | None:
-        """Return what has become due since the last call."""
+        """Return the samples that have become due since the last call."""
         if self._place == len(self._track.due):
             if not self._loop:
                 return None

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The sources that there are: ours, and those that other packages name as entry points."""
+"""The available sources: ours, and entry points of other packages."""
 
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -25,7 +25,7 @@ from leconvmn_ros.sources.contract import EmgSource
 from pydantic import ValidationError
 
 GROUP = 'leconvmn_ros.sources'
-# Not entry points themselves: a colcon workspace has none.
+# Not entry points, because a colcon workspace has none.
 _OURS = {
     'lsl': 'leconvmn_ros.sources.lsl_stream:LslSource',
     'brainflow': 'leconvmn_ros.sources.brainflow_board:BrainFlowSource',
@@ -42,7 +42,7 @@ def source_names() -> list[str]:
 
 
 def load_source(name: str) -> type[EmgSource]:
-    """Return the class of a source; its library is not imported yet.
+    """Return the class of a source, without importing its library.
 
     Raises:
         ConfigurationError: there is no such source, or it cannot be loaded.
@@ -56,7 +56,7 @@ def load_source(name: str) -> type[EmgSource]:
             try:
                 return _checked(name, known.load())
             except Exception as error:
-                # Somebody else's module may fail in any way.
+                # A foreign module may fail in any way.
                 raise ConfigurationError(
                     f'source {name!r} ({known.value}) cannot be loaded: {error}'
                 ) from error
@@ -84,7 +84,7 @@ def make_source(name: str, options: str = '') -> EmgSource:
 
 
 def import_library(kind: type[EmgSource], module: str = '') -> Any:
-    """Import what a source needs.
+    """Import the library of a source.
 
     Raises:
         ConfigurationError: it is not installed, or does not run on this machine.
@@ -95,7 +95,7 @@ def import_library(kind: type[EmgSource], module: str = '') -> Any:
         raise ConfigurationError(
             f'{kind.LIBRARY} is not installed: pip install leconvmn_ros[{kind.EXTRA}]'
         ) from error
-    except (OSError, RuntimeError) as error:  # a library of C that this machine cannot load
+    except (OSError, RuntimeError) as error:  # a C library that this machine cannot load
         raise ConfigurationError(
             f'{kind.LIBRARY} is installed, but does not run on this machine: {error}'
         ) from error
@@ -104,7 +104,7 @@ def import_library(kind: type[EmgSource], module: str = '') -> Any:
 def _parse(options: str) -> dict[str, str]:
     try:
         words = shlex.split(options)
-    except ValueError as error:  # a quote without its other half
+    except ValueError as error:  # an unclosed quote
         raise ConfigurationError(f'options {options!r}: {error}') from error
     parsed = {}
     for word in words:

@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Acquisition times from bursty arrivals.
+"""Estimates acquisition times from bursty arrivals.
 
-A sample can arrive late (a full buffer, a radio, a scheduler), never early. So the line that lies
-below all pairs (sample number, time of arrival), and as close to them as possible, is the clock of
-the device, later by the shortest delay of the link. Its slope is the true rate, which often is
-not the one that the device claims.
+A sample can arrive late (a full buffer, a radio, a scheduler), but never early. Therefore the line
+below all pairs (sample number, time of arrival) that is closest to them is the clock of the
+device, plus the shortest delay of the link. Its slope is the true rate, which often differs from
+the claimed one.
 
 Source: Moon, Skelly and Towsley, Estimation and removal of clock skew from network delay
 measurements, IEEE INFOCOM 1999: the edge of the lower convex hull over the mean sample number.
@@ -27,15 +27,15 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# How much of the past tells the rate (s): quartz drifts with temperature within minutes.
+# Length of the past used to fit the rate (s): quartz drifts with temperature within minutes.
 WINDOW = 60.0
-# One point is kept for so long (s): the one with the shortest delay.
+# In each bin of this length (s), only the point with the shortest delay is kept.
 BIN = 0.5
-# Before this the claimed rate is more certain than a fitted one (s).
+# Before this time the claimed rate is more certain than a fitted one (s).
 SHORTEST_FIT = 3.0
-# A larger error of the rate is a wrong claim, not a clock.
+# A larger error of the rate is a wrong claim, not drift of a clock.
 LARGEST_SKEW = 0.02
-# A stamp that follows a new fit may run this much faster or slower than the clock.
+# To follow a new fit, stamps may run this much faster or slower than the clock.
 SLEW = 0.1
 
 
@@ -45,14 +45,14 @@ class _Arrival(NamedTuple):
 
 
 class SampleClock:
-    """Tells when each sample of one device was taken.
+    """Estimates when each sample of one device was taken.
 
     Attributes:
         claimed_rate: rate that the device claims (Hz).
     """
 
     def __init__(self, claimed_rate: float) -> None:
-        """Start without any arrival.
+        """Start without arrivals.
 
         Args:
             claimed_rate: rate that the device claims (Hz).
@@ -66,32 +66,32 @@ class SampleClock:
 
     @property
     def rate(self) -> float:
-        """Rate as fitted so far (Hz)."""
+        """Fitted rate (Hz)."""
         return 1 / self._period
 
     @property
     def period(self) -> float:
-        """Time between samples as fitted so far (s)."""
+        """Fitted time between samples (s)."""
         return self._period
 
     @property
     def started(self) -> bool:
-        """Whether an arrival is known."""
+        """Whether any arrival is known."""
         return bool(self._arrivals)
 
     def restart(self) -> None:
-        """Forget when samples arrived, such as after an interruption, but not the rate."""
+        """Forget the arrivals, such as after an interruption, but keep the rate."""
         self._arrivals.clear()
         self._last = None
 
     def add(self, number: int, time: float) -> None:
-        """Take note that the sample `number` had arrived at `time` (s, any epoch)."""
+        """Note that the sample `number` had arrived at `time` (s, any epoch)."""
         arrival = _Arrival(number, time)
         if self._arrivals and time - self._bin_start < BIN:
             if self.delay(*arrival) < self.delay(*self._arrivals[-1]):
                 self._arrivals[-1] = arrival
                 if self.delay(*arrival) < 0:
-                    # Until the next fit: the line as it is, through the point below it.
+                    # Until the next fit, shift the line down to this point.
                     self._anchor = arrival
             return
         self._arrivals.append(arrival)
@@ -101,14 +101,14 @@ class SampleClock:
         self._fit()
 
     def delay(self, number: int, time: float) -> float:
-        """Return by how much a sample arrived later than with the shortest delay so far (s)."""
+        """Return the delay of a sample beyond the shortest delay so far (s)."""
         return time - self._line(number)
 
     def stamp(self, number: int) -> float:
-        """Return when a sample was taken (s), later by the shortest delay of the link.
+        """Return the acquisition time of a sample plus the shortest delay of the link (s).
 
-        Numbers must not decrease from call to call. Stamps never go back: they follow a better fit
-        at most SLEW faster or slower than the samples.
+        Numbers must not decrease from call to call. Stamps never go back: they approach a better
+        fit at most SLEW faster or slower than the samples.
         """
         time = self._line(number)
         if self._last is not None:
@@ -129,14 +129,14 @@ class SampleClock:
             if abs(period * self.claimed_rate - 1) <= LARGEST_SKEW:
                 self._period, self._anchor = period, before
                 return
-        # Too short to tell the rate: the line with the known rate below all points.
+        # Too short to fit a rate: the line with the known rate below all points.
         self._anchor = min(
             self._arrivals, key=lambda point: point.time - point.number * self._period
         )
 
 
 def _lower_hull(points: Sequence[_Arrival] | deque[_Arrival]) -> list[_Arrival]:
-    """Return the lower convex hull of points in the order of their numbers."""
+    """Return the lower convex hull of points ordered by number."""
     hull: list[_Arrival] = []
     for point in points:
         if hull and point.number <= hull[-1].number:

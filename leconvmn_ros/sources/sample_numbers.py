@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The running number of each sample, from the device's counter and from time.
+"""Assigns running numbers to samples, from the device's counter and from time.
 
-An 8-bit counter falls back to 0 every 256 samples: 3 and 259 lost samples look alike in it, only
-the time that passed tells them apart. For a device that does not count there is only time.
+An 8-bit counter wraps every 256 samples, so 3 and 259 lost samples look alike; only the elapsed
+time tells them apart. For a device without a counter there is only time.
 """
 
 from typing import NamedTuple
@@ -24,18 +24,18 @@ from leconvmn_ros.sources.contract import DeviceCounter
 import numpy as np
 from numpy.typing import NDArray
 
-# A counter is believed if it grows as described so often in the first samples.
+# A counter is trusted if it grows as described for this many samples at first.
 PROBATION = 100  # samples
 LEAST_SHARE = 0.9
 
 
 class Numbered(NamedTuple):
-    """Samples of a reading, numbered.
+    """The samples of a reading with their numbers.
 
     Attributes:
-        keep: which samples of the reading are new, shape (samples,), as a repeated one is not;
-            None = all.
-        numbers: running number of each sample that is kept.
+        keep: whether each sample of the reading is new, shape (samples,), not a duplicate;
+            None = all are.
+        numbers: running number of each sample kept.
     """
 
     keep: NDArray[np.bool_] | None
@@ -43,11 +43,12 @@ class Numbered(NamedTuple):
 
 
 class SampleNumbers:
-    """Numbers the samples of one device; nothing in here looks at a clock.
+    """Numbers the samples of one device; it uses no clock.
 
     Attributes:
         next_number: number of the next sample if none is lost.
-        counter_ignored: the device's counter does not grow as described and is not used.
+        counter_ignored: whether the device's counter is ignored, because it does not grow as
+            described.
     """
 
     def __init__(self, counter: DeviceCounter | None) -> None:
@@ -61,17 +62,17 @@ class SampleNumbers:
 
     @property
     def turn(self) -> int:
-        """How many samples at a time can be lost unseen: 1 = the device does not count."""
+        """Largest loss that goes unseen in the counter; 1 = the device does not count."""
         if self._counter is None:
             return 1
         return 0 if self._counter.turn is None else self._counter.turn // self._counter.step
 
     def number(self, count: int, raw: NDArray[np.int64] | None) -> Numbered:
-        """Number a reading that follows the one before; small losses are seen in the counter.
+        """Number a contiguous reading; small losses show in the counter.
 
         Args:
-            count: samples of the reading, at least 1.
-            raw: what the device counts, if it does.
+            count: number of samples in the reading, at least 1.
+            raw: counter of the device, if it has one.
         """
         if self._counter is None or raw is None:
             return self._one_after_another(count)
@@ -83,7 +84,7 @@ class SampleNumbers:
         if self._counter is None:
             return self._one_after_another(count)
         if self._counter.turn is None:
-            # It falls back only where the device starts again: what was lost then, time tells.
+            # It falls back only when the device restarts; time then shows what was lost.
             return self._done(np.maximum(differences // self._counter.step, 1))
         return self._done(differences % self._counter.turn // self._counter.step)
 
@@ -91,10 +92,10 @@ class SampleNumbers:
         """Number the first reading after an interruption.
 
         Args:
-            count: samples of the reading, at least 1.
-            raw: what the device counts, if it does and went on counting.
-            elapsed: samples that the time since the last numbered sample is worth, to the last one
-                of this reading.
+            count: number of samples in the reading, at least 1.
+            raw: counter of the device, if it has one that went on counting.
+            elapsed: time from the last numbered sample to the last one of this reading, in
+                samples.
         """
         steps = np.ones(count, dtype=np.int64)
         first = max(round(elapsed) - count + 1, 1)
@@ -110,7 +111,7 @@ class SampleNumbers:
         return self._done(steps)
 
     def skip(self, samples: int) -> None:
-        """Take note that so many samples more were lost than the counter tells."""
+        """Note that this many more samples were lost than the counter shows."""
         self.next_number += samples
 
     def _one_after_another(self, count: int) -> Numbered:
@@ -125,7 +126,7 @@ class SampleNumbers:
         return Numbered(keep, numbers if keep is None else numbers[keep])
 
     def _judge(self, differences: NDArray[np.int64]) -> None:
-        """Ignore a counter that does not count samples, such as one number for a whole packet."""
+        """Ignore a counter that does not count samples, such as one for whole packets."""
         if self._counter is None or self._steps >= PROBATION:
             return
         modulo = differences if self._counter.turn is None else differences % self._counter.turn

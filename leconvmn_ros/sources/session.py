@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Keeps one source going: opens it, reads it, notices silence, opens it again."""
+"""Runs one source: opens it, reads it, detects silence, opens it again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ from leconvmn_ros.sources.contract import EmgSource, SourceDescription
 from leconvmn_ros.sources.settings import choose_columns, choose_volts, describe, SignalSettings
 from leconvmn_ros.sources.stream import EmgStream
 
-# A sample waits so long at most before it is read (s).
+# Longest time that a sample waits to be read (s).
 POLL_PERIOD = 0.009
-# A device that is not there is looked for so often (s), and reported again so often.
+# Interval of attempts to open a missing device (s), and of reminders in the log.
 RETRY_PERIOD = 2.0
 REMIND_PERIOD = 30.0
-# After a silence of so long the device is opened again (s): its dongle may be back as a new one.
+# After silence this long the device is reopened (s), as its dongle may be a new device by now.
 REOPEN_AFTER = 3.0
-# Before this, the rate that is measured says nothing (s); a larger error is a wrong claim.
+# Earliest time to judge the measured rate (s); a larger error is a wrong claim.
 RATE_TIME, RATE_ERROR = 10.0, 0.02
 
 
@@ -44,7 +44,7 @@ Result = TypeVar('Result')
 
 
 class Phase(Enum):
-    """What a session is doing."""
+    """The state of a session."""
 
     OPENING = 'opening'
     ABSENT = 'not there'
@@ -55,13 +55,13 @@ class Phase(Enum):
 
 @dataclass
 class Listener:
-    """What to do with what a session has to tell; all is called by the session's thread.
+    """Callbacks of a session, all called from its thread.
 
     Attributes:
-        opened: a device was opened, and this is what it sends.
-        chunk: a chunk of EMG came.
-        changed: the phase changed; `SourceSession.status` says to what.
-        say: tell a user this, in a line; the level says how bad it is.
+        opened: a device was opened, and has this description.
+        chunk: a chunk of EMG has come.
+        changed: the phase changed; see `SourceSession.status`.
+        say: report a line to the user; the level is its severity.
     """
 
     opened: Callable[[EmgDescription], None]
@@ -71,10 +71,10 @@ class Listener:
 
 
 class SourceSession:
-    """Runs a source until it is stopped, whatever the device does.
+    """Runs a source until it is stopped, through all failures of the device.
 
     Attributes:
-        phase: what it is doing.
+        phase: its state.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class SourceSession:
         Args:
             kind: name of the source.
             source: the source.
-            settings: what to make of what it sends.
-            listener: where everything goes.
+            settings: settings of the signal.
+            listener: receiver of chunks and messages.
         """
         self.phase = Phase.OPENING
         self._kind = kind
@@ -106,7 +106,7 @@ class SourceSession:
         """Read until `stopping` is set, or the source has ended.
 
         Raises:
-            ConfigurationError: the source can never work as it is set up.
+            ConfigurationError: the source can never work with its options.
         """
         try:
             while not stopping.is_set():
@@ -125,7 +125,7 @@ class SourceSession:
             self._close()
 
     def status(self) -> Status:
-        """Return how the source is doing, for /diagnostics."""
+        """Return the status of the source, for /diagnostics."""
         counts = self._stream.counts if self._stream else None
         faults = counts.faults() if counts else {}
         silent_for = time.monotonic() - self._heard
@@ -200,8 +200,8 @@ class SourceSession:
             self._enter(Phase.OPENING)
 
     def _read(self, stopping: Event) -> bool:
-        """Read until the device has to be opened again; return whether reading failed."""
-        assert self._stream is not None  # noqa: S101 - _begin has made it
+        """Read until the device must be reopened; return whether reading failed."""
+        assert self._stream is not None  # noqa: S101 - set by _begin
         while not stopping.wait(POLL_PERIOD):
             try:
                 reading = _guarded(self._source.read)
@@ -224,7 +224,7 @@ class SourceSession:
         return False
 
     def _is_over(self, now: float) -> bool:
-        """Notice silence; return whether the device has to be opened again."""
+        """Detect silence; return whether the device must be reopened."""
         silent_for = now - max(self._heard, self._opened_at)
         if silent_for > self._settings.silence and self.phase is not Phase.SILENT:
             self._problem = f'{self._device} sends nothing'
@@ -254,7 +254,7 @@ class SourceSession:
             self._check_rate(now)
 
     def _check_rate(self, now: float) -> None:
-        """Say so where the device sends at another rate than it claims."""
+        """Report a device whose rate differs from its claim."""
         assert self._stream is not None  # noqa: S101
         claimed = self._stream.clock.claimed_rate
         measured = (self._stream.counts.samples - self._samples_before) / (now - self._began)
@@ -280,10 +280,10 @@ class SourceSession:
 
 
 def _guarded(method: Callable[[], Result]) -> Result:
-    """Call a method of a source, which may be a stranger's or that of a library of C.
+    """Call a method of a source, which may be foreign code or a C library.
 
     Raises:
-        SourceError: whatever it did wrong, other than what it says in an error of this package.
+        SourceError: for any failure, except errors of this package.
     """
     try:
         return method()

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a user says of a signal: channels and their order, rings, scale, rate."""
+"""User settings of a signal: channels and their order, rings, scale, rate."""
 
 import re
 
@@ -27,23 +27,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-# 5, 0-7 or 0..7; a larger first one counts down.
+# 5, 0-7 or 0..7; if the first is larger, it counts down.
 _RANGE = re.compile(r'(\d{1,4})(?:(?:-|\.\.)(\d{1,4}))?')
 
 
 class SignalSettings(StrictModel):
-    """What to make of what a device sends.
+    """How to treat the signal of a device.
 
     Attributes:
-        scale: V for one of what the device sends; 0 = by its unit.
+        scale: volts per unit of the device; 0 = by its unit.
         channels: channels of the device to pass on, in this order; empty = all.
         rings: bands of electrodes as in `EmgDescription`, by the channels of the message; empty =
-            as the device tells.
-        offset: how the bands are turned against the first one, likewise.
+            as the device says.
+        offset: turn of the bands against the first one, likewise.
         arm: arm that wears it, likewise.
         sampling_rate: rate of the device, if it claims a wrong one (Hz); 0 = as it claims.
-        delay: time from skin to arrival that the device is known to take at least (s).
-        silence: without samples for so long, the link is interrupted (s).
+        delay: known minimal time from skin to arrival (s).
+        silence: time without samples after which the link counts as interrupted (s).
     """
 
     scale: float = Field(default=0.0, ge=0)
@@ -57,10 +57,10 @@ class SignalSettings(StrictModel):
 
 
 def parse_channels(text: str) -> tuple[int, ...]:
-    """Read channels such as '0-3, 7, 5' or '7..0'.
+    """Parse channels such as '0-3, 7, 5' or '7..0'.
 
     Raises:
-        ConfigurationError: it is no such text.
+        ConfigurationError: the text has another form.
     """
     channels: list[int] = []
     for word in text.replace(',', ' ').split():
@@ -78,10 +78,10 @@ def parse_channels(text: str) -> tuple[int, ...]:
 
 
 def parse_rings(text: str) -> tuple[tuple[int, ...], ...]:
-    """Read rings such as '0-7; 8-15' or '[[0..7], [8..15]]', each in the form of parse_channels.
+    """Parse rings such as '0-7; 8-15' or '[[0..7], [8..15]]', each in the form of parse_channels.
 
     Raises:
-        ConfigurationError: it is no such text.
+        ConfigurationError: the text has another form.
     """
     parts = re.split(r';|\]\s*,\s*\[', text)
     rings = (parse_channels(part.strip().strip('[]')) for part in parts)
@@ -89,22 +89,22 @@ def parse_rings(text: str) -> tuple[tuple[int, ...], ...]:
 
 
 def parse_offset(text: str) -> tuple[float, ...]:
-    """Read offsets such as '0.5' or '0.5, 0'.
+    """Parse offsets such as '0.5' or '0.5, 0'.
 
     Raises:
-        ConfigurationError: it is no such text.
+        ConfigurationError: the text has another form.
     """
     try:
         return tuple(float(word) for word in text.strip('[] ').replace(',', ' ').split())
     except ValueError as error:
-        raise ConfigurationError(f'{text!r} is no list of numbers such as 0.5') from error
+        raise ConfigurationError(f'{text!r} is not a list of numbers such as 0.5') from error
 
 
 def choose_columns(source: SourceDescription, settings: SignalSettings) -> NDArray[np.intp]:
-    """Return which columns of a reading to pass on.
+    """Return the columns of a reading to pass on.
 
     Raises:
-        ConfigurationError: a channel is not there, or is named twice.
+        ConfigurationError: a channel does not exist, or is named twice.
     """
     there = len(source.channels)
     chosen = settings.channels or tuple(range(there))
@@ -120,10 +120,10 @@ def choose_columns(source: SourceDescription, settings: SignalSettings) -> NDArr
 
 
 def choose_volts(source: SourceDescription, settings: SignalSettings) -> float:
-    """Return V for one of what the device sends: as the user says, the source, or the unit.
+    """Return the volts per unit of the device: from the user, the source, or the unit.
 
     Raises:
-        ConfigurationError: nobody says.
+        ConfigurationError: it is unknown.
     """
     if settings.scale:
         return settings.scale
@@ -131,17 +131,17 @@ def choose_volts(source: SourceDescription, settings: SignalSettings) -> float:
 
 
 def _on_one_line(name: str) -> str:
-    """Return a name that a stranger chose, fit for a log: of one line and some length."""
+    """Return a foreign name in a form fit for a log: one line of limited length."""
     return ''.join(sign if sign.isprintable() else '?' for sign in name[:LONGEST_NAME])
 
 
 def describe(kind: str, source: SourceDescription, settings: SignalSettings) -> EmgDescription:
-    """Return what travels with the signal.
+    """Return the description that is published with the signal.
 
     Args:
         kind: name of the source.
-        source: what the device tells.
-        settings: what the user says, which is the last word.
+        source: description by the device.
+        settings: settings of the user, which take precedence.
 
     Raises:
         ConfigurationError: rings and channels do not fit.

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From what a device sends to the chunks of EMG that messages carry.
+"""Turns the readings of a device into the chunks of EMG messages.
 
-The same for every source: volts, chosen channels, running numbers and acquisition times. A backlog
-that comes after an interruption is dropped and counted: a hand must not do now what was meant
+It is common to all sources: volts, selected channels, running numbers and acquisition times. A
+backlog after an interruption is dropped and counted: a hand must not do now what was intended
 seconds ago.
 """
 
@@ -28,21 +28,21 @@ from leconvmn_ros.sources.sample_numbers import Numbered, SampleNumbers
 import numpy as np
 from numpy.typing import NDArray
 
-# Without samples for so long, the link was interrupted (s); stalls of a healthy link are shorter.
+# Silence after which the link counts as interrupted (s); stalls of a healthy link are shorter.
 SILENCE = 0.5
-# Samples that arrive this much later than they were taken are of the past (s).
+# Samples that arrive later than this after they were taken are outdated (s).
 GREATEST_AGE = 0.5
-# After an interruption, more than what this time is worth in one reading is a backlog (s).
+# After an interruption, a reading that covers more than this time is a backlog (s).
 _BURST = 0.05
-# How long samples must be late before some are taken as lost or the clock as changed (s).
+# How long samples must be late before losses or a changed clock are assumed (s).
 _PATIENCE = 1.0
-# Lateness of a link that is merely slow (s).
+# Lateness of a link that is only slow (s).
 _USUAL_LATENESS = 0.1
 
 
 @dataclass
 class StreamCounts:
-    """What came and what was lost; samples per channel."""
+    """Counts of samples received and lost; samples per channel."""
 
     samples: int = 0
     lost_samples: int = 0
@@ -52,7 +52,7 @@ class StreamCounts:
     clock_jumps: int = 0
 
     def faults(self) -> dict[str, int]:
-        """Return the counters that tell of a fault and are not 0."""
+        """Return the counters that indicate a fault and are not 0."""
         return {name: count for name, count in asdict(self).items() if count and name != 'samples'}
 
 
@@ -60,9 +60,9 @@ class EmgStream:
     """Turns the readings of one device into chunks.
 
     Attributes:
-        counts: what came and what was lost.
-        clock: when samples were taken.
-        numbers: the number of each sample.
+        counts: counts of samples received and lost.
+        clock: estimates acquisition times.
+        numbers: numbers the samples.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class EmgStream:
         delay: float = 0.0,
         silence: float = SILENCE,
     ) -> None:
-        """Prepare for a device.
+        """Prepare for one device.
 
         Args:
-            description: what it sends.
-            volts: V for one of what it sends.
-            columns: which of its channels to pass on, in which order.
-            delay: time from skin to arrival that the device is known to take at least (s).
-            silence: without samples for so long, the link was interrupted (s).
+            description: its description.
+            volts: volts per unit of the device.
+            columns: its channels to pass on, in order.
+            delay: known minimal time from skin to arrival (s).
+            silence: time without samples after which the link counts as interrupted (s).
         """
         self.counts = StreamCounts()
         self.clock = SampleClock(description.sampling_rate)
@@ -102,17 +102,17 @@ class EmgStream:
         self._watched_since = 0.0
 
     def reopened(self, now: float) -> None:
-        """Take note that the device was opened again: its counter may have begun again."""
+        """Note that the device was reopened: its counter may have restarted."""
         self._polled = now
         self._device_restarted = True
         if self._newest is not None and not self._interrupted:
             self._interrupt()
 
     def take(self, reading: Reading | None, now: float) -> list[EmgChunk]:
-        """Return the chunks of a reading: one, or several where samples are missing between them.
+        """Return the chunks of a reading: one, or several if samples are missing between them.
 
         Args:
-            reading: what came since the last call, if anything did.
+            reading: the samples since the last call, None if there are none.
             now: the time (s since 1970).
         """
         since_last_poll = 0.0 if self._polled is None else max(now - self._polled, 0.0)
@@ -151,10 +151,10 @@ class EmgStream:
             old |= len(reading.times) > most
         if not old.any():
             return reading
-        if self.counts.samples:  # what came while the link was opened, nobody waited for
+        if self.counts.samples:  # data that came while the link was opening are not a backlog
             self.counts.backlog_samples += int(np.sum(old))
             self._dropped += int(np.sum(old))
-            # Dropped in the middle, the numbers of what follows are told by time.
+            # With samples dropped in between, time must give the numbers of those that follow.
             self._interrupted = True
         counter = None if reading.counter is None else reading.counter[~old]
         return Reading(reading.samples[~old], reading.times[~old], counter)
@@ -178,7 +178,7 @@ class EmgStream:
         return numbered
 
     def _follow(self, times: NDArray[np.float64], numbers: NDArray[np.int64]) -> None:
-        """Tell the clock which sample was the least late, and look whether all of them are."""
+        """Give the clock the least late sample, and check whether all samples are late."""
         place = int(np.argmin(times - numbers / self.clock.rate))
         number, time = int(numbers[place]), float(times[place])
         if self.clock.started:
@@ -192,7 +192,7 @@ class EmgStream:
             self._least_delay, self._watched_since = np.inf, time
 
     def _explain_lateness(self) -> None:
-        """Take samples that stay late for ones after a loss that the counter could not tell."""
+        """Attribute lasting lateness to a loss that the counter could not show."""
         turn = self.numbers.turn
         lateness = self._least_delay
         if not np.isfinite(lateness) or lateness < max(

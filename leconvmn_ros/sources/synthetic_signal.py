@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""EMG of the synthetic subject, for those without a device."""
+"""EMG of the synthetic subject, for users without a device."""
 
 from typing import ClassVar
 
@@ -31,24 +31,24 @@ from pydantic import Field
 
 
 class SyntheticOptions(SourceOptions):
-    """Who the subject is, and what it wears."""
+    """The subject and its electrodes."""
 
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description='which subject')
     channels: int = Field(default=8, ge=1, le=256, description='electrodes')
     rate: float = Field(default=200.0, ge=20, le=10_000, description='samples per second (Hz)')
-    movements: int = Field(default=6, ge=1, le=6, description='movements, again and again')
+    movements: int = Field(default=6, ge=1, le=6, description='number of movements, in a loop')
     repetitions: int = Field(default=2, ge=1, le=20, description='repetitions of each')
 
 
 class SyntheticSource(EmgSource):
-    """A subject that does its exercise again and again; scores on it say nothing about people."""
+    """A subject that repeats its exercise forever; scores on it say nothing about people."""
 
     Options = SyntheticOptions
     EXTRA: ClassVar[str] = ''
     options: SyntheticOptions
 
     def open(self) -> SourceDescription:
-        """Make the subject; see `EmgSource.open`."""
+        """Generate the subject; see `EmgSource.open`."""
         chosen = self.options
         subject = synthesize(
             SyntheticSubjectConfig(
@@ -71,7 +71,7 @@ class SyntheticSource(EmgSource):
         )
 
     def read(self) -> Reading | None:
-        """Return what has become due; see `EmgSource.read`."""
+        """Return the samples that are due; see `EmgSource.read`."""
         return self._player.read()
 
     def close(self) -> None:

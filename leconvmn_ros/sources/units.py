@@ -12,16 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Units in which devices say how large their samples are."""
+"""The units of samples that devices state."""
 
 from leconvmn_ros.core.errors import ConfigurationError
 
-# In lower case. The numbers are codes of FIFF, as MNE-LSL writes them: 107 is the volt, the others
-# are powers of ten of it.
+# In lower case. The numbers are FIFF codes as written by MNE-LSL: 107 is the volt, the others are
+# powers of ten of it.
 _VOLTS = {
     1.0: ('v', 'volt', 'volts', 'fiff_unit_v', '107', '0'),
     1e-3: ('mv', 'millivolt', 'millivolts', '-3'),
-    # Both signs of Unicode that look like a mu.
+    # Unicode has two characters that look like a mu.
     1e-6: ('uv', '\u00b5v', '\u03bcv', 'microvolt', 'microvolts', 'micro volt', '-6'),
     1e-9: ('nv', 'nanovolt', 'nanovolts', '-9'),
 }
@@ -29,10 +29,10 @@ _BY_NAME = {name: volts for volts, names in _VOLTS.items() for name in names}
 
 
 def volts_per(unit: str) -> float:
-    """Return how many volts one of a unit is.
+    """Return the volts per unit.
 
     Raises:
-        ConfigurationError: the unit is empty, counts of a converter, or unknown.
+        ConfigurationError: the unit is empty, unknown, or counts of a converter.
     """
     volts = _BY_NAME.get(unit.strip().lower())
     if volts is None or unit.strip() == 'MV':  # milli, micro or mega

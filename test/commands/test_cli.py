@@ -25,8 +25,8 @@ import pytest
 # Arguments with {} for the folder of the fixture and {new} for an empty one; what is said.
 FAILURES = {
     'convert a missing file': ('convert {}/no.mat --output {new}/o', 'cannot read .*no.mat'),
-    'convert a foreign file': ('convert {}/file --output {new}/o', 'file is of no known format'),
-    'convert a folder': ('convert {}/other --output {new}/o', 'other is of no known format'),
+    'convert a foreign file': ('convert {}/file --output {new}/o', 'file has no known format'),
+    'convert a folder': ('convert {}/other --output {new}/o', 'other has no known format'),
     'convert of another database': (
         'convert {}/S1_A1_E1.mat --database DB5 --output {new}/o',
         'DB5 has 16',

@@ -285,7 +285,7 @@ def test_recordings_in_which_no_lag_can_be_found_are_one_clear_error():
         ({'reference': resting}, 'no joint of the reference changes by more than 2 degrees'),
         ({'reference': degrees}, 'must be in radians, these look like degrees'),
         ({'reference': foreign}, "joints .*'a', 'b'.*none of"),
-        ({'reference': later}, 'the EMG is from .* not of one clock'),
+        ({'reference': later}, 'the EMG is from .* not on one clock'),
         ({'reference': none}, '0 s of training data with EMG and reference'),
         ({'chunks': recording.chunks[:300]}, r'1\d s of training data.*at least 30 s are needed'),
         ({'chunks': recording.chunks[:1]}, '0 s of training data'),

@@ -210,7 +210,7 @@ def test_a_recording_without_what_is_needed_is_one_clear_error():
         ({'chunks': []}, 'made up has no EMG'),
         ({'reference': None}, 'made up has no reference angles'),
         ({'labels': None}, 'no movement labels'),
-        ({'reference': shifted}, r'the EMG is from \d.* not of one clock'),
+        ({'reference': shifted}, r'the EMG is from \d.* not on one clock'),
         ({'reference': sparse}, r'no EMG has reference angles.* 0\.2 s apart'),
     ):
         with pytest.raises(RecordingError, match=message):

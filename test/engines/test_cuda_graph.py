@@ -221,7 +221,7 @@ def test_a_gpu_that_does_not_work_is_not_chosen_by_itself(monkeypatch, caplog):
     monkeypatch.setattr('leconvmn_ros.engines.devices._gpu_driver', lambda: True)
     with caplog.at_level(logging.ERROR):
         assert find_device('auto') == 'cpu'
-    assert "runs on the CPU: a GPU is there, but device 'cuda' cannot be used" in caplog.text
+    assert "runs on the CPU: there is a GPU, but device 'cuda' cannot be used" in caplog.text
     with pytest.raises(ConfigurationError):
         find_device('cuda')
 

@@ -176,7 +176,7 @@ def test_a_gap_in_the_times_becomes_a_gap_in_the_count(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        ((), 'say --unit V, mV, uV'),
+        ((), 'give --unit V, mV, uV'),
         (('--unit', 'parsec'), "unit 'parsec': allowed are V, mV"),
         (('--unit', 'uV', '--rate', 1000), '1000 samples a second are stated, and .* show 200'),
         (('--unit', 'uV', '--rate', 0), '--rate is 0'),
@@ -184,7 +184,7 @@ def test_a_gap_in_the_times_becomes_a_gap_in_the_count(tmp_path, capsys):
         (('--unit', 'uV', '--emg-columns', '5-99'), 'no column 5-99; .* 1 to 8'),
         (('--unit', 'uV', '--angles', 'wrist=emg1'), 'wrist=emg1 is not JOINT=COLUMN'),
         (('--unit', 'uV', '--rate', 200, '--time-unit', 'ms'), 'its times show'),
-        (('--unit', 'uV', '--angles', 'index_mcp=emg1'), 'say --angle-unit deg'),
+        (('--unit', 'uV', '--angles', 'index_mcp=emg1'), 'give --angle-unit deg'),
         (('--format', 'edf'), 'is damaged or no EDF file'),
         (('--format', 'xdf'), 'is damaged or no XDF file'),
     ],
@@ -273,7 +273,7 @@ def test_edf_in_an_unknown_unit_asks_for_it(tmp_path):
     path = write_edf(tmp_path, unit='au', labels=[f'ch{n}' for n in range(4)])
     with pytest.raises(ConfigurationError, match='no signal is called EMG'):
         list(find_format(path).read(path, ImportOptions()))
-    with pytest.raises(ConfigurationError, match="'au': say --unit"):
+    with pytest.raises(ConfigurationError, match="'au': give --unit"):
         list(find_format(path).read(path, ImportOptions(emg=('ch*',))))
 
 
@@ -395,7 +395,7 @@ def test_xdf_with_glove_and_markers_becomes_a_bag(tmp_path):
 def test_xdf_without_a_unit_asks_for_it(tmp_path):
     pytest.importorskip('pyxdf')
     path = write_xdf(tmp_path / 'a.xdf', unit='')
-    with pytest.raises(ConfigurationError, match='say --unit'):
+    with pytest.raises(ConfigurationError, match='give --unit'):
         list(find_format(path).read(path, ImportOptions()))
     with pytest.raises(ConfigurationError, match=r'no streams .*Armband \(EMG\), Glove'):
         list(find_format(path).read(path, ImportOptions(stream='Nobody')))
@@ -473,7 +473,7 @@ def test_a_lerobot_dataset_becomes_a_bag(tmp_path, version, window):
     steps = np.diff([chunk.stamp_ns for chunk in recording.chunks])
     assert max(steps) == pytest.approx(1.02e9, rel=0.05)
     assert recording.reference.names == ('index_mcp', 'index_pip')
-    with pytest.raises(ConfigurationError, match='say --unit'):
+    with pytest.raises(ConfigurationError, match='give --unit'):
         list(find_format(root).read(root, ImportOptions()))
 
 
@@ -551,7 +551,7 @@ def test_a_ros_2_bag_with_a_multi_array_needs_its_unit_alone(tmp_path, capsys):
     (recording,) = convert(path, tmp_path / 'o', '--unit', 'uV').values()
     assert_emg(recording)
     assert_angles(recording)
-    assert 'say --unit' in refused(capsys, path, tmp_path / 'p')
+    assert 'give --unit' in refused(capsys, path, tmp_path / 'p')
 
 
 def test_a_mapping_names_topics_and_fields(tmp_path):
@@ -630,7 +630,7 @@ def test_a_bag_with_foreign_emg_names_the_way_in(tmp_path):
 )
 def test_a_definition_with_names_that_ros_has_not_is_refused(text):
     definition = MessageDefinition(MessageDefinitionFormat.MSG, text)
-    with pytest.raises(RecordingError, match=r'none of ROS|not readable'):
+    with pytest.raises(RecordingError, match=r'not valid in ROS|not readable'):
         _check_names('a/msg/B', _parsed('a/msg/B', definition))
 
 

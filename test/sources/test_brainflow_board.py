@@ -168,8 +168,8 @@ def test_a_mindrove_armband_that_is_not_there_is_silent(opened):
 @pytest.mark.parametrize(
     ('options', 'complaint'),
     [
-        ('board=MYO', "board='MYO' is no board; there are .*CYTON"),
-        ('', "board='' is no board"),
+        ('board=MYO', "board='MYO' is not a board; there are .*CYTON"),
+        ('', "board='' is not a board"),
         ('board=CYTON serial_port=/dev/nothing', '/dev/nothing is not there: plug in'),
         ('board=CYTON', 'no serial_port is given, and there is none'),
         ('board=GANGLION_WIFI ip_port=99999', 'ip_port'),
