@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 import random
 import socket
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 import warnings
 
 import pytest
@@ -36,8 +36,31 @@ for variable in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
 for variable in ('ROS_NAMESPACE', 'FASTRTPS_DEFAULT_PROFILES_FILE', 'ROS_LOCALHOST_ONLY'):
     os.environ.pop(variable, None)
 
+# Files whose tests run in one process: these share a port, and a training that takes long.
+TOGETHER = {'test/commands/test_wear.py'}
 # More collide with the ephemeral ports of Linux; 0 is what everybody else uses.
 DOMAINS = range(1, 102)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep together what TOGETHER names (`--dist loadgroup`).
+
+    The mark of xdist 3.8 for that does nothing with pytest 9.2: it changes ids that nobody reads.
+    """
+    from xdist.scheduler import LoadGroupScheduling
+
+    class Scheduling(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(nodeid)
+
+    return Scheduling(config, log) if config.getvalue('dist') == 'loadgroup' else None
+
+
+def scope_of(nodeid: str) -> str:
+    """Return what a test is kept together with: itself, or its file."""
+    file = nodeid.partition('::')[0]
+    return file if file in TOGETHER else nodeid
 
 
 @pytest.fixture(scope='module', autouse=True)

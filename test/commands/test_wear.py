@@ -34,9 +34,6 @@ from std_srvs.srv import Trigger
 
 pytest.importorskip('viser', reason='viser is not installed')
 
-# One process runs them all: they share a port and a training that takes long.
-pytestmark = pytest.mark.xdist_group('wear')
-
 # Fewer movements than `quick`: the test is of the way, not of the movements.
 SESSION = """
 name: Short

@@ -114,7 +114,7 @@ def test_a_process_that_is_killed_is_an_error(monkeypatch):
         return receiver, process
 
     monkeypatch.setattr(member_fit, '_start', started)
-    with pytest.raises(RecordingError, match='member [12] of 3 ended with exit code -9'):
+    with pytest.raises(RecordingError, match=r'member [12] of 3 ended with exit code -9'):
         fit_members(model, data, FIT, seed=0, processes=1 + 1)
 
 
