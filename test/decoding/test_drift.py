@@ -15,18 +15,20 @@
 """Slow drift of gains is followed within bounds, and frozen where nothing can be known of it."""
 
 from builders import evenly_cut
+from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.decoding.drift import FASTEST, MOST_OFFSET
+from leconvmn_ros.recordings.ninapro import read_ninapro
 import numpy as np
 import pytest
-from worn_band import turned, worn_band
+from worn_band import trained_on, turned, worn_band
 
 MINUTES = 10
 
 
-def decoded(emg, *, follow, size=400):
+def decoded(emg, *, follow, size=400, band=None):
     """Return a decoder that has heard EMG, its angles (rad), and their samples."""
-    band = worn_band()
+    band = band or worn_band()
     decoder = Decoder(band.checkpoint, output_rate=0, follow_drift=follow)
     chunks = evenly_cut(emg, size, band.rate)
     estimates = [e for chunk in chunks for e in decoder.decode(chunk)]
@@ -35,11 +37,17 @@ def decoded(emg, *, follow, size=400):
     return decoder, np.array([e.positions for e in estimates]), samples
 
 
-def long_session():
-    band = worn_band()
+def long_session(band=None):
+    band = band or worn_band()
     count = round(60 * MINUTES * band.rate)
     times = -(-count // len(band.emg))
     return np.tile(band.emg, (times, 1))[:count], np.tile(band.positions, (times, 1))[:count]
+
+
+def drifting(emg, ends):
+    """Return EMG whose gains go from 1 to their ends."""
+    gains = np.exp(np.linspace(0, 1, len(emg))[:, None] * np.log(ends))
+    return (emg * gains).astype(np.float32)
 
 
 def errors(emg, positions):
@@ -60,11 +68,31 @@ def test_slow_drift_of_gains_costs_less_and_an_unchanged_session_nothing():
     assert np.abs(offset).max() < 0.35
     # Each gain goes to its end, between half and twice, within ten minutes.
     ends = np.array([0.5, 2.0, 0.6, 1.8, 0.5, 0.7, 2.0, 1.2])
-    gains = np.exp(np.linspace(0, 1, len(emg))[:, None] * np.log(ends))
-    without, with_it, offset = errors((emg * gains).astype(np.float32), positions)
+    without, with_it, offset = errors(drifting(emg, ends), positions)
     assert without > 1.1 * usual
     assert with_it - usual < 0.5 * (without - usual)
     assert (np.sign(offset) == -np.sign(np.log(ends)))[ends != 1.2].all()
+
+
+def correlation(emg, positions, band, *, follow):
+    """Return CC in the second half, mean over the joints."""
+    _, angles, samples = decoded(emg, follow=follow, band=band)
+    late = samples > len(emg) // 2
+    pairs = zip(angles[late].T, positions[samples[late]].T, strict=True)
+    return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
+
+
+@pytest.mark.timeout(600)  # it trains a network
+def test_drift_on_a_real_recording(ninapro):
+    subject = read_ninapro(ninapro / 'DB5' / 'S3_E1_A1.mat')
+    band = trained_on(subject, 'small', RepetitionHoldOut(test=(2, 5)))
+    emg, positions = long_session(band)
+    usual, followed = (correlation(emg, positions, band, follow=f) for f in (False, True))
+    assert followed > usual - 0.01
+    ends = np.tile([0.5, 2.0, 0.6, 1.8, 0.5, 0.7, 2.0, 1.2], 2)
+    emg = drifting(emg, ends)
+    without, with_it = (correlation(emg, positions, band, follow=f) for f in (False, True))
+    assert usual - with_it < 0.6 * (usual - without)
 
 
 def test_the_offset_never_jumps_and_stays_in_bounds():

@@ -17,6 +17,7 @@
 from dataclasses import replace
 
 from builders import evenly_cut
+from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
 from leconvmn_ros.decoding.decoder import Decoder
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture, UsualFit
 from leconvmn_ros.decoding.health import DecoderHealth, InputState, WHAT_TO_DO
@@ -28,14 +29,15 @@ from leconvmn_ros.decoding.signal_fit import (
     with_usual_fit,
     WORST,
 )
+from leconvmn_ros.recordings.ninapro import read_ninapro
 import numpy as np
 import pytest
-from worn_band import turned, worn_band
+from worn_band import trained_on, turned, worn_band
 
 
-def decoded(emg, checkpoint=None, size=200):
+def decoded(emg, checkpoint=None, size=200, band=None):
     """Return a decoder that has heard EMG, and after how many seconds it first found no fit."""
-    band = worn_band()
+    band = band or worn_band()
     decoder = Decoder(checkpoint or band.checkpoint, output_rate=0)
     alarm = None
     for number, chunk in enumerate(evenly_cut(emg, size, band.rate)):
@@ -63,6 +65,21 @@ def test_a_band_that_turned_is_noticed_within_half_a_minute(electrodes):
 def test_other_gains_are_noticed():
     emg = worn_band().emg * np.where(np.isin(np.arange(8), (1, 4, 6)), 2, 1).astype(np.float32)
     assert decoded(emg)[1] < 60
+
+
+@pytest.mark.parametrize(
+    ('name', 'test', 'ring'),
+    [('DB5/S1_E1_A1.mat', (2, 5), 8), ('DB1/S8_A1_E1.mat', (2, 5, 7), 8)],
+)
+def test_on_real_recordings_a_turn_is_noticed_and_nothing_else(ninapro, name, test, ring):
+    subject = read_ninapro(ninapro / name)
+    band = trained_on(subject, 'ridge', RepetitionHoldOut(validation=(4,), test=test))
+    assert decoded(band.emg, band=band)[1] is None
+    for electrodes in (-2, -1, 1, 2):
+        emg = band.emg.copy()
+        for first in range(0, emg.shape[1] - ring + 1, ring):
+            emg[:, first : first + ring] = turned(emg[:, first : first + ring], electrodes)
+        assert decoded(emg, band=band)[1] < 60
 
 
 def test_a_relaxed_arm_says_nothing():

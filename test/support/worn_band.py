@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from leconvmn_ros.core.recording import SampledSubject
 from leconvmn_ros.dataset.hold_out import RepetitionHoldOut
 from leconvmn_ros.decoding.checkpoint import Checkpoint
 from leconvmn_ros.recordings.bags import read_bag, write_bag
@@ -36,9 +37,9 @@ class WornBand(NamedTuple):
     """What was trained, and a new session of the same wearer.
 
     Attributes:
-        checkpoint: decoder of repetitions 1 to 3.
+        checkpoint: the decoder.
         rate: of the EMG (Hz).
-        emg: repetitions 4 to 6 (V), shape (samples, channels).
+        emg: repetitions that it has not learnt (V), shape (samples, channels).
         positions: their angles (rad), shape (samples, joints).
         movement: shape (samples,).
     """
@@ -52,20 +53,24 @@ class WornBand(NamedTuple):
 
 @cache
 def worn_band() -> WornBand:
-    """Train once in a process."""
+    """Train once in a process on a synthetic wearer."""
     subject = synthesize(SyntheticSubjectConfig(movement_duration=3.0, rest_duration=1.0))
+    return trained_on(subject, 'ridge', RepetitionHoldOut(validation=(3,), test=(4, 5, 6)))
+
+
+def trained_on(subject: SampledSubject, preset: str, hold_out: RepetitionHoldOut) -> WornBand:
+    """Train on what is not held out for the test; that is the new session."""
     with TemporaryDirectory() as folder:
         write_bag(subject, Path(folder) / 'training')
         training = read_bag(Path(folder) / 'training')
-    hold_out = RepetitionHoldOut(validation=(3,), test=(4, 5, 6))
-    checkpoint = train([training], PRESETS['ridge'], hold_out=hold_out)
-    late = subject.repetition >= 4
+    checkpoint = train([training], PRESETS[preset], hold_out=hold_out)
+    new = np.isin(subject.repetition, hold_out.test)
     return WornBand(
         checkpoint,
         subject.sampling_rate,
-        subject.emg[late],
-        subject.positions[late],
-        subject.movement[late],
+        subject.emg[new],
+        subject.positions[new],
+        subject.movement[new],
     )
 
 
