@@ -52,6 +52,9 @@ class DonningOptions(StrictModel):
     unlabelled: tuple[Seconds, ...] = Field(
         default=(30.0,), description='EMG to adapt by, without labels'
     )
+    upper_bound: bool = Field(
+        default=True, description='whether a decoder is trained on each new session, too'
+    )
     orders: int = Field(default=2, ge=1, le=100, description='random orders to score in')
     settle: float = Field(
         default=0.0,

@@ -23,6 +23,7 @@ from pathlib import Path
 import traceback
 from typing import NamedTuple
 
+from leconvmn_ros.adaptation.rings import consecutive_rings, described_rings
 from leconvmn_ros.adaptation.turns import Rings
 from leconvmn_ros.adaptation.unlabelled import adapt
 from leconvmn_ros.benchmark.calibration import split, SplitSession
@@ -127,7 +128,7 @@ class _Run:
     def real(self) -> Iterator[DonningScore]:
         """Train on the first sessions, score the later ones."""
         recordings, counts = self._recordings, self._options.train_sessions
-        later = recordings[min(counts) :]
+        later = recordings[min(counts) :] if self._options.upper_bound else []
         steps = len(counts) + len(later)
         for done, count in enumerate(counts):
             on = '1 session' if count == 1 else f'{count} sessions'
@@ -198,6 +199,8 @@ class _Run:
         for draw in range(self._options.draws):
             place = _Place('second_band', draw, (*self._seed, draw))
             yield from self._adapted(trained, split(second, learnt), place, rings)
+        if not self._options.upper_bound:
+            return
         bound = _Trained(self._train([second], hold_out, described=False), 'second band')
         yield self._score(bound, split(second, learnt), place._replace(draw=0), AS_IT_IS)
 
@@ -288,25 +291,21 @@ class _Run:
 
 
 def rings_of(sizes: tuple[int, ...], known: EmgDescription | None, recording: Recording) -> Rings:
-    """Return the rings of electrodes: as the bag describes them, or by their sizes.
+    """Return the rings of electrodes: by their sizes, or as the bag describes them.
 
     Raises:
         ConfigurationError: nobody says it, or the sizes do not fit the recording.
     """
     channels = recording.chunks[0].samples.shape[1]
     if sizes:
-        if sum(sizes) != channels:
-            raise ConfigurationError(
-                f'rings of {sizes} electrodes; {recording.name} has {channels} channels'
-            )
-        ends = np.cumsum(sizes).tolist()
-        return tuple(tuple(range(end - size, end)) for size, end in zip(sizes, ends, strict=True))
-    if known is None or not known.rings or len(known.channels) != channels:
+        return consecutive_rings(sizes, channels)
+    rings = described_rings(known, channels)
+    if not rings:
         raise ConfigurationError(
             f'{recording.name} does not say how its electrodes sit around the forearm; --rings '
             f'says it, such as --rings {channels} for one ring of all channels'
         )
-    return known.rings
+    return rings
 
 
 def _settled(stream: ShuffledStream, seconds: float) -> Comparison:

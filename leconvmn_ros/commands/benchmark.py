@@ -57,7 +57,16 @@ from leconvmn_ros.recordings.bags import bag_name
 from leconvmn_ros.training.presets import PRESETS
 
 # For one protocol alone; without a default, so that each is known to be given.
-_OF_REDONNING = ('train_sessions', 'unlabelled', 'changes', 'draws', 'settle', 'rings', 'decoders')
+_OF_REDONNING = (
+    'train_sessions',
+    'unlabelled',
+    'changes',
+    'draws',
+    'upper_bound',
+    'settle',
+    'rings',
+    'decoders',
+)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -107,6 +116,8 @@ def _donning_plan(arguments: argparse.Namespace) -> DonningPlan:
     topics = _topics(arguments)
     paths = _checked_paths(arguments, topics)
     given = {name: getattr(arguments, name) for name in _OF_REDONNING if name != 'decoders'}
+    if given['unlabelled'] == (0,):
+        given['unlabelled'] = ()
     options: DonningOptions = checked(
         DonningOptions, {name: value for name, value in given.items() if value is not None}
     )

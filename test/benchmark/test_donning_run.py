@@ -102,6 +102,11 @@ def test_later_sessions_are_scored_with_and_without_adaptation(bags):
     assert first.worst == min(one_session)
 
 
+def test_rows_can_be_left_out(bags):
+    outcome = scores_of(plan_of(bags[:2], unlabelled=(), upper_bound=False)).outcome
+    assert [(s.trained_on, s.method) for s in outcome.scores] == [('1 session', 'none')]
+
+
 def test_the_same_job_draws_the_same(bags):
     plan = plan_of(bags[:1], changes=('turn_and_gains', 'dead_1'), draws=2)
     (job,) = plan.jobs()

@@ -144,10 +144,10 @@ def _add_redonning(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         '--unlabelled',
-        type=integers('seconds such as 30,90', number(int, 1, 3600)),
+        type=integers('seconds such as 30,90', number(int, 0, 3600)),
         metavar='S,S',
         help='adapt by so many seconds of a new session, without labels, in turn (default: 30); '
-        'movements are whole, so it is about so long',
+        'movements are whole, so it is about so long; 0 = do not',
     )
     group.add_argument(
         '--changes',
@@ -160,6 +160,13 @@ def _add_redonning(parser: argparse.ArgumentParser) -> None:
         type=number(int, 1, 1000),
         metavar='N',
         help='of each change, with each seed (default: 4)',
+    )
+    group.add_argument(
+        '--no-upper-bound',
+        dest='upper_bound',
+        action='store_const',
+        const=False,
+        help='train no decoder on each new session, which takes most of the time',
     )
     group.add_argument(
         '--settle',
