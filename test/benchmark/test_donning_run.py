@@ -33,18 +33,17 @@ import numpy as np
 from pydantic import ValidationError
 import pytest
 
-MOVEMENTS, REPETITIONS = 6, 6
-
 
 @pytest.fixture(scope='module')
 def bags(tmp_path_factory):
     """Three sessions of one person, the second with the band turned by one electrode."""
     folder = tmp_path_factory.mktemp('sessions')
     paths = []
-    for day, turn in enumerate((0, 1, 0), start=1):
+    # Changes need two repetitions that are held out, hence six in the first.
+    for day, (turn, repetitions) in enumerate(((0, 6), (1, 2), (0, 2)), start=1):
         config = SyntheticSubjectConfig(
-            movements=MOVEMENTS,
-            repetitions=REPETITIONS,
+            movements=6,
+            repetitions=repetitions,
             movement_duration=3.0,
             rest_duration=2.0,
             channels=8,
