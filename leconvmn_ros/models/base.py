@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What every model of this package is: images and a state in, angles and the next state out."""
+"""The interface of models: images and a state in, angles and the next state out."""
 
 from abc import ABC, abstractmethod
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 import torch
 from torch import nn, Tensor
 
-# What a model carries from one image to the next: tensors (batch, ...) of each recurrent layer,
-# nothing for a model without memory.
+# The state that a model carries from one image to the next: tensors (batch, ...) of each recurrent
+# layer, none for a model without memory.
 LayerState = tuple[Tensor, Tensor]
 State = list[LayerState]
 
@@ -33,7 +33,7 @@ class Model(nn.Module, ABC):
 
     Attributes:
         image_size: channels and columns of an image.
-        member_weights: how much each member of an ensemble counts in its mean, (members,).
+        member_weights: weight of each member of an ensemble in the mean, (members,).
     """
 
     image_size: tuple[int, int]
@@ -49,7 +49,7 @@ class Model(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where it is."""
+        """The device of the model."""
         return self.member_weights.device
 
     @abstractmethod
@@ -60,12 +60,12 @@ class Model(nn.Module, ABC):
     def member_outputs(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Advance by one image or by several and return the outputs of each member.
+        """Advance by one or several images and return the outputs of each member.
 
         Args:
             images: features, (steps, batch, channels, columns).
-            state: of `initial_state` or of the steps before.
-            fresh: where the state is forgotten before the step, bool (steps, batch); None =
+            state: state from `initial_state` or the steps before.
+            fresh: where to reset the state before the step, bool (steps, batch); None =
                 nowhere.
 
         Returns:
@@ -75,7 +75,7 @@ class Model(nn.Module, ABC):
     def forward(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Do the same and return the weighted mean of the members, (steps, batch, joints)."""
+        """Advance likewise and return the weighted mean of the members, (steps, batch, joints)."""
         outputs, state = self.member_outputs(images, state, fresh)
         return self.weighted(outputs), state
 
@@ -84,19 +84,19 @@ class Model(nn.Module, ABC):
         return (self.member_weights[:, None, None, None] * outputs).sum(dim=0)
 
     def trained_weights(self) -> dict[str, NDArray[np.float32]]:
-        """Return a copy of what was trained, by name, see `ModelConfig.weight_shapes`."""
+        """Return a copy of the trained weights by name, see `ModelConfig.weight_shapes`."""
         return {name: tensor.cpu().numpy().copy() for name, tensor in self.state_dict().items()}
 
     def load_weights(self, weights: Weights) -> None:
-        """Set what was trained."""
-        # A copy: arrays that were read from a file may not be writable.
+        """Set the trained weights."""
+        # A copy, since arrays read from a file may not be writable.
         self.load_state_dict({n: torch.from_numpy(w.copy()) for n, w in weights.items()})
 
 
 def run_members(
     members: nn.ModuleList, images: Tensor, state: State, fresh: Tensor | None
 ) -> tuple[Tensor, State]:
-    """Run modules that each have `layers`, whose states follow one another; see `Model`."""
+    """Run modules with `layers` whose states are concatenated; see `Model`."""
     outputs, advanced = [], State()
     for member in members:
         first = len(advanced)
@@ -108,5 +108,5 @@ def run_members(
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Return the number of trained values."""
+    """Return the number of trained parameters."""
     return sum(p.numel() for p in model.parameters())

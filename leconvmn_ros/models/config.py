@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The base of the configurations of models, without PyTorch.
+"""The base class of model configurations, without PyTorch.
 
-A kind of model is a folder: its configuration, with the shapes of its weights; `network`, the
-PyTorch module that learns; `graph`, the same as ONNX operators, which the decoder runs on a CPU.
-A new kind is such a folder and its line in `models.kinds`.
+A kind of model is a folder with its configuration and the shapes of its weights; `network`, the
+trainable PyTorch module; and `graph`, the same as ONNX operators, which the decoder runs on a CPU.
+A new kind needs such a folder and a line in `models.kinds`.
 """
 
 from abc import ABC, abstractmethod
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
     from leconvmn_ros.models.base import Model
     from leconvmn_ros.models.graph import Graph
 
-# A checkpoint from a stranger must not make us allocate without end.
+# A foreign checkpoint must not make us allocate unbounded memory.
 MOST_STATE_VALUES = 2**26
 MOST_WEIGHTS = 2**26
 
 Weights = Mapping[str, NDArray[np.float32]]
 Shape = tuple[int, ...]
 
-# The weight of each member of an ensemble in its mean: not stored for a single member.
+# The weight of each member of an ensemble in its mean; not stored for a single member.
 MEMBER_WEIGHTS = 'member_weights'
 
 
 class ModelConfig(StrictModel, ABC):
-    """Architecture of a model; sizes are those of its images (channels, columns) and joints."""
+    """Architecture of a model; sizes depend on its images (channels, columns) and joints."""
 
     @abstractmethod
     def weight_shapes(self, image_size: tuple[int, int], joints: int) -> dict[str, Shape]:
         """Return the shape of each weight.
 
         Raises:
-            ValueError: the configuration does not fit such images, or asks for too much memory.
+            ValueError: the configuration does not fit such images, or needs too much memory.
         """
 
     @abstractmethod
@@ -60,10 +60,10 @@ class ModelConfig(StrictModel, ABC):
 
     @abstractmethod
     def multiplications(self, image_size: tuple[int, int], joints: int) -> int:
-        """Count the multiplications, with an addition each, for one image."""
+        """Return the number of multiplications (each with an addition) for one image."""
 
     def working_values(self, image_size: tuple[int, int], joints: int) -> int:
-        """Return about how many values are held at a time for one image, without the weights."""
+        """Return roughly how many values one image needs at a time, without the weights."""
         return 4 * sum(map(prod, self.state_shapes(image_size, joints)))
 
     @abstractmethod
@@ -73,29 +73,29 @@ class ModelConfig(StrictModel, ABC):
         """Add the model to an ONNX graph.
 
         Args:
-            graph: with an input `image` (batch, channels, columns) and `state_shapes` as states.
-            weights: see `weight_shapes`.
+            graph: a graph with the input `image` (batch, channels, columns) and `state_shapes`.
+            weights: weights as in `weight_shapes`.
             image_size: channels and columns.
             joints: number of outputs.
 
         Returns:
-            Name of the value that holds the outputs in standardised units, (batch, joints).
+            Name of the value with the outputs in standardised units, (batch, joints).
         """
 
     @abstractmethod
     def build(self, image_size: tuple[int, int], joints: int) -> 'Model':
-        """Make an untrained PyTorch module.
+        """Build an untrained PyTorch module.
 
         Raises:
-            ValueError: see `weight_shapes`.
+            ValueError: as `weight_shapes`.
         """
 
 
 def check_weights(count: int, what: str) -> None:
-    """Refuse a model that is too large before memory is taken for it.
+    """Refuse a model that is too large before memory is allocated for it.
 
     Raises:
-        ValueError: more than MOST_WEIGHTS.
+        ValueError: it has more than MOST_WEIGHTS.
     """
     if count > MOST_WEIGHTS:
         raise ValueError(f'{what} need {count} weights; allowed are {MOST_WEIGHTS}')

@@ -25,17 +25,17 @@ from onnx import helper, numpy_helper, TensorProto
 
 IMAGE, OUTPUT, STATE, NEXT_STATE = 'image', 'output', 'state', 'next'
 _BATCH = 'batch'
-# Of 2021, so that older runtimes read it.
+# Versions of 2021, so that older runtimes can read it.
 _OPERATORS, _FORMAT = 15, 8
 
-# Name and shape of an input or output; a dimension with a name may have any length.
+# Name and shape of an input or output; a named dimension may have any length.
 _Declared = tuple[str, Sequence[int | str]]
 
 
 class Graph:
-    """One step of a model, from an image and a state to an output and the next state.
+    """One step of a model: image and state in, output and next state out.
 
-    Values are known by names. The first dimension of all that is not constant is the batch.
+    Values are identified by name. The first dimension of all but constants is the batch.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Graph:
         Args:
             image_size: channels and columns.
             joints: number of outputs.
-            state_shapes: of one stream.
+            state_shapes: shapes of the state of one stream.
         """
         self.image_size, self._joints = image_size, joints
         self._shapes = list(state_shapes)
@@ -58,15 +58,15 @@ class Graph:
 
     @property
     def states(self) -> list[str]:
-        """Names of the states that come in, in the order of their shapes."""
+        """Names of the input states, in the order of their shapes."""
         return [f'{STATE}_{number}' for number in range(len(self._shapes))]
 
     def set_next(self, state: str, value: str) -> None:
-        """Say which value is a state after the step."""
+        """Set the value of a state after the step."""
         self._next[self.states.index(state)] = value
 
     def constant(self, values: NDArray[Any] | Sequence[int]) -> str:
-        """Add numbers: float32, or int64 for indices and shapes."""
+        """Add constants: float32, or int64 for indices and shapes."""
         array = np.asarray(values, order='C')
         if array.dtype.kind == 'f':
             return self._store(array.astype(np.float32))
@@ -96,14 +96,14 @@ class Graph:
         return self.op('Reshape', value, self.constant([0, *shape]))
 
     def split(self, value: str, sizes: Sequence[int], axis: int) -> list[str]:
-        """Cut a value into parts of some sizes along an axis."""
+        """Split a value into parts of the given sizes along an axis."""
         return self.ops('Split', value, self.constant(list(sizes)), outputs=len(sizes), axis=axis)
 
     def batched(self, output: str) -> onnx.ModelProto:
-        """Return the graph for any number of streams at once, with all states in one tensor.
+        """Return the graph for any number of streams, with all states in one tensor.
 
         Its inputs are `image` (batch, channels, columns) and `state` (batch, values), its outputs
-        `output` (batch, joints) and `next` (batch, values); a model without memory has no states.
+        `output` (batch, joints) and `next` (batch, values). A model without memory has no states.
         """
         inputs: list[_Declared] = [(IMAGE, [_BATCH, *self.image_size])]
         outputs: list[_Declared] = [(OUTPUT, [_BATCH, self._joints])]
@@ -129,8 +129,7 @@ class Graph:
         """Return the graph for one stream, for other programs.
 
         Its inputs are `image` (channels, columns) and the states `state_0` and so on, its outputs
-        `output` (joints,) and the states after the step, `next_0` and so on. The first states are
-        zeros.
+        `output` (joints,) and the next states `next_0` and so on. The initial states are zeros.
         """
         first = self.constant([0])
         body, self._nodes = self._nodes, []
@@ -173,7 +172,7 @@ class Graph:
 
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
-    """Return a node with other names for some values."""
+    """Return a node with some of its values renamed."""
     node.input[:] = [names.get(name, name) for name in node.input]
     node.output[:] = [names.get(name, name) for name in node.output]
     return node

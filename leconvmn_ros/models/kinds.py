@@ -23,9 +23,9 @@ from leconvmn_ros.models.spgp import SpgpConfig
 from pydantic import Field
 
 AnyModelConfig = Annotated[
-    LeConvMnConfig  # the network of the paper and its larger relatives
-    | LstmConfig  # the paper's rival
-    | SpgpConfig  # one more of the paper
-    | RidgeConfig,  # the least that any model must beat
+    LeConvMnConfig  # the network of the paper, and larger variants
+    | LstmConfig  # the paper's main baseline
+    | SpgpConfig  # another baseline of the paper
+    | RidgeConfig,  # the baseline that every model must beat
     Field(discriminator='kind'),
 ]

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A trained model: its configuration and its weights, without PyTorch."""
+"""A trained model as configuration and weights, without PyTorch."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ class Network:
         config: its architecture.
         image_size: channels and columns of its images.
         joints: number of outputs.
-        weights: by name, see `ModelConfig.weight_shapes`.
+        weights: weights by name, see `ModelConfig.weight_shapes`.
     """
 
     config: ModelConfig
@@ -41,13 +41,13 @@ class Network:
     weights: Weights
 
     def module(self) -> 'Model':
-        """Make a PyTorch module with these weights, in evaluation mode."""
+        """Build a PyTorch module with these weights, in evaluation mode."""
         model = self.config.build(self.image_size, self.joints)
         model.load_weights(self.weights)
         return model.eval()
 
     def graph(self) -> tuple['Graph', str]:
-        """Build the ONNX graph; return it and the name of its outputs in it."""
+        """Build the ONNX graph; return it and the name of its outputs."""
         from leconvmn_ros.models.graph import Graph  # noqa: PLC0415 - imports onnx
 
         size = self.image_size

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the models without memory share: a newest column or a whole image in, angles out."""
+"""The common base of models without memory: newest column or whole image in, angles out."""
 
 from abc import abstractmethod
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from torch import Tensor
 
 
 class Examples(NamedTuple):
-    """What is learned from, in no particular order.
+    """Training examples, in no particular order.
 
     Attributes:
         images: features, shape (images, channels, columns).
@@ -38,30 +38,30 @@ class Examples(NamedTuple):
 
 
 class Stateless(Model):
-    """Base of the models whose outputs depend on nothing but the image at hand."""
+    """Base class of models whose outputs depend on the present image only."""
 
     def __init__(self, kind: InputKind, image_size: tuple[int, int]) -> None:
-        """Take `kind` from images of channels x columns."""
+        """Use the part `kind` of images of channels x columns."""
         super().__init__()
         self.image_size = image_size
         self._kind = kind
         self.inputs = input_count(kind, image_size)
 
-    def initial_state(self, batch: int = 1) -> State:  # noqa: ARG002 - as the others
-        """Return the state before the first image: nothing."""
+    def initial_state(self, batch: int = 1) -> State:  # noqa: ARG002 - the interface of Model
+        """Return the empty state."""
         return []
 
     def member_outputs(
         self,
         images: Tensor,
         state: State,
-        fresh: Tensor | None = None,  # noqa: ARG002 - there is nothing to forget
+        fresh: Tensor | None = None,  # noqa: ARG002 - there is no state to reset
     ) -> tuple[Tensor, State]:
-        """Estimate from each image by itself; see `Model.member_outputs`."""
+        """Estimate from each image independently; see `Model.member_outputs`."""
         return self.estimate(self.inputs_of(images))[None], state
 
     def inputs_of(self, images: Tensor) -> Tensor:
-        """Return what is taken from images (..., channels, columns), shape (..., inputs)."""
+        """Return the used part of images (..., channels, columns), shape (..., inputs)."""
         return (images if self._kind == 'image' else images[..., -1:]).flatten(-2)
 
     @abstractmethod

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the configurations of the models without memory share."""
+"""The common base of configurations of models without memory."""
 
 from typing import Literal, TYPE_CHECKING
 
@@ -21,23 +21,23 @@ from leconvmn_ros.models.config import ModelConfig, Shape
 if TYPE_CHECKING:
     from leconvmn_ros.models.graph import Graph
 
-# 'column': the newest column of an image, so the RMS features at its last sample; 'image': all.
+# 'column': the newest column of an image, that is, the RMS features of its last sample.
 InputKind = Literal['column', 'image']
 
 
 def input_count(kind: InputKind, image_size: tuple[int, int]) -> int:
-    """Return how many values of an image are used."""
+    """Return the number of values used of an image."""
     channels, columns = image_size
     return channels * columns if kind == 'image' else channels
 
 
 class StatelessConfig(ModelConfig):
-    """Settings of a model whose outputs depend on nothing but the image at hand."""
+    """Settings of a model whose outputs depend on the present image only."""
 
     input: InputKind
 
     def inputs(self, image_size: tuple[int, int]) -> int:
-        """Return how many values of an image are used."""
+        """Return the number of values used of an image."""
         return input_count(self.input, image_size)
 
     def state_shapes(self, image_size: tuple[int, int], joints: int) -> list[Shape]:  # noqa: ARG002 - one signature
@@ -45,7 +45,7 @@ class StatelessConfig(ModelConfig):
         return []
 
     def flat_inputs(self, graph: 'Graph') -> str:
-        """Return the name of what is used of an image in an ONNX graph, (batch, inputs)."""
+        """Return the name of the used part of an image in an ONNX graph, (batch, inputs)."""
         from leconvmn_ros.models.graph import IMAGE  # noqa: PLC0415 - imports onnx
 
         if self.input == 'image':

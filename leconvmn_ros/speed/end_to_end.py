@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The whole way over ROS 2, timed: a source of EMG and the decoder as processes of their own."""
+"""Times the whole path over ROS 2, with EMG source and decoder in separate processes."""
 
 from collections.abc import Callable
 import json
@@ -28,7 +28,7 @@ from leconvmn_ros.decoding.checkpoint import Checkpoint
 from leconvmn_ros.decoding.health import FAULTS
 from leconvmn_ros.speed.round_trip import PUBLISHING
 
-# Importing torch, loading a network and choosing an engine (s).
+# Time to import torch, load a network and choose an engine (s).
 LONGEST_START = 120.0
 POLL_PERIOD = 0.1
 
@@ -44,21 +44,21 @@ def measure_end_to_end(
     threads: int,
     progress: Callable[[float], None],
 ) -> dict[str, Any]:
-    """Decode noise live and say what it took.
+    """Decode noise live and measure it.
 
     Args:
         checkpoint: the decoder.
         chunk: samples per message.
         output_rate: estimates per second (Hz).
-        seconds: how long (s).
+        seconds: duration (s).
         device: see `find_device`.
         engine: see `engines.registry`.
         threads: CPU threads of the decoder, 0 = its own choice.
         progress: called with the share done.
 
     Returns:
-        What `RoundTrip.report` says, and of the decoder `cores` (processor time per second),
-        `memory` (bytes at the end), `growth` (bytes since the start) and `faults` (its remarks).
+        The values of `RoundTrip.report` and, for the decoder, `cores` (processor time per second),
+        `memory` (bytes at the end), `growth` (bytes since the start) and `faults` (log lines).
 
     Raises:
         ConfigurationError: a node ended with an error, or is not installed.
@@ -103,7 +103,7 @@ def _watch(
     seconds: float,
     progress: Callable[[float], None],
 ) -> dict[str, Any]:
-    """Wait until the source is done, or a node has failed; say what the decoder took meanwhile."""
+    """Wait until the source is done or a node fails; return the decoder's resource use."""
     running = (decoder.process, source.process)
     while PUBLISHING not in ''.join(source.said()) and all(p.poll() is None for p in running):
         time.sleep(POLL_PERIOD)

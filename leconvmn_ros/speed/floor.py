@@ -11,10 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The floor of a machine: how late plain arithmetic is after a sleep, whatever the software.
+"""The latency floor of a machine: how late plain arithmetic is after a sleep.
 
-A tail of the whole way says something about the software only where it is above this floor: on a
-busy or shared machine the scheduler alone makes such tails.
+A tail of the whole path says something about the software only if it is above this floor: on a
+busy or shared machine the scheduler alone causes such tails.
 """
 
 from math import ceil
@@ -24,22 +24,22 @@ from typing import Any
 from leconvmn_ros.core.percentiles import percentiles
 import numpy as np
 
-# A tail of up to so many times that of the floor is the machine's.
+# A tail of up to this multiple of the floor's is attributed to the machine.
 AT_FLOOR = 1.25
 _CALIBRATION = 20
 
 
 def measure_floor(work: float, period: float, seconds: float) -> dict[str, Any]:
-    """Do arithmetic of a given length after each sleep, at a steady rate.
+    """Do arithmetic of a given duration after each sleep, at a steady rate.
 
     Args:
-        work: length of the arithmetic on an idle machine (s).
+        work: duration of the arithmetic on an idle machine (s).
         period: time between two starts (s).
-        seconds: how long to measure (s).
+        seconds: duration of the measurement (s).
 
     Returns:
-        `work_ms`, the length aimed at, and `latency_ms`: from the time when a turn was due to its
-        end, see `percentiles`.
+        `work_ms`, the intended duration, and `latency_ms`, from the time when a turn was due to
+        its end, see `percentiles`.
     """
     values = np.linspace(0.0, 1.0, 256)
     rounds = max(1, round(work / min(_seconds(values, 100) for _ in range(_CALIBRATION)) * 100))
@@ -62,5 +62,5 @@ def _seconds(values: 'np.ndarray[Any, Any]', rounds: int) -> float:
 
 
 def is_at_floor(p99: float, floor: float) -> bool:
-    """Tell whether a tail is no longer than that of the machine itself, both in one unit."""
+    """Whether a tail is within that of the machine itself; both in the same unit."""
     return p99 <= AT_FLOOR * floor

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The highest sampling rate that the decoder node holds without loss, found by trying."""
+"""Finds, by trial, the highest sampling rate that the decoder node sustains without loss."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -23,22 +23,22 @@ from leconvmn_ros.speed.stages import random_checkpoint
 from leconvmn_ros.training.presets import TrainingSettings
 
 FIRST_RATE = 1000.0  # Hz
-MOST_RATE = 100_000.0  # Hz, what the signal path and the load node allow
-# Each halves the ratio between what was held and what was not: 2, 1.41, 1.19, 1.09.
+MOST_RATE = 100_000.0  # Hz, the limit of the signal path and the load node
+# Each replaces the ratio of failed to sustained rate by its root: 2, 1.41, 1.19, 1.09.
 BISECTIONS = 3
-# A decoder that waits so long for its turn has fallen behind, and would lose samples soon (ms).
+# A decoder with this latency has fallen behind and would soon lose samples (ms).
 LONGEST_LATENCY = 250.0
-# Of the estimates, the first may come late and the last not at all.
+# Least share of estimates received, since the first may be late and the last missing.
 _FEWEST = 0.95
 
 
 class Limit(NamedTuple):
-    """What was found.
+    """The limit found.
 
     Attributes:
-        held: highest rate that was held (Hz), 0 = none.
-        broke_at: lowest rate that was not held (Hz), None = the highest that there is was held.
-        reason: what broke first at that rate.
+        held: highest sustained rate (Hz), 0 = none.
+        broke_at: lowest failed rate (Hz), None = the highest possible rate was sustained.
+        reason: first failure at that rate.
     """
 
     held: float
@@ -47,10 +47,10 @@ class Limit(NamedTuple):
 
 
 def highest_held(try_rate: Callable[[float], str]) -> Limit:
-    """Double the rate, or halve it, until it breaks, or holds; then bisect.
+    """Double or halve the rate until the outcome changes, then bisect.
 
     Args:
-        try_rate: tries a rate (Hz), and returns what broke, or '' if all was held.
+        try_rate: tries a rate (Hz) and returns the failure, or '' if it was sustained.
     """
     held, rate = 0.0, FIRST_RATE
     while reason := try_rate(rate):
@@ -77,13 +77,13 @@ def highest_held(try_rate: Callable[[float], str]) -> Limit:
 def what_broke(
     trip: Mapping[str, Any], seconds: float, chunk_seconds: float, output_rate: float
 ) -> str:
-    """Return the first sign of loss in what `measure_end_to_end` returned, '' = none.
+    """Return the first sign of loss in the result of `measure_end_to_end`, '' = none.
 
     Causes come before their effects.
 
     Args:
-        trip: what it returned.
-        seconds: how long it was fed (s).
+        trip: the result.
+        seconds: duration of the source (s).
         chunk_seconds: length of a message (s).
         output_rate: estimates per second (Hz).
     """
@@ -91,7 +91,7 @@ def what_broke(
     if late is None or late['p99'] > 1e3 * max(chunk_seconds, 0.02):
         return 'the source did not keep its own pace'
     if trip['faults']:
-        return f'the decoder said: {trip["faults"][0]}'
+        return f'the decoder logged: {trip["faults"][0]}'
     if latency is None:
         return 'no estimate came'
     if latency['p99'] > LONGEST_LATENCY:
@@ -114,22 +114,22 @@ def find_limit(
     threads: int,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Find the highest rate that a decoder of so many channels holds.
+    """Find the highest rate that a decoder with that many channels sustains.
 
     Args:
-        settings: the network.
-        channels: electrodes.
+        settings: settings of the network.
+        channels: number of electrodes.
         chunk_seconds: length of a message (s), at least one sample.
         output_rate: estimates per second (Hz).
-        seconds: how long each rate is tried (s).
+        seconds: duration of each trial (s).
         device: see `find_device`.
         engine: see `engines.registry`.
         threads: CPU threads of the decoder, 0 = its own choice.
-        progress: called with what is being tried.
+        progress: called with the present trial.
 
     Returns:
         `channels`, `held` and `broke_at` (Hz), `values` (channels x rate held), `reason`, and
-        `trials`: rate, what broke and the median and p99 of the latency (ms) of each.
+        `trials`: rate, failure, and median and p99 of the latency (ms) of each.
     """
     trials: list[dict[str, Any]] = []
 
@@ -156,7 +156,7 @@ def find_limit(
         return str(trial['reason'])
 
     def try_rate(rate: float) -> str:
-        # Once more: other programs may have been in the way.
+        # Try twice, because other programs may have interfered.
         return try_once(rate) and try_once(rate)
 
     limit = highest_held(try_rate)

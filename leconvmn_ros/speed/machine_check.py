@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Will it run on this machine? The output rates that each preset holds, and what to do if few."""
+"""Checks which output rates each preset sustains on this machine, and advises if few."""
 
 from collections.abc import Iterator
 from time import perf_counter
@@ -26,20 +26,20 @@ import numpy as np
 
 PRESETS_CHECKED = ('small', 'lstm', 'le_convmn', 'paper')
 RATES = (10.0, 20.0, 50.0, 100.0, 200.0)
-# Half of the time is left for the middleware, the view and the rest of the machine.
+# Share of the time for the decoder; the rest is for middleware, view and other programs.
 SHARE = 0.5
 _ESTIMATES = 150
 
 
 class Held(NamedTuple):
-    """What a preset does on this machine.
+    """The performance of a preset on this machine.
 
     Attributes:
         preset: its name.
         median_ms: median time from a chunk to the estimate that it completes (ms).
         p99_ms: the 99th percentile (ms).
-        rates: those of RATES that it holds (Hz).
-        advice: what to do, '' = nothing.
+        rates: the sustainable ones of RATES (Hz).
+        advice: advice to the user, '' = none.
     """
 
     preset: str
@@ -50,10 +50,10 @@ class Held(NamedTuple):
 
 
 def check_machine(channels: int, sampling_rate: float, *, device: str) -> Iterator[Held]:
-    """Decode noise with each preset and yield what it holds.
+    """Decode noise with each preset and yield the results.
 
     Args:
-        channels: electrodes.
+        channels: number of electrodes.
         sampling_rate: samples per second of each (Hz).
         device: see `find_device`.
 
@@ -76,7 +76,7 @@ def _times(decoder: Decoder) -> list[float]:
     first = 0
     while len(times) < _ESTIMATES:
         noise = rng.standard_normal((size, decoder.channels), dtype=np.float32)
-        samples = noise * np.float32(1e-4)  # V, as EMG is
+        samples = noise * np.float32(1e-4)  # V, the level of EMG
         stamp = round(first * NANOSECONDS / decoder.sampling_rate)
         chunk = EmgChunk(stamp, decoder.sampling_rate, first, samples)
         started = perf_counter()

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a measurement was taken on: the machine, its libraries, and how fast it can be at best."""
+"""Measures the peak rates of the machine, which bound every stage."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,19 +22,19 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-# Short enough to end, now and then, before a busy machine turns to somebody else.
+# Short enough to be finished, now and then, without interruption on a busy machine.
 _SIDE = 512  # of the matrices that are multiplied
 _PLANES = 128  # of the convolution
-_COPIED = 64 * 2**20  # bytes read and written, more than the caches hold
+_COPIED = 64 * 2**20  # bytes read and written, more than the caches can hold
 _REPETITIONS = 30
 
 
 @torch.inference_mode()
 def measure_peak_rates() -> dict[str, float]:
-    """Measure what bounds every stage, with the threads torch now has.
+    """Measure the peak rates with torch's present number of threads.
 
     Returns:
-        `float32`: multiplications with addition per second in a product of large matrices, or in
+        `float32`: multiplications (with addition) per second in a product of large matrices, or in
         a large convolution if that is faster; `copy`: bytes per second read and as many written,
         beyond the caches.
     """

@@ -28,13 +28,13 @@ from rich.table import Table
 from rich.text import Text
 
 FORMAT = 'leconvmn_ros speed'
-# As version 0.1.0 wrote it.
+# As written by version 0.1.0.
 OLD_FORMAT = 'leconvmn_ros bench'
 LARGEST_RESULT = 2**22  # bytes
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Read what `leconvmn_ros speed --json` wrote.
+    """Read the output of `leconvmn_ros speed --json`.
 
     Raises:
         ConfigurationError: the file cannot be read or holds something else.
@@ -51,7 +51,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def stage_table(result: Mapping[str, Any]) -> Table:
-    """Lay out the stages: times in us, memory, and the share of the machine's best."""
+    """Format the stages: times in us, memory, and the share of the machine's peak."""
     table = Table(
         title=Text(printable(_title(result))),
         title_justify='left',
@@ -75,7 +75,7 @@ def stage_table(result: Mapping[str, Any]) -> Table:
 
 
 def remarks(result: Mapping[str, Any]) -> list[str]:
-    """Return what stands below the table, line by line."""
+    """Return the lines below the table."""
     best, gc = result['ceilings'], result['collector']
     peak = f'{best["float32"] / 1e9:.0f} GMAC/s float32, {best["copy"] / 1e9:.1f} GB/s copied'
     lines = [
@@ -111,15 +111,15 @@ def _live(live: Mapping[str, Any]) -> list[str]:
         lines.append(
             f'floor of this machine ({floor["work_ms"]:.2f} ms of arithmetic after a sleep): '
             f'median {bare["median"]:.2f}, p99 {bare["p99"]:.2f}, most {bare["most"]:.2f} ms; '
-            f'the p99 of the whole way is {verdict}'
+            f'the p99 of the whole path is {verdict}'
         )
     if live['faults']:
-        lines.append(f'the decoder said: {"; ".join(live["faults"][:3])}')
+        lines.append(f'the decoder logged: {"; ".join(live["faults"][:3])}')
     return lines
 
 
 def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Table:
-    """Lay out two results side by side: medians and processor times, and their ratios."""
+    """Format two results side by side: medians and processor times, and their ratios."""
     title = f'A: {_title(first)}\nB: {_title(second)}'
     table = Table(title=Text(printable(title)), title_justify='left', box=SIMPLE)
     table.add_column('stage (us a call)', no_wrap=True)
@@ -142,7 +142,7 @@ def comparison_table(first: Mapping[str, Any], second: Mapping[str, Any]) -> Tab
 
 
 def check_table(rows: Sequence[Held], machine: Mapping[str, Any]) -> Table:
-    """Lay out what `check_machine` found, a line for each preset."""
+    """Format the results of `check_machine`, a row for each preset."""
     title = f'{machine["cores"]} cores of {machine["processor"]}'
     table = Table(title=Text(title), title_justify='left', box=SIMPLE)
     table.add_column('preset')
@@ -158,7 +158,7 @@ def check_table(rows: Sequence[Held], machine: Mapping[str, Any]) -> Table:
 
 
 def limit_table(result: Mapping[str, Any]) -> Table:
-    """Lay out the limits of each channel count."""
+    """Format the limits of each channel count."""
     settings, machine = result['settings'], result['machine']
     title = (
         f'{settings["network"]}, {settings["output_rate"]:g} Hz out, messages of '

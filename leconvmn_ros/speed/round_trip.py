@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a source of EMG knows of its chunks, and of the estimates that came back."""
+"""Records when the chunks of a source were published and when their estimates came back."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,15 +22,15 @@ from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.emg.steady_stream import missing_between
 import numpy as np
 
-# What the source says when it begins.
+# Logged by the source when it begins.
 PUBLISHING = 'publishing'
 
 
 class RoundTrip:
-    """Keeps the times at which chunks left and estimates came."""
+    """Keeps the times of published chunks and received estimates."""
 
     def __init__(self, chunk: int, sampling_rate: float, chunks: int) -> None:
-        """Plan so many chunks of `chunk` samples each."""
+        """Plan a number of chunks of `chunk` samples each."""
         self._period_ns = NANOSECONDS / sampling_rate
         self._chunk = chunk
         self._left_ns = np.zeros(chunks, dtype=np.int64)
@@ -38,11 +38,11 @@ class RoundTrip:
         self._start_ns = self._first_stamp_ns = 0
 
     def begin(self, now_ns: int, wall_ns: int) -> int:
-        """Set the start: the first sample is taken now; return it.
+        """Start now, with the first sample; return its stamp.
 
         Args:
-            now_ns: the steady clock, by which all is timed.
-            wall_ns: the same moment by the clock that stamps messages.
+            now_ns: the monotonic clock, used for all times.
+            wall_ns: the same moment by the clock of the stamps.
         """
         self._start_ns, self._first_stamp_ns = now_ns, wall_ns
         return now_ns
@@ -61,18 +61,18 @@ class RoundTrip:
             )
 
     def left(self, number: int, now_ns: int) -> None:
-        """Note that a chunk is being published."""
+        """Note the publication of a chunk."""
         self._left_ns[number] = now_ns
 
     def came(self, stamp_ns: int, now_ns: int) -> None:
-        """Note an estimate and the time of the last sample in it."""
+        """Note the arrival of an estimate with the stamp of its last sample."""
         self._came.append((stamp_ns, now_ns))
 
     def report(self) -> dict[str, Any]:
         """Return counts and latencies as JSON values.
 
-        `latency_ms` runs from the moment at which the chunk with the last sample of an estimate
-        was published to the estimate's arrival; `gaps` are estimates missing between two others.
+        `latency_ms` runs from the publication of the chunk with the last sample of an estimate to
+        the estimate's arrival; `gaps` are estimates missing between two others.
         """
         sent = self._left_ns[self._left_ns > 0]
         due = np.array([due for _, _, due in self.plan()])[: len(sent)]

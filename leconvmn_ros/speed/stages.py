@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How long each stage of the decoder takes by itself, and what bounds it."""
+"""Times each stage of the decoder separately, with the bound of the machine."""
 
 from collections.abc import Callable, Iterator, Mapping
 import gc
@@ -51,13 +51,13 @@ _ALLOCATION_CALLS = 50
 
 
 class Stage(NamedTuple):
-    """Something that is done again and again.
+    """A stage that can be repeated.
 
     Attributes:
-        call: does it once.
+        call: runs it once.
         touched: bytes of its input and output.
-        multiplications: with an addition each, 0 where they do not count.
-        gpu: where it runs, if not on the CPU.
+        multiplications: multiplications (with addition), 0 if irrelevant.
+        gpu: its GPU, None on the CPU.
     """
 
     call: Callable[[], object]
@@ -69,7 +69,7 @@ class Stage(NamedTuple):
 def random_checkpoint(
     settings: TrainingSettings, channels: int, sampling_rate: float
 ) -> Checkpoint:
-    """Return an untrained decoder: as slow as a trained one."""
+    """Return an untrained decoder, which is as slow as a trained one."""
     path = SignalPathConfig(
         channels=channels, sampling_rate=sampling_rate, **settings.exposure.model_dump()
     )
@@ -98,13 +98,13 @@ def random_checkpoint(
 
 
 def noise(samples: int, channels: int) -> NDArray[np.float32]:
-    """Return white noise as loud as EMG (V), shape (samples, channels)."""
+    """Return white noise at the level of EMG (V), shape (samples, channels)."""
     random = np.random.default_rng(0)
     return (1e-4 * random.standard_normal((samples, channels))).astype(np.float32)
 
 
 def signal_stages(checkpoint: Checkpoint, chunk: int, decoder: Decoder) -> dict[str, Stage]:
-    """Return the stages from a chunk of so many samples to an image, and all of the decoder."""
+    """Return the stages from a chunk of that many samples to an image, and the whole decoder."""
     description = checkpoint.description
     path = description.signal_path
     samples = noise(chunk, path.channels)
@@ -128,18 +128,18 @@ def signal_stages(checkpoint: Checkpoint, chunk: int, decoder: Decoder) -> dict[
 
 
 def chunks_for_ever(samples: NDArray[np.float32], sampling_rate: float) -> Iterator[EmgChunk]:
-    """Give the same samples again and again, as a source would go on."""
+    """Yield the same samples again and again, with continuing counter and stamps."""
     for first in count(step=len(samples)):
         yield EmgChunk(round(first * NANOSECONDS / sampling_rate), sampling_rate, first, samples)
 
 
 def network_stages(checkpoint: Checkpoint, threads: int, gpu: str | None) -> dict[str, Stage]:
-    """Return one step of the network in every engine that there can be here.
+    """Return one step of the network in every engine available here.
 
     Args:
-        checkpoint: with the network.
-        threads: of the CPU.
-        gpu: to be timed, too.
+        checkpoint: checkpoint with the network.
+        threads: number of CPU threads.
+        gpu: GPU to time, too, or None.
     """
     network = checkpoint.network()
     pixels = np.zeros(network.image_size, dtype=np.float32)
@@ -150,7 +150,7 @@ def network_stages(checkpoint: Checkpoint, threads: int, gpu: str | None) -> dic
         for engine in _possible_engines(network, CPU, threads)
     }
     if gpu is not None:
-        # The peak rate of a GPU is not measured, so no fraction of it can be given.
+        # The peak rate of a GPU is not measured, so there is no fraction of it.
         for engine in _possible_engines(network, gpu, threads):
             stages[f'network, {engine.name}, {gpu}'] = Stage(stepping(engine, pixels), gpu=gpu)
     return stages
@@ -167,12 +167,12 @@ def _possible_engines(network: Network, device: str, threads: int) -> Iterator[E
 
 
 def multiplications_of(network: Network) -> int:
-    """Count the multiplications, with an addition each, of one step."""
+    """Return the number of multiplications (each with an addition) of one step."""
     return network.config.multiplications(network.image_size, network.joints)
 
 
 def measure(stage: Stage, repetitions: int) -> dict[str, Any]:
-    """Time one stage; return what `_row` does, its processor time and its allocations."""
+    """Time one stage; return the values of `_row`, its processor time and its allocations."""
     for _ in range(max(2, round(_WARM_UP * repetitions))):
         stage.call()
     times = np.empty(repetitions)
@@ -187,10 +187,10 @@ def measure(stage: Stage, repetitions: int) -> dict[str, Any]:
 
 
 def measure_in_turn(stages: Mapping[str, Stage], repetitions: int) -> dict[str, dict[str, Any]]:
-    """Time stages that are to be compared: in turn, so that disturbances meet all alike."""
+    """Time stages to be compared in turn, so that disturbances affect all alike."""
     calls = [stage.call for stage in stages.values()]
     times = interleaved(calls, repetitions)
-    # What a call costs whatever else runs here: on a busy machine the better measure.
+    # Processor time excludes other programs: the better measure on a busy machine.
     cpu = interleaved(calls, repetitions, process_time)
     rows: dict[str, dict[str, Any]] = {}
     for (name, stage), row, own in zip(stages.items(), times, cpu, strict=True):
@@ -205,9 +205,9 @@ def measure_in_turn(stages: Mapping[str, Stage], repetitions: int) -> dict[str, 
 
 
 def _by_events(stage: Stage, repetitions: int) -> list[float]:
-    """Time a stage by events on its GPU, one before the call and one after what it waits for (s).
+    """Time a stage by events on its GPU, before the call and after its completion (s).
 
-    The GPU has nothing else to do, so this is the time of the call, that of the CPU included.
+    The GPU has no other work, so this is the time of the call including the CPU's share.
     """
     times = []
     with torch.cuda.device(stage.gpu):
@@ -225,7 +225,7 @@ def _by_events(stage: Stage, repetitions: int) -> list[float]:
 
 
 def _row(times: NDArray[np.float64]) -> dict[str, Any]:
-    """Return least, median, 99th percentile, most, and jitter (the middle half), in us."""
+    """Return minimum, median, 99th percentile, maximum, and interquartile range, in us."""
     us = 1e6 * times
     low, median, high, late = np.percentile(us, [25, 50, 75, 99]).tolist()
     return {
@@ -239,7 +239,7 @@ def _row(times: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _allocations(call: Callable[[], object]) -> dict[str, float]:
-    """Return the memory that one call takes for a time, and the objects that it leaves behind."""
+    """Return the temporary memory of one call, and the objects that it leaves behind."""
     blocks = sys.getallocatedblocks()
     for _ in range(_ALLOCATION_CALLS):
         call()
@@ -257,7 +257,7 @@ def _allocations(call: Callable[[], object]) -> dict[str, float]:
 def fractions_of_peak(
     row: Mapping[str, Any], stage: Stage, ceilings: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return how much of what the machine can do a stage reaches at its fastest."""
+    """Return which fraction of the machine's peak rates a stage reaches at its fastest."""
     seconds = row['least_us'] / 1e6
     found = {'share_of_copying': stage.touched / seconds / ceilings['copy']}
     if stage.multiplications:
@@ -267,8 +267,8 @@ def fractions_of_peak(
 
 
 def collector_pauses(call: Callable[[], object], repetitions: int) -> dict[str, float]:
-    """Call again and again; return how often the garbage collector ran, and how long at most."""
-    # As the decoder node does.
+    """Call repeatedly; return how often the garbage collector ran, and its longest run."""
+    # As in the decoder node.
     gc.collect()
     gc.freeze()
     pauses: list[float] = []

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Lets the page follow the browser's dark mode, which viser only knows by what the server says.
+"""Makes the page follow the browser's dark mode, which viser cannot detect.
 
-A script in the page keeps in a cookie what the browser prefers; the browser sends it when the page
-connects, and the server answers with the theme. A browser without cookies has the light one.
+A script in the page stores the browser's preference in a cookie. The browser sends it with each
+connection, and the server answers with the matching theme. Without cookies the page is light.
 """
 
 import gzip
@@ -29,15 +29,15 @@ SCRIPT = (
     ' + ";path=/;SameSite=Strict"; };'
     'keep(); dark.addEventListener("change", () => { keep(); location.reload(); }); })();</script>'
 )
-# Before viser shows its own.
+# In front of viser's own scripts.
 HEAD = '<head>'
 
 
 def with_script(response: Any) -> None:
-    """Put the script into a page of the server, in place; leave any other answer as it is.
+    """Insert the script into a page of the server, in place; leave other responses unchanged.
 
     Args:
-        response: of the websockets library.
+        response: response of the websockets library.
     """
     headers = response.headers
     if not headers.get('Content-Type', '').startswith('text/html') or not response.body:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Draws the band of electrodes as SVG: which one is bad, and where it sits."""
+"""Draws the band of electrodes as SVG, with the state and position of each."""
 
 from collections.abc import Sequence
 from html import escape
@@ -25,22 +25,22 @@ COLOURS = {
     'hum': '#d9750b',
     'weak': '#b8860b',
 }
-# Not by colour alone.
+# Faults are marked by words, too, not by colour alone.
 MARKS = {'good': '', 'flat': 'flat', 'saturated': 'max', 'hum': 'hum', 'weak': 'weak'}
-SIZE, RADIUS, DOT = 210, 62, 13  # of a picture, a ring and an electrode
-# A word stands so far outside of its electrode.
+SIZE, RADIUS, DOT = 210, 62, 13  # of the picture, a ring and an electrode
+# Distance of a word from its electrode, outwards.
 OUTSIDE = 28
 RING_GAP = 30
-# More are drawn as a row of squares.
+# A larger number is drawn as rows of squares.
 MOST_ON_RINGS = 32
 
 
 def band_picture(contacts: Sequence[str], rings: Sequence[Sequence[int]] = ()) -> str:
-    """Return an SVG of the electrodes, looked at from the elbow towards the hand.
+    """Return an SVG of the electrodes, seen from the elbow towards the hand.
 
     Args:
         contacts: state of each electrode, as in COLOURS.
-        rings: channels of each ring in the order around the arm; one ring of all if empty.
+        rings: channels of each ring in order around the arm; a single ring if empty.
     """
     if not contacts:
         return ''

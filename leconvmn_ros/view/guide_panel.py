@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The part of the page that leads a wearer: what to do, how long yet, and the buttons.
+"""The part of the page that guides a wearer: instructions, time left, buttons.
 
-Texts come over a topic: they are escaped, never taken for HTML.
+Texts come over a topic, so they are escaped and never interpreted as HTML.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,9 +30,9 @@ class Button(NamedTuple):
     """A button of the page.
 
     Attributes:
-        label: what it says.
-        key: key that presses it.
-        colour: of viser, None = the usual one.
+        label: its label.
+        key: its keyboard shortcut.
+        colour: a colour of viser, None = the usual one.
     """
 
     label: str
@@ -40,18 +40,18 @@ class Button(NamedTuple):
     colour: str | None = None
 
 
-# Single keys: one hand is in the session.
+# Single keys, because the other hand takes part in the session.
 BUTTONS: dict[Action, Button] = {
     'start': Button('Start', 'S', 'green'),
     'start_anyway': Button('Start with this signal', 'A', 'orange'),
     'pause': Button('Pause', 'P'),
     'redo': Button('Repeat that one', 'R', 'gray'),
-    'use': Button('Use the decoder of last time', 'U', 'green'),
+    'use': Button('Use the last decoder', 'U', 'green'),
     'train': Button('Record and train again', 'T', 'gray'),
 }
 BAR, BACK = '#2a78b8', 'rgba(128,128,128,.25)'
 BLOCK = 'margin:.3em 1em;line-height:1.4'
-# With these states the hand is what counts; the band is shown before and where it is bad.
+# In these states the hand matters; the band is shown before them, and when it is bad.
 WHILE_MOVING = ('countdown', 'move', 'rest')
 
 
@@ -59,11 +59,11 @@ class GuidePanel:
     """Text, picture and buttons in the main panel of the page."""
 
     def __init__(self, gui: Any, on_action: Callable[[Action], None]) -> None:
-        """Add everything, hidden until there is a status.
+        """Create all elements, hidden until there is a status.
 
         Args:
-            gui: of the viser server.
-            on_action: called, from a thread of the server, when a button is pressed.
+            gui: GUI of the viser server.
+            on_action: called from a thread of the server when a button is pressed.
         """
         self._text = gui.add_html('', visible=False)
         self._actions: dict[Action, tuple[Any, Any]] = {}
@@ -102,7 +102,7 @@ class GuidePanel:
 
 
 def _set(handle: Any, name: str, value: object) -> None:
-    """Set a property only where it changes: each change goes to the browser."""
+    """Set a property only if it changes, since each change is sent to the browser."""
     if getattr(handle, name) != value:
         setattr(handle, name, value)
 
@@ -143,14 +143,14 @@ def _countdown(status: GuideStatus) -> str:
 
 
 def seconds_left(status: GuideStatus) -> int:
-    """Return the number that is counted down to 1, 0 where nothing is."""
+    """Return the countdown in whole seconds, 0 if there is none."""
     if status.state not in WHILE_MOVING or status.left <= 0:
         return 0
     return ceil(status.left)
 
 
 def short_text(status: GuideStatus) -> str:
-    """Return what stands at the hand to follow, where the wearer looks."""
+    """Return the text beside the hand to follow, where the wearer looks."""
     what = status.title
     if status.state in {'countdown', 'rest'} and status.following:
         what = f'{status.title}, next: {status.following}'

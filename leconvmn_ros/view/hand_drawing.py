@@ -22,9 +22,9 @@ from leconvmn_ros.view.urdf_frames import Frame, Shape, wxyz
 import numpy as np
 from numpy.typing import NDArray
 
-# A joint that turned by less is not drawn again (rad): nobody would see it.
+# Smaller turns of a joint are invisible and not drawn (rad).
 LEAST_TURN = 2e-3
-FLOOR = 0.035  # the wrist stands above it (m)
+FLOOR = 0.035  # height of the wrist above the floor (m)
 BELOW, ABOVE = -0.035, 0.215
 
 
@@ -59,7 +59,7 @@ class DrawnHand:
                 )
             if frame.joint:
                 self._moving.append((frame, handle))
-        # Along the hand, from the wrist to the tips of the fingers (m).
+        # Position along the hand, from the wrist to the fingertips (m).
         along = ABOVE if label_above else BELOW
         self.label = scene.add_label(
             f'{root}/label',
@@ -79,7 +79,7 @@ class DrawnHand:
             self.root.visible = shown
 
     def place(self, aside: float, opacity: float | None = None) -> None:
-        """Move the hand (m to the right) and make it translucent or not."""
+        """Move the hand (m to the right), and set its opacity if given."""
         if (aside, opacity) == self._placed:
             return
         self._placed = aside, opacity
@@ -88,7 +88,7 @@ class DrawnHand:
             link.opacity = opacity
 
     def show(self, angles: Mapping[str, float]) -> None:
-        """Turn the joints that are given (rad)."""
+        """Turn the given joints (rad)."""
         moved = {
             name: angle
             for name, angle in angles.items()
@@ -101,7 +101,7 @@ class DrawnHand:
 
 
 def _mesh(shapes: Sequence[Shape]) -> Any:
-    """Join the shapes of a link: a browser draws one mesh sooner than many."""
+    """Join the shapes of a link, since a browser draws one mesh faster than many."""
     trimesh = import_module('trimesh')  # comes with viser
     make = {
         'box': trimesh.creation.box,

@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The live page in the browser: the moving hand, EMG, joint angles, and how the decoder does.
+"""The live page in the browser: the moving hand, EMG, joint angles, state of the decoder.
 
-By viser: an installation of 50 MB (rerun: 650 MB), a page of 0.8 MB that loads nothing from
-elsewhere, frames that turn in the browser, plots, and no state that grows while nobody looks.
-The page has no password: who reaches its address sees the signals. Foreign pages in the same
-browser do not, see `same_origin`.
+It uses viser: an installation of 50 MB (rerun: 650 MB), a page of 0.8 MB that loads nothing from
+elsewhere, frames that turn in the browser, plots, and no state that grows without viewers.
+The page has no password: anybody who can reach its address sees the signals. Foreign pages in the
+same browser are kept out, see `same_origin`.
 
-Where a guide runs, the page leads the wearer: the hand to follow, what to do and the buttons.
+If a guide runs, the page guides the wearer: it shows the hand to follow, instructions and buttons.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,21 +46,21 @@ from leconvmn_ros.view.urdf_frames import read_frames, wxyz
 from leconvmn_ros.wearing.status import Action, GuideStatus
 from scipy.spatial.transform import Rotation
 
-# Plots change more slowly than the hand: one of so many frames draws them.
+# Plots change more slowly than the hand, so only one of this many frames draws them.
 FRAMES_PER_PLOT = 3
 BESIDE, OVER, HIDDEN = 'beside the estimate', 'over the estimate', 'hidden'
 ESTIMATE_SKIN, REFERENCE_SKIN, CUE_SKIN = (214, 88, 66), (128, 132, 138), (66, 140, 214)
 OVER_OPACITY = 0.4
 
-# A hand stands with its fingers up and its palm to the viewer, but turned so far that bending is
-# seen from the side (rad).
+# A hand stands with its fingers up and its palm to the viewer, turned far enough to show bending
+# from the side (rad).
 ASIDE = {'right': 0.75, 'left': -0.75}
-# Distance between the middles of two hands that are side by side (m).
+# Distance between the centres of two hands side by side (m).
 APART = 0.15
 ROBOT_HEIGHT = 0.035  # of the root of a robot hand above the floor (m)
-GRID = (160, 160, 160)  # seen on light and dark
+GRID = (160, 160, 160)  # visible on light and dark backgrounds
 CAMERA, CAMERA_TARGET = (0.36, 0.0, 0.17), (0.0, 0.01, 0.09)
-# On a phone the panels cover the lower half: the hands are in the upper one.
+# On a phone the panels cover the lower half, so the hands are moved to the upper one.
 NARROW = 0.8  # width over height
 NARROW_CAMERA, NARROW_TARGET = (0.5, 0.0, 0.09), (0.0, 0.01, -0.01)
 
@@ -80,21 +80,21 @@ class LiveView:
         robot_urdf: Path | None = None,
         robot_prefix: str = '',
     ) -> None:
-        """Start to serve.
+        """Start serving.
 
         Args:
-            host: address to listen at; 127.0.0.1 is this machine alone.
-            port: port to listen at; the next free one if it is taken.
-            side: which hand to show.
-            allowed_origins: pages that may connect besides our own, such as `http://lab-pc:8080`.
-            on_refused: called, from another thread, with what was refused.
-            on_action: called, from another thread, when a button of the guide is pressed.
-            robot_urdf: of a robot hand to show beside the human one, None for none.
-            robot_prefix: what stands before the names of the profile in that URDF.
+            host: address to listen on; 127.0.0.1 is this machine only.
+            port: port to listen on; the next free one if it is taken.
+            side: the hand to show.
+            allowed_origins: foreign pages that may connect, such as `http://lab-pc:8080`.
+            on_refused: called from another thread with the reason of a refused request.
+            on_action: called from another thread when a button of the guide is pressed.
+            robot_urdf: URDF of a robot hand to show beside the human one, None for none.
+            robot_prefix: prefix of the profile's names in that URDF.
 
         Raises:
-            ConfigurationError: viser is not installed, there is no such address, or an origin is
-                none.
+            ConfigurationError: viser is not installed, the address does not exist, or an origin
+                is invalid.
         """
         viser = import_viser()
         self._server = _serve(viser, host, port, SameOrigin(host, allowed_origins, on_refused))
@@ -118,7 +118,7 @@ class LiveView:
         self._server.stop()
 
     def draw(self, signals: LiveSignals) -> None:
-        """Show what there is; costs nothing while no page is open."""
+        """Draw the present signals; costs nothing while no page is open."""
         if not self._server.get_clients():
             return
         guide = signals.guide
@@ -131,7 +131,7 @@ class LiveView:
                 self._robot.show(signals.robot)
         if self._frame % FRAMES_PER_PLOT == 0:
             self._show_texts(signals, guide)
-            if signals.messages != self._plotted:  # else a silent page would be drawn again
+            if signals.messages != self._plotted:  # do not redraw an unchanged page
                 self._plotted = signals.messages
                 if _leads(guide) is None:
                     self._angles.show(signals)
@@ -154,7 +154,7 @@ class LiveView:
             self._choice.visible = bool(signals.reference.latest)
 
     def _welcome(self, client: Any) -> None:
-        """Give a page that was opened the theme that its browser prefers, and a fitting view."""
+        """Give a newly opened page the theme of its browser, and a suitable view."""
         connections = self._server._websock_server._live_connections  # noqa: SLF001 - no other way
         client.gui.configure_theme(
             dark_mode=prefers_dark(connections.get(client.client_id)),
@@ -167,7 +167,7 @@ class LiveView:
     def _lay_out(self, side: Side, on_action: Callable[[Action], None]) -> None:
         gui, scene = self._server.gui, self._server.scene
         gui.set_panel_label('leconvmn_ros')
-        # Neither shadows nor a picture of the surroundings: they cost more than all the rest.
+        # No shadows or environment map: they would cost more than everything else.
         scene.configure_environment_map(None)
         scene.configure_default_lights(cast_shadow=False)
         scene.add_light_hemisphere('/sky', intensity=2.0)
@@ -191,7 +191,7 @@ class LiveView:
         gui.main_panel.set_width(PANEL_WIDTH)
 
     def _place_hands(self, signals: LiveSignals, guide: GuideStatus | None) -> None:
-        """Put the hands beside one another; what nobody sends is not there."""
+        """Put the hands side by side; hands without a source are hidden."""
         leads = _leads(guide) is not None
         choice = self._choice.value if signals.reference.latest and not leads else HIDDEN
         beside: list[DrawnHand | RobotHand] = []
@@ -213,12 +213,12 @@ class LiveView:
             self._reference.place(0.0, opacity=OVER_OPACITY)
         for hand in (self._cue, self._estimate, self._reference):
             hand.visible = hand in beside or (hand is self._reference and choice == OVER)
-        # One name says what stands there; two on top of each other say nothing.
+        # Show only one name if the hands are on top of each other.
         self._reference.label.visible = choice == BESIDE
 
 
 def _leads(guide: GuideStatus | None) -> GuideStatus | None:
-    """Return the status where a guide leads; with a decoder at work the signals come first."""
+    """Return the status if a guide leads; with a running decoder the signals come first."""
     return None if guide is None or guide.state == 'live' else guide
 
 
@@ -237,7 +237,7 @@ def _status_table(status: LiveStatus, movement: tuple[int, int] | None) -> str:
         f'later than {1e3 * LATE:.0f} ms': f'{status.late}',
         'EMG': emg,
         'samples lost': f'{status.lost}',
-        'messages refused': f'{status.refused}',
+        'messages rejected': f'{status.refused}',
     }
     if movement is not None:
         number, repetition = movement
@@ -250,7 +250,7 @@ def _status_table(status: LiveStatus, movement: tuple[int, int] | None) -> str:
 
 
 def import_viser() -> ModuleType:
-    """Import the library, which is an extra.
+    """Import the library, which belongs to an extra.
 
     Raises:
         ConfigurationError: it is not installed.
@@ -265,14 +265,14 @@ def import_viser() -> ModuleType:
 
 def _serve(viser: ModuleType, host: str, port: int, policy: SameOrigin) -> Any:
     try:
-        # viser would look for a free port forever.
+        # viser would search for a free port forever.
         socket.create_server((host, 0)).close()
     except OSError as error:
         raise ConfigurationError(f'cannot serve at host {host!r}: {error.strerror}') from error
     infrastructure = import_module('viser.infra._infra')
-    # viser prints a box; a node has a log of its own.
+    # viser prints a box; a node has its own log.
     with redirect_stdout(io.StringIO()), guarded_server(infrastructure, policy, with_script):
         server = viser.ViserServer(host=host, port=port, verbose=False)
-    # A page may ask for a public address in the network: nobody's EMG leaves by that way.
+    # A page can request a public address on the internet; EMG must not leave that way.
     server.request_share_url = lambda: None
     return server

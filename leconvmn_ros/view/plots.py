@@ -23,12 +23,12 @@ from leconvmn_ros.view.signals import ANGLE_PERIOD_NS, BINS, LiveSignals, WINDOW
 import numpy as np
 from numpy.typing import NDArray
 
-CHANNEL_STEPS = (1, 2, 5, 10, 20, 50)  # from one number at the EMG to the next
+CHANNEL_STEPS = (1, 2, 5, 10, 20, 50)  # between the labelled channels
 ANGLE_POINTS = round(WINDOW * NANOSECONDS / ANGLE_PERIOD_NS)
-# The first joint of a finger, and the next.
+# The first and the second joint of a finger.
 JOINT_COLOURS = (ESTIMATE_COLOUR, '#2a78b8')
 EMG_COLOUR = '#7a8a9a'
-# Both measured joints are grey; the next one is dashed.
+# Both measured joints are grey; the second is dashed.
 MEASURED_COLOUR = '#9a9a9a'
 DASHES = (None, (5, 4))
 ANGLE_RANGE = (-30.0, 130.0)  # degrees
@@ -38,7 +38,7 @@ TEXT = 'font-size:.8125em;line-height:1.5;margin:.3em 1em'
 
 
 class AnglePlots:
-    """A plot for each finger: its two joints, estimate over reference, in degrees."""
+    """A plot for each finger: its two joints in degrees, estimate and reference."""
 
     def __init__(self, gui: Any) -> None:
         panel = gui.add_panel()
@@ -87,7 +87,7 @@ class AnglePlots:
                 'x': {'time': False},
                 'y': {'range': ANGLE_RANGE},
             },
-            # Seconds before now.
+            # The time axis counts seconds before now.
             axes=(
                 {'size': 22, 'space': 40, 'ticks': {'show': False}},
                 {'size': 38, 'space': 22, 'ticks': {'show': False}},
@@ -105,7 +105,7 @@ class AnglePlots:
 
 
 class EmgPlot:
-    """All channels below each other in one plot, rebuilt when their number changes."""
+    """All channels one below the other in a plot that is rebuilt when their number changes."""
 
     def __init__(self, gui: Any) -> None:
         self._gui = gui
@@ -141,7 +141,7 @@ class EmgPlot:
                 'x': {'time': False},
                 'y': {'range': (0.2, len(data) - 0.2), 'dir': -1},
             },
-            # There is no channel between two channels.
+            # Label whole channels only.
             axes=(
                 {'size': 30},
                 {'size': 34, 'space': 20, 'incrs': CHANNEL_STEPS, 'ticks': {'show': False}},
@@ -151,7 +151,7 @@ class EmgPlot:
 
 
 def _lanes(trace: NDArray[np.float32], peak: float) -> list[NDArray[np.float64]]:
-    """Move each channel to its own number on the axis, which counts downwards."""
+    """Shift each channel to its number on the axis, which counts downwards."""
     lanes = np.arange(1, trace.shape[1] + 1) - 0.8 * trace / (peak or 1.0)
     return list(lanes.T.astype(np.float64))
 

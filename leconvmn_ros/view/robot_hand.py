@@ -14,7 +14,7 @@
 
 """Draws a robot hand from its maker's URDF beside the human one, with viser's own reader.
 
-yourdfpy reads the URDF with meshes, mimic joints and limits; it comes with viser[urdf].
+yourdfpy, which comes with viser[urdf], reads the URDF with meshes, mimic joints and limits.
 """
 
 from collections.abc import Mapping
@@ -39,14 +39,14 @@ class RobotHand:
     def __init__(
         self, server: Any, urdf: Path, prefix: str, pose: NDArray[np.float64], height: float
     ) -> None:
-        """Read the URDF and draw the hand at zero.
+        """Read the URDF and draw the hand with all joints at zero.
 
         Args:
-            server: of viser.
-            urdf: the maker's file; meshes are looked for beside it.
-            prefix: of the names in the URDF before those of the profile, such as `right_`.
-            pose: how it stands, as a quaternion, w first.
-            height: of its root above the floor (m).
+            server: the viser server.
+            urdf: the maker's file; meshes are searched beside it.
+            prefix: prefix of the profile's names in the URDF, such as `right_`.
+            pose: orientation of its root as a quaternion, w first.
+            height: height of its root above the floor (m).
 
         Raises:
             ConfigurationError: yourdfpy is not installed, or the file cannot be read.
@@ -64,10 +64,10 @@ class RobotHand:
         try:
             self._urdf = extras.ViserUrdf(server, urdf, root_node_name=f'{ROOT}/hand')
         except Exception as error:
-            # yourdfpy and trimesh raise anything on files that they do not understand.
+            # yourdfpy and trimesh raise errors of any kind for files that they cannot read.
             raise ConfigurationError(f'cannot draw {urdf}: {error}') from error
         if not self._urdf.get_actuated_joint_names():
-            raise ConfigurationError(f'cannot draw {urdf}: it has no joint that moves')
+            raise ConfigurationError(f'cannot draw {urdf}: it has no movable joint')
         self._height, self._prefix = height, prefix
         self.joints = self._urdf.get_actuated_joint_names()
         limits = self._urdf.get_actuated_joint_limits()
@@ -85,7 +85,7 @@ class RobotHand:
             self.root.position = position
 
     def show(self, angles: Mapping[str, float]) -> None:
-        """Turn the joints that are given (rad, by the names of the profile)."""
+        """Turn the given joints (rad, by the names of the profile)."""
         named = {f'{self._prefix}{name}': angle for name, angle in angles.items()}
         moved = {name: named[name] for name in self.joints if name in named}
         if all(self._angles[name] == angle for name, angle in moved.items()):

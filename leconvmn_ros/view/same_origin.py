@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Who may talk to the live page: pages of its own origin, and those that are allowed by name.
+"""Restricts the live page to its own origin and to origins that are allowed by name.
 
-Any page in the same browser can open a websocket to 127.0.0.1, and a name that a stranger lets
-resolve to 127.0.0.1 (DNS rebinding) makes a foreign page look like ours. So both headers are
-checked on every request, before viser sees it: `Host` must be an address of this server, and
+Any page in the same browser can open a websocket to 127.0.0.1, and a foreign host name that
+resolves to 127.0.0.1 (DNS rebinding) makes a foreign page look like ours. Therefore two headers of
+every request are checked before viser sees it: `Host` must be an address of this server, and
 `Origin`, which every browser sends with a websocket, must be the page's own. Other programs send
-no `Origin`; they are not bound by a browser and could send anything. No page may show ours in a
-frame, so that its buttons cannot be pressed through another page (RFC 6454, RFC 7034).
+no `Origin`; no browser restricts them, so they could send anything. Other pages may not show ours
+in a frame, which prevents them from tricking users into pressing its buttons (RFC 6454, RFC 7034).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,12 +35,12 @@ from leconvmn_ros.core.errors import ConfigurationError
 
 LOOPBACK = ('127.0.0.1', 'localhost', '[::1]')
 DEFAULT_PORTS = {'http': 80, 'https': 443}
-# More of a header is not repeated in a log.
+# Longer header values are cut in the log.
 LONGEST_SHOWN = 80
 
 
 class Origin(NamedTuple):
-    """Where a page comes from (RFC 6454).
+    """The origin of a page (RFC 6454).
 
     Attributes:
         scheme: http or https.
@@ -57,10 +57,10 @@ class Origin(NamedTuple):
 
 
 def parse_origin(text: str) -> Origin:
-    """Read an origin such as `http://lab-pc:8080`.
+    """Parse an origin such as `http://lab-pc:8080`.
 
     Raises:
-        ConfigurationError: it is no origin of a web page.
+        ConfigurationError: it is not the origin of a web page.
     """
     try:
         parts = urlsplit(text)
@@ -79,10 +79,10 @@ def parse_origin(text: str) -> Origin:
 
 
 class SameOrigin:
-    """Decides about requests to one server.
+    """Accepts or refuses requests to one server.
 
     Attributes:
-        refused: how many requests were refused.
+        refused: number of refused requests.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class SameOrigin:
         allowed: Sequence[str] = (),
         on_refused: Callable[[str], None] | None = None,
     ) -> None:
-        """Prepare to decide.
+        """Prepare for one server.
 
         Args:
-            bound_host: what the server listens at.
-            allowed: origins that are allowed besides its own.
-            on_refused: called with the reason, from the thread of the server.
+            bound_host: address that the server listens on.
+            allowed: allowed origins in addition to its own.
+            on_refused: called with the reason, from a thread of the server.
 
         Raises:
-            ConfigurationError: one of `allowed` is no origin.
+            ConfigurationError: one of `allowed` is not an origin.
         """
         self.refused = 0
         self._bound_host = bound_host.lower()
@@ -109,12 +109,12 @@ class SameOrigin:
     def reason_to_refuse(
         self, hosts: Sequence[str], origins: Sequence[str], local: tuple[str, int]
     ) -> str:
-        """Return why a request is refused, empty if it is not.
+        """Return why a request is refused, empty if it is accepted.
 
         Args:
-            hosts: all `Host` headers; one is right.
-            origins: all `Origin` headers; one or none is right.
-            local: address and port at which this server took the connection.
+            hosts: all `Host` headers; there must be one.
+            origins: all `Origin` headers; there must be one or none.
+            local: local address and port of the connection.
         """
         if len(hosts) != 1:
             return f'a request with {len(hosts)} Host headers'
@@ -130,7 +130,7 @@ class SameOrigin:
         except ConfigurationError:
             origin = None
         if origin is None or origin not in own | self._allowed:
-            return f'a request of the page {origins[0][:LONGEST_SHOWN]!r}, which is not allowed'
+            return f'a request from the page {origins[0][:LONGEST_SHOWN]!r}, which is not allowed'
         return ''
 
     def note(self, reason: str) -> None:
@@ -140,7 +140,7 @@ class SameOrigin:
             self._on_refused(reason)
 
     def _origins_at(self, host: str, local: tuple[str, int]) -> frozenset[Origin]:
-        """Return the origins of our page at this `Host`, none if it is not a name of ours."""
+        """Return the origins of our page at this `Host`, none if the host is not ours."""
         names = {*LOOPBACK, self._bound_host, _bracketed(local[0])}
         own = {Origin('http', name, local[1]) for name in names}
         return frozenset(
@@ -173,20 +173,20 @@ def guarded_server(
     policy: SameOrigin,
     rewrite: Callable[[Any], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Let a viser server that is started within this context ask the policy first.
+    """Make a viser server that is started within this context ask the policy first.
 
-    viser has no setting for it: it passes its own `process_request` to
-    `websockets.asyncio.server.serve`. Within this context the module that does so finds a `serve`
-    which wraps that function; the websockets library itself stays as it is.
+    viser has no setting for this: it passes its own `process_request` to
+    `websockets.asyncio.server.serve`. Within this context, its module sees a `serve` that wraps
+    that function; the websockets library itself is unchanged.
 
     Args:
         infrastructure: `viser.infra._infra`.
-        policy: decides.
-        rewrite: may change a response that the server gives, in place.
+        policy: accepts or refuses requests.
+        rewrite: may modify a response of the server in place.
 
     Raises:
-        ConfigurationError: this version of viser does not start its server that way; nothing may
-            be served then.
+        ConfigurationError: this version of viser starts its server in another way, so it must
+            not serve.
     """
     websockets = getattr(infrastructure, 'websockets', None)
     if websockets is None:
@@ -214,7 +214,7 @@ def guarded_server(
 
 def _unguarded() -> ConfigurationError:
     return ConfigurationError(
-        'this version of viser serves its page in another way, so foreign pages could not be '
+        'this version of viser starts its server in another way, so foreign pages could not be '
         'refused; pip install "viser<1.2"'
     )
 
@@ -222,7 +222,7 @@ def _unguarded() -> ConfigurationError:
 def _guard(
     policy: SameOrigin, inner: Any, rewrite: Callable[[Any], None]
 ) -> Callable[[Any, Any], Any]:
-    """Return a `process_request` for websockets that asks the policy, then `inner`."""
+    """Return a `process_request` for websockets that asks first the policy, then `inner`."""
 
     def process(connection: Any, request: Any) -> Any:
         headers = request.headers
@@ -248,5 +248,5 @@ def _guard(
 
 
 def split_origins(text: str) -> tuple[str, ...]:
-    """Return the origins of a parameter: separated by commas or spaces."""
+    """Return the origins in a parameter, separated by commas or spaces."""
     return tuple(part for part in re.split(r'[,\s]+', text) if part)

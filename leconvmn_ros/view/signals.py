@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The last seconds of EMG and angles for a live view, in memory that does not grow."""
+"""The last seconds of EMG and angles for the live view, in bounded memory."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -31,30 +31,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW = 6.0  # s
-# A bin is two points of a trace: some 600 in a panel some 300 pixels wide.
+# Each bin gives two points of a trace: some 600 in a panel of some 300 pixels.
 BIN_NS = NANOSECONDS // 50
 BINS = round(WINDOW * NANOSECONDS / BIN_NS)
-# Angles change slowly: more points would not be seen.
+# Angles change slowly: more points would be invisible.
 ANGLE_PERIOD_NS = NANOSECONDS // 30
-# How long a joint is shown where it was while others go on.
+# How long a joint keeps its last angle while others are updated.
 PARTIAL_MEMORY_NS = NANOSECONDS // 2
-# Rates and latency are of this last time (s).
+# Period for rates and latency (s).
 RECENT = 2.0
-# Users notice a prosthesis that answers later than this (s): Farrell & Weir, IEEE Trans. Neural
+# Users notice a prosthesis that responds later than this (s): Farrell & Weir, IEEE Trans. Neural
 # Syst. Rehabil. Eng. 15, 2007.
 LATE = 0.1
 
 
-# A guide says what it does ten times a second; so long after the last word it is gone (s).
+# A guide sends its status ten times a second; after this silence it counts as gone (s).
 GUIDE_MEMORY = 3.0
-# More are no armband: they would take the memory of the page.
+# No armband has more channels, and the page could not hold them.
 MOST_CHANNELS = 1024
 
 
 class EmgEnvelope:
-    """Least and greatest value of each channel in each bin of time.
+    """Minimum and maximum of each channel in each bin of time.
 
-    Bins lie fixed in time, so a peak keeps its shape while it moves through the window.
+    Bins are fixed in time, so a peak keeps its shape while it moves through the window.
     """
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ class EmgEnvelope:
 
     @property
     def channels(self) -> int:
-        """Channels of the source, 0 before the first message."""
+        """Number of channels, 0 before the first message."""
         return self._low.shape[1]
 
     def add(self, chunk: EmgChunk) -> None:
-        """Take in a message of finite or other values; those that are not finite are left out."""
+        """Add a message; values that are not finite are left out."""
         chunk, step, _ = self._clock.read(chunk)
-        # Of a message that is longer than the window, only its end is ever shown.
+        # If a message is longer than the window, only its end is ever shown.
         skipped = max(0, len(chunk.samples) - ceil(WINDOW * chunk.sampling_rate) - 1)
         samples = chunk.samples[skipped:]
         samples = np.where(np.isfinite(samples), samples, np.nan)
@@ -98,9 +98,9 @@ class EmgEnvelope:
         self._high[rows] = np.fmax(self._high[rows], np.fmax.reduceat(samples, starts))
 
     def trace(self) -> NDArray[np.float32]:
-        """Return low and high of each bin in turn (V), oldest first, shape (2 BINS, channels).
+        """Return minimum and maximum of each bin alternately (V), oldest first.
 
-        NaN where nothing came.
+        Shape (2 BINS, channels), NaN where there are no data.
         """
         rows = (self._newest + 1 + np.arange(BINS)) % BINS
         both = np.stack([self._low[rows], self._high[rows]], axis=1)
@@ -111,7 +111,7 @@ class AngleTrace:
     """The ten joint angles over the last seconds.
 
     Attributes:
-        latest: newest angle of each joint that came (rad).
+        latest: newest angle of each joint (rad).
         end_ns: stamp of the newest (ns), None before the first.
     """
 
@@ -122,11 +122,11 @@ class AngleTrace:
         self._points: deque[tuple[int, list[float]]] = deque()
 
     def add(self, stamp_ns: int, angles: Mapping[str, float]) -> bool:
-        """Take in a joint state (rad, by name); return whether it has a joint of a hand.
+        """Add a joint state (rad, by name); return whether it has a joint of a hand.
 
-        What is not finite is left out. A joint that it lacks stays where it was for a while: some
-        sources send their joints in several messages. A state older than the newest is too late to
-        be shown, unless time starts again.
+        Values that are not finite are left out. A missing joint keeps its last angle for a while,
+        because some sources send their joints in several messages. A state older than the newest
+        is too late to be shown, unless time has started again.
         """
         came = {
             name: float(angles[name])
@@ -148,15 +148,15 @@ class AngleTrace:
         }
         self.end_ns = stamp_ns
         if self._points and stamp_ns - self._points[-1][0] < ANGLE_PERIOD_NS // 3:
-            return True  # a reference as fast as the EMG
+            return True  # a reference may be as fast as the EMG
         self._points.append((stamp_ns, [self.latest.get(name, np.nan) for name in JOINT_NAMES]))
-        oldest_ns = stamp_ns - 2 * WINDOW * NANOSECONDS  # another topic may be behind this one
+        oldest_ns = stamp_ns - 2 * WINDOW * NANOSECONDS  # another topic may lag behind
         while self._points[0][0] < oldest_ns:
             self._points.popleft()
         return True
 
     def trace(self, times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the angles at these times (rad), shape (times, 10), NaN before and after."""
+        """Return the angles at these times (rad), shape (times, 10), NaN outside the trace."""
         if not self._points:
             return np.full((len(times_ns), len(JOINT_NAMES)), np.nan)
         stamps = np.array([stamp for stamp, _ in self._points])
@@ -166,17 +166,17 @@ class AngleTrace:
 
 
 class LiveStatus(NamedTuple):
-    """How the decoder does at this moment.
+    """The present state of the decoder.
 
     Attributes:
         channels: EMG channels, 0 before the first message.
-        emg_rate: samples that came per second (Hz).
-        estimate_rate: estimates that came per second (Hz).
-        latency: median time from publishing the EMG that completed an estimate to the arrival of
-            that estimate (s), None if there is none of the last seconds.
-        late: estimates so far that took longer than LATE.
-        lost: EMG samples so far that did not come.
-        refused: messages so far that contradict themselves.
+        emg_rate: EMG samples received per second (Hz).
+        estimate_rate: estimates received per second (Hz).
+        latency: median time from the publication of the EMG that completed an estimate to the
+            arrival of that estimate (s), None without estimates in the last seconds.
+        late: number of estimates that took longer than LATE.
+        lost: number of EMG samples that never arrived.
+        refused: number of rejected messages.
     """
 
     channels: int
@@ -189,22 +189,22 @@ class LiveStatus(NamedTuple):
 
 
 class LiveSignals:
-    """All that a live view shows.
+    """The data of a live view.
 
     Attributes:
-        emg: the EMG of the last seconds.
-        estimate: the estimated angles.
-        reference: the measured angles.
-        cue: the hand that a guide shows.
+        emg: EMG of the last seconds.
+        estimate: estimated angles.
+        reference: measured angles.
+        cue: angles of the hand to follow.
         rings: channels of each ring of electrodes, empty if unknown.
-        robot: newest command of a robot hand (rad, by the names of its profile), empty before one.
-        movement: number of the movement and of the repetition that a label names, None before one.
-        messages: how many came so far: where it is the same, the signals are the same.
-        refused: messages that contradict themselves; the node counts them.
+        robot: newest command of a robot hand (rad, by the names of its profile), or empty.
+        movement: movement and repetition of the newest label, None before one.
+        messages: number of messages received; if it is unchanged, so are the signals.
+        refused: number of rejected messages, counted by the node.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with nothing; `clock` (s) tells what is recent."""
+        """Start without data; `clock` (s) determines what is recent."""
         self.emg, self.estimate, self.reference = EmgEnvelope(), AngleTrace(), AngleTrace()
         self.cue = AngleTrace()
         self.rings: tuple[tuple[int, ...], ...] = ()
@@ -216,13 +216,13 @@ class LiveSignals:
         self._samples = SampleCount()
         self._latency = Latency()
         self._late = 0
-        # When something came, and how many samples or how long it took.
+        # Time of arrival, with the number of samples or the latency.
         self._emg_arrivals: deque[tuple[float, int]] = deque()
         self._estimate_arrivals: deque[tuple[float, int]] = deque()
         self._latencies: deque[tuple[float, int]] = deque()
 
     def add_emg(self, chunk: EmgChunk, published_ns: int) -> None:
-        """Take in EMG, published at this time of the system clock."""
+        """Add EMG that was published at this time of the system clock."""
         if chunk.samples.shape[1] > MOST_CHANNELS:
             self.refused += 1
             return
@@ -233,7 +233,7 @@ class LiveSignals:
         self._note_latencies(self._latency.add_emg(chunk, published_ns))
 
     def add_estimate(self, stamp_ns: int, angles: Mapping[str, float], received_ns: int) -> None:
-        """Take in an estimate (rad, by name), received at this time of the system clock."""
+        """Add an estimate (rad, by name), received at this time of the system clock."""
         if not self.estimate.add(stamp_ns, angles):
             return
         self.messages += 1
@@ -241,52 +241,52 @@ class LiveSignals:
         self._note_latencies(self._latency.add_estimate(stamp_ns, received_ns))
 
     def add_reference(self, stamp_ns: int, angles: Mapping[str, float]) -> None:
-        """Take in a measured state (rad, by name)."""
+        """Add a measured state (rad, by name)."""
         self.messages += self.reference.add(stamp_ns, angles)
 
     def add_cue(self, stamp_ns: int, angles: Mapping[str, float]) -> None:
-        """Take in a pose of the hand to follow (rad, by name)."""
+        """Add a pose of the hand to follow (rad, by name)."""
         self.cue.add(stamp_ns, angles)
 
     def add_command(self, angles: Mapping[str, float]) -> None:
-        """Take in a command of a robot hand (rad, by the names of its profile)."""
+        """Add a command of a robot hand (rad, by the names of its profile)."""
         self.robot = {name: angle for name, angle in angles.items() if isfinite(angle)}
 
     def add_guide(self, status: GuideStatus) -> None:
-        """Take in what a guide says."""
+        """Set the newest status of a guide."""
         self._guide = self._clock(), status
 
     @property
     def guide(self) -> GuideStatus | None:
-        """What a guide said in the last seconds, None where none exists."""
+        """The status of a guide in the last seconds, None without a guide."""
         if self._guide is None or self._clock() - self._guide[0] > GUIDE_MEMORY:
             return None
         return self._guide[1]
 
     @property
     def estimating(self) -> bool:
-        """Whether estimates come."""
+        """Whether there are recent estimates."""
         self._forget(self._estimate_arrivals)
         return bool(self._estimate_arrivals)
 
     def waiting_for(self) -> str:
-        """Say what is missing, empty if EMG and estimates come."""
+        """Return what is missing as a sentence, empty if EMG and estimates arrive."""
         for arrivals in (self._emg_arrivals, self._estimate_arrivals):
             self._forget(arrivals)
         if not self._emg_arrivals:
             if self.emg.channels:
-                return 'No EMG comes any more: is the device on and in reach?'
+                return 'EMG has stopped: is the device on and in range?'
             return 'Waiting for EMG on the topic emg: start a source or a replay.'
         if not self._estimate_arrivals:
             if self.estimate.latest:
-                return 'No estimates come any more: see the log of the decoder.'
+                return 'Estimates have stopped: see the log of the decoder.'
             return 'Waiting for estimates on the topic joint_states: start a decoder.'
         return ''
 
     def _note_latencies(self, latencies_ns: Sequence[int]) -> None:
         self._late += sum(value > LATE * NANOSECONDS for value in latencies_ns)
         self._latencies.extend((self._clock(), value) for value in latencies_ns)
-        # Here too: nobody may ask for the status for hours.
+        # Forget old ones here, too, in case nobody asks for the status for hours.
         for arrivals in (self._emg_arrivals, self._estimate_arrivals, self._latencies):
             self._forget(arrivals)
 
@@ -298,13 +298,13 @@ class LiveSignals:
         """Return the times (ns) at which angles are drawn: the window up to the newest EMG."""
         ends = (self.emg.end_ns, self.estimate.end_ns, self.reference.end_ns)
         end_ns = next((end for end in ends if end is not None), 0)
-        # Fixed in time, as the bins are.
+        # Fixed in time, like the bins.
         newest = end_ns // ANGLE_PERIOD_NS
         count = round(WINDOW * NANOSECONDS / ANGLE_PERIOD_NS)
         return np.arange(newest - count + 1, newest + 1, dtype=np.int64) * ANGLE_PERIOD_NS
 
     def status(self) -> LiveStatus:
-        """Return how the decoder does at this moment."""
+        """Return the present state of the decoder."""
         for arrivals in (self._emg_arrivals, self._estimate_arrivals, self._latencies):
             self._forget(arrivals)
         recent = [value for _, value in self._latencies]

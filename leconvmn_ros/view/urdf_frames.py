@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads a URDF into the tree of frames and simple shapes that a viewer draws.
+"""Reads a URDF as a tree of frames and simple shapes for a viewer.
 
-Only what the hand of hand_urdf.py is made of: boxes, cylinders and spheres on fixed and revolute
-joints. A loader with meshes would bring a library several times the size of this package.
+It supports what our own hand (hands/urdf.py) consists of: boxes, cylinders and spheres on fixed
+and revolute joints. A reader of meshes would be a library several times the size of this package.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-# What says how large a shape is (m).
+# Attributes that give the size of each shape (m).
 SIZES = {'box': ('size',), 'cylinder': ('radius', 'length'), 'sphere': ('radius',)}
 
 
@@ -37,8 +37,8 @@ class Shape(NamedTuple):
     Attributes:
         kind: box, cylinder (along z) or sphere.
         size: edges of a box, radius and length of a cylinder, radius of a sphere (m).
-        position: of its centre in the frame of the link (m).
-        rotation: of the shape in that frame.
+        position: position of its centre in the frame of the link (m).
+        rotation: its rotation in that frame.
     """
 
     kind: str
@@ -52,12 +52,12 @@ class Frame(NamedTuple):
 
     Attributes:
         path: names of the links from the root to this one, joined by slashes.
-        position: in the frame of the parent (m).
-        rotation: in that frame, where the joint stands at zero.
-        joint: the joint whose angle turns this frame, itself or the one it mimics; empty if fixed.
-        axis: unit vector to turn about, times the multiplier of a mimic joint.
-        offset: angle of a mimic joint where the other stands at zero (rad).
-        shapes: what is visible of the link.
+        position: position in the frame of the parent (m).
+        rotation: rotation in that frame, with the joint at zero.
+        joint: the joint that turns this frame, directly or by mimicking; empty if fixed.
+        axis: unit vector of the axis, times the multiplier of a mimic joint.
+        offset: angle of a mimic joint with its leader at zero (rad).
+        shapes: visible shapes of the link.
     """
 
     path: str
@@ -86,10 +86,10 @@ def read_frames(urdf: str) -> list[Frame]:
     """Return all frames of a URDF, parents before children.
 
     Raises:
-        ConfigurationError: it is no URDF, or has shapes or joints other than those above.
+        ConfigurationError: it is not a URDF, or has unsupported shapes or joints.
     """
     try:
-        robot = ET.fromstring(urdf)  # noqa: S314 - no entities from outside: it is our own
+        robot = ET.fromstring(urdf)  # noqa: S314 - our own file, without external entities
     except ET.ParseError as error:
         raise ConfigurationError(f'the URDF of the hand is no XML: {error}') from error
     shapes = {link.get('name', ''): _shapes(link) for link in robot.iter('link')}
@@ -102,7 +102,7 @@ def read_frames(urdf: str) -> list[Frame]:
     (root,) = roots
     still = np.zeros(3)
     frames = [Frame(root, still, Rotation.identity(), '', still, 0.0, shapes[root])]
-    for parent in frames:  # grows
+    for parent in frames:  # grows while it is traversed
         joints = children.get(parent.path.rpartition('/')[2], ())
         frames.extend(_frame(parent.path, joint, shapes) for joint in joints)
     return frames

@@ -67,7 +67,7 @@ def trip(**changes):
         ({}, ''),
         ({'late_ms': None}, 'the source did not keep its own pace'),
         ({'late_ms': {'p99': 60.0}, 'faults': ['1 x']}, 'the source did not keep its own pace'),
-        ({'faults': ['20 lost samples'], 'gaps': 4}, 'the decoder said: 20 lost samples'),
+        ({'faults': ['20 lost samples'], 'gaps': 4}, 'the decoder logged: 20 lost samples'),
         ({'latency_ms': None, 'estimates': 0}, 'no estimate came'),
         ({'latency_ms': {'p99': 900.0}}, 'fell behind: p99 of the latency was 900 ms'),
         ({'gaps': 2}, '195 of 200 estimates came, 2 are missing'),
@@ -99,7 +99,7 @@ def test_limits_are_shown_and_written(tmp_path, capsys, monkeypatch):
     assert 3600 < few['held'] <= 4000 < few['broke_at']
     assert few['reason'] == 'decoder ended with code 1: out of memory'
     assert many['values'] == 16 * many['held'] <= 20_000 < 16 * many['broke_at']
-    missed = 'the decoder said: 20 lost samples'
+    missed = 'the decoder logged: 20 lost samples'
     # What broke is tried once more.
     assert [trial['reason'] for trial in many['trials'][:3]] == ['', missed, missed]
     for limit in (few, many):

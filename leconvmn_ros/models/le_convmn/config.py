@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Architecture of LE-ConvMN: its settings, and the sizes that follow from them."""
+"""Architecture of LE-ConvMN: its settings, and the sizes derived from them."""
 
 from collections.abc import Sequence
 from math import prod
@@ -40,35 +40,35 @@ class StackConfig(StrictModel):
     planes: tuple[int, ...] = Field(
         default=(64, 32),
         max_length=7,
-        description='hidden planes of all layers but the last, which has one per joint',
+        description='hidden planes of all layers except the last, which has one per joint',
     )
     kernel: int = Field(default=3, ge=1, le=15, description='side of the square kernels, odd')
     electrodes: Literal['neighbours', 'ring', 'ring_then_all', 'all'] = Field(
         default='neighbours',
-        description='which the kernels see: neighbours (paper); neighbours where the last '
-        'electrode is one of the first; the same in the first layer, and in the second all of '
-        'them at once; in the first layer all of them at once',
+        description='electrodes that the kernels cover: neighbours (paper); neighbours, with the '
+        'last electrode next to the first; the same in the first layer and all electrodes at once '
+        'in the second; all electrodes at once in the first layer',
     )
     time: Literal['neighbours', 'all'] = Field(
         default='neighbours',
-        description='which columns of the image the kernels see: neighbours (paper), or in the '
-        'first layer all of them at once; with all electrodes, too, the layers are those of an '
-        'LSTM over flattened images',
+        description='columns of the image that the kernels cover: neighbours (paper), or in the '
+        'first layer all at once; together with all electrodes, the layers are those of an LSTM '
+        'over flattened images',
     )
     head: Literal['shared', 'last', 'all', 'mean'] = Field(
         default='shared',
-        description='what the angles are read from: plane j of the last layer for joint j, '
-        'by one map for all joints (paper); all planes of the last layer; those of all layers; '
+        description='input of the linear head: plane j of the last layer for joint j, with one '
+        'map for all joints (paper); all planes of the last layer; those of all layers; '
         'the mean over time of those of all layers',
     )
     dropout: float = Field(
-        default=0, ge=0, le=0.9, description='share of what the head reads left out in training'
+        default=0, ge=0, le=0.9, description='dropout before the head in training'
     )
     layer_dropout: float = Field(
         default=0,
         ge=0,
         le=0.9,
-        description='share of what a layer hands to the next left out in training',
+        description='dropout between the layers in training',
     )
 
     @model_validator(mode='after')
@@ -83,8 +83,8 @@ class StackConfig(StrictModel):
             raise ValueError('electrodes ring_then_all need two layers; planes () make one')
         if self.head == 'shared' and (self.gathering is not None or self.time == 'all'):
             raise ValueError(
-                'head shared reads a map of electrodes and time, of which kernels over all '
-                'electrodes or columns leave none; allowed are last, all and mean'
+                'head shared reads a map of electrodes and time, which kernels over all '
+                'electrodes or columns do not preserve; allowed are last, all and mean'
             )
         return self
 
@@ -95,7 +95,7 @@ class StackConfig(StrictModel):
 
     @property
     def gathering(self) -> int | None:
-        """Number of the layer whose kernels see all electrodes at once, from 0."""
+        """Number of the layer, from 0, whose kernels cover all electrodes at once."""
         return {'all': 0, 'ring_then_all': 1}.get(self.electrodes)
 
 
@@ -107,7 +107,7 @@ class LayerShape(NamedTuple):
         planes: hidden planes.
         size: rows (electrodes) and columns (time) of the state.
         image_kernel: rows and columns of the kernels over the images.
-        hidden_kernel: the same over the hidden state.
+        hidden_kernel: rows and columns of the kernels over the hidden state.
         image_padding: rows and columns of zeros on either side of the images.
         hidden_padding: the same for the hidden state.
         image_wrap: rows by which the images are continued around the ring on either side.
@@ -136,20 +136,20 @@ class LayerShape(NamedTuple):
         all_columns: bool = False,
         ring: bool = False,
     ) -> 'LayerShape':
-        """Find the sizes.
+        """Derive the sizes.
 
         Args:
             inputs: planes of the images.
             planes: hidden planes.
             size: rows and columns of the images.
             kernel: size of the kernels over rows and over columns, odd.
-            all_rows: the kernels reach over all rows of the images at once; the state has one row.
-            all_columns: likewise. With both, this is an LSTM cell over flattened images.
-            ring: the last row is the neighbour of the first.
+            all_rows: whether the kernels cover all rows of the images, so that the state has one.
+            all_columns: the same for columns. With both, this is an LSTM over flattened images.
+            ring: whether the last row is next to the first.
         """
         rows, columns = size
         state = (1 if all_rows else rows, 1 if all_columns else columns)
-        # A single row has no neighbours, nor has a single column.
+        # A single row or column has no neighbours.
         tall, wide = (1 if length == 1 else kernel for length in state)
         wrap = tall // 2 if ring else 0
         padding = (tall // 2 - wrap, wide // 2)
@@ -167,19 +167,19 @@ class LayerShape(NamedTuple):
 
     @property
     def values(self) -> int:
-        """Values of h, and of c."""
+        """Number of values of h, and of c."""
         return self.planes * self.size[0] * self.size[1]
 
     @property
     def hidden_inputs(self) -> int:
-        """Values of the hidden state that a kernel sees."""
+        """Number of values of the hidden state that a kernel covers."""
         return self.planes * self.hidden_kernel[0] * self.hidden_kernel[1]
 
     @property
     def state_shape(self) -> Shape:
         """Shape of h, and of c, in an ONNX graph.
 
-        It is (planes, rows, columns); of one column (rows, planes), of a single pixel (planes,).
+        It is (planes, rows, columns), for one column (rows, planes), for a single pixel (planes,).
         """
         rows, columns = self.size
         if columns > 1:
@@ -188,7 +188,7 @@ class LayerShape(NamedTuple):
 
 
 def layers_of(stack: StackConfig, image_size: tuple[int, int], joints: int) -> list[LayerShape]:
-    """Return what each layer of a stack sees; the last has one plane per joint."""
+    """Return the sizes of the layers of a stack; the last has one plane per joint."""
     layers = []
     inputs, size = 1, image_size
     for number, planes in enumerate((*stack.planes, joints)):
@@ -207,13 +207,13 @@ def layers_of(stack: StackConfig, image_size: tuple[int, int], joints: int) -> l
 
 
 def head_shape(stack: StackConfig, layers: Sequence[LayerShape], joints: int) -> tuple[int, int]:
-    """Return the shape of the weights of a head: outputs, and values that it reads."""
+    """Return the shape of a head's weights: outputs, and values that it reads."""
     rows, columns = layers[-1].size
     if stack.head == 'shared':
         return 1, rows * columns
     if stack.head == 'last':
         return joints, layers[-1].values
-    # Columns are as many in all layers.
+    # All layers have the same number of columns.
     read = sum(layer.values for layer in layers)
     return joints, read // columns if stack.head == 'mean' else read
 
@@ -233,11 +233,11 @@ class LeConvMnConfig(ModelConfig):
     )
 
     def layers(self, image_size: tuple[int, int], joints: int) -> list[list[LayerShape]]:
-        """Return what each layer of each stack sees.
+        """Return the sizes of the layers of each stack.
 
         Raises:
             ValueError: the state would have more than MOST_STATE_VALUES, a layer or a head more
-                than MOST_WEIGHTS, or a kernel reaches around the ring of electrodes.
+                than MOST_WEIGHTS, or a kernel would reach around the ring of electrodes.
         """
         found = [layers_of(stack, image_size, joints) for stack in self.stacks]
         for stack, layers in zip(self.stacks, found, strict=True):
@@ -284,7 +284,7 @@ class LeConvMnConfig(ModelConfig):
         return shapes
 
     def state_shapes(self, image_size: tuple[int, int], joints: int) -> list[Shape]:
-        """Return the shapes of h and c of each layer; planes come last if there is one column."""
+        """Return the shapes of h and c of each layer; with one column, planes come last."""
         return [
             shape
             for layers in self.layers(image_size, joints)
@@ -293,7 +293,7 @@ class LeConvMnConfig(ModelConfig):
         ]
 
     def multiplications(self, image_size: tuple[int, int], joints: int) -> int:
-        """Count the multiplications, with an addition each, for one image."""
+        """Return the number of multiplications (each with an addition) for one image."""
         count = 0
         for stack, layers in zip(self.stacks, self.layers(image_size, joints), strict=True):
             for layer in layers:
@@ -312,7 +312,7 @@ class LeConvMnConfig(ModelConfig):
         return add_network(graph, self, weights, self.layers(image_size, joints))
 
     def build(self, image_size: tuple[int, int], joints: int) -> 'Model':
-        """Make an untrained PyTorch module; see `ModelConfig`."""
+        """Build an untrained PyTorch module; see `ModelConfig`."""
         from leconvmn_ros.models.le_convmn.network import LeConvMn  # noqa: PLC0415 - imports torch
 
         return LeConvMn(self, image_size, joints)

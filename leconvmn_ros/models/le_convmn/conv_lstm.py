@@ -25,7 +25,7 @@ from torch.nn import functional
 
 
 class ConvLstmCell(nn.Module):
-    """An LSTM cell over images of planes; its state has the size of the image, or less.
+    """An LSTM cell over images of planes; its state has at most the size of the image.
 
     Attributes:
         shape: its sizes.
@@ -46,7 +46,7 @@ class ConvLstmCell(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, forget_bias: float) -> None:
-        # As one convolution over both would be.
+        # Initialise as one convolution over images and hidden state would be.
         bias: Tensor = self.input_conv.bias  # type: ignore[assignment]
         parts = (self.input_conv.weight, self.hidden_conv.weight)
         bound = sum(weight[0].numel() for weight in parts) ** -0.5
@@ -68,7 +68,7 @@ class ConvLstmCell(nn.Module):
         Args:
             images: (steps, batch, inputs, rows, columns).
             state: h and c, each (batch, planes, *shape.size).
-            fresh: where to forget the state before a step, (steps, batch).
+            fresh: where to reset the state before a step, (steps, batch).
 
         Returns:
             h after each step, (steps, batch, planes, *shape.size), and the last state.
@@ -78,7 +78,7 @@ class ConvLstmCell(nn.Module):
         keep = None if fresh is None else (~fresh).to(images.dtype)[..., None, None, None]
         if self.shape.size[1] == 1:
             return self._along_rows(images, state, keep)
-        # What the images add to the gates does not wait for the state: all steps at once.
+        # The images' part of the gates is independent of the state: compute all steps at once.
         from_images = self.input_conv(_wrapped(images.flatten(0, 1), self.shape.image_wrap))
         from_images = from_images.unflatten(0, images.shape[:2])
         h, c = state
@@ -93,11 +93,11 @@ class ConvLstmCell(nn.Module):
         return torch.stack(hidden), (h, c)
 
     def _as_lstm(self, images: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """Do the same for a state of a single row and column: this is an LSTM, and torch has one.
+        """Advance with torch's LSTM, which a state of a single row and column amounts to.
 
-        It takes all steps in one call, which for so little work counts more than the work.
+        It takes all steps in one call, which saves more time than the computation itself takes.
         """
-        # The gates here are input, forget, output, cell; there, input, forget, cell, output.
+        # The order of gates is input, forget, output, cell here; input, forget, cell, output there.
         weights = [
             torch.cat([part[0], part[1], part[3], part[2]])
             for weight in (
@@ -127,12 +127,12 @@ class ConvLstmCell(nn.Module):
     def _along_rows(
         self, images: Tensor, state: LayerState, keep: Tensor | None
     ) -> tuple[Tensor, LayerState]:
-        """Do the same for a single column, with planes last and products of matrices.
+        """Advance a state of a single column, with planes last and matrix products.
 
-        A convolution of so little takes longer to set up than to compute.
+        So small a convolution takes longer to set up than to compute.
         """
         h, c = (part[..., 0].transpose(1, 2) for part in state)
-        # The planes of a row, then those of the next: (4 * planes, kernel rows * planes).
+        # Planes of a row, then those of the next: (4 * planes, kernel rows * planes).
         weight = self.hidden_conv.weight[..., 0].transpose(1, 2).flatten(1)
         hidden = []
         for step, gates in enumerate(self._from_rows(images).unbind(0)):
@@ -144,18 +144,18 @@ class ConvLstmCell(nn.Module):
         return torch.stack(hidden).transpose(2, 3)[..., None], (last[0], last[1])
 
     def _from_rows(self, images: Tensor) -> Tensor:
-        """Return what the images add to the gates, (steps, batch, rows, 4 * planes)."""
+        """Return the images' part of the gates, (steps, batch, rows, 4 * planes)."""
         rows = _wrapped(images.flatten(0, 1), self.shape.image_wrap)
         if reach := self.shape.image_padding[0]:
             rows = functional.pad(rows, (0, 0, reach, reach))
         tall = self.shape.image_kernel[0]
-        # Of each row, what a kernel sees: (images, rows, inputs, kernel rows, columns).
+        # The input of the kernel at each row: (images, rows, inputs, kernel rows, columns).
         seen = rows.unfold(2, tall, 1).permute(0, 2, 1, 4, 3).flatten(2)
         gates = functional.linear(seen, self.input_conv.weight.flatten(1), self.input_conv.bias)
         return gates.view(*images.shape[:2], *gates.shape[1:])
 
     def _with_neighbours(self, h: Tensor) -> Tensor:
-        """Return what the kernels see of (batch, rows, planes), side by side."""
+        """Return the rows covered by the kernels, (batch, rows, planes), side by side."""
         tall, rows = self.shape.hidden_kernel[0], h.shape[1]
         if tall == 1:
             return h
@@ -172,7 +172,7 @@ def _wrapped(x: Tensor, rows: int) -> Tensor:
 
 
 def _advance(gates: Tensor, c: Tensor, dim: int) -> LayerState:
-    """Return h and c after a step, given the sums at the gates input, forget, output, cell."""
+    """Return h and c after a step from the sums at the gates input, forget, output, cell."""
     planes = c.shape[dim]
     i, f, o = torch.sigmoid(gates.narrow(dim, 0, 3 * planes)).chunk(3, dim=dim)
     g = torch.tanh(gates.narrow(dim, 3 * planes, planes))

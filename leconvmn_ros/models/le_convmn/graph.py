@@ -14,8 +14,8 @@
 
 """LE-ConvMN as ONNX operators.
 
-Where an image is one column (all columns at once in the first layer), planes come last and a
-layer is one product of matrices over all rows; otherwise it is two convolutions.
+If the state has a single column (kernels over all columns), planes come last and a layer is one
+matrix product over all rows; otherwise it is two convolutions.
 """
 
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ def add_network(
     """Add all stacks and their weighted mean; see `ModelConfig.add_to`.
 
     Args:
-        graph: to add to.
-        config: of the network.
-        weights: by name.
-        layers: of each stack.
+        graph: the graph to extend.
+        config: configuration of the network.
+        weights: weights by name.
+        layers: sizes of the layers of each stack.
 
     Returns:
         Name of the outputs, (batch, joints).
@@ -90,12 +90,12 @@ def _add_layer(
 
 
 def _products(graph: Graph, layer: LayerShape, weights: Weights, x: str, h: str) -> str:
-    """Return the sums at the gates of a layer over one column.
+    """Return the sums at the gates of a layer with a single column.
 
-    Their shape is (batch, rows, 4 * planes), of a single row (batch, 4 * planes).
+    Their shape is (batch, rows, 4 * planes), for a single row (batch, 4 * planes).
     """
     from_image, from_hidden = weights['input_conv.weight'], weights['hidden_conv.weight']
-    # In the order of what is seen: kernel rows, then the columns of the image or its planes.
+    # In the order of the input: kernel rows, then the columns of the image or its planes.
     flat = [
         weight.transpose(0, 2, 1, 3).reshape(len(weight), -1)
         for weight in (from_image, from_hidden)
@@ -117,7 +117,7 @@ def _products(graph: Graph, layer: LayerShape, weights: Weights, x: str, h: str)
 
 
 def _neighbours(graph: Graph, x: str, rows: int, tall: int, values: int, *, ring: bool) -> str:
-    """Return what kernels of so many rows see of (batch, rows, ...): (batch, rows, values)."""
+    """Return what kernels of that many rows cover, (batch, rows, values)."""
     if tall == 1:
         return x
     reach = tall // 2
@@ -167,9 +167,9 @@ def _add_head(
     """Return the name of the outputs of a head, (batch, joints).
 
     Args:
-        graph: to add to.
+        graph: the graph to extend.
         kind: see `StackConfig.head`.
-        layers: of the stack.
+        layers: sizes of the layers of the stack.
         hidden: h of each layer after the step.
         weights: weight and bias of the head.
     """
@@ -190,7 +190,7 @@ def _add_head(
     if columns == 1:
         weight = _planes_last(weight, layers)
     elif kind == 'mean':
-        # A product of matrices: how ReduceMean rounds depends on the size of the batch.
+        # A matrix product, since the rounding of ReduceMean depends on the batch size.
         weight = np.repeat(weight / columns, columns, axis=1)
     flat = [
         h if layer.state_shape == (layer.planes,) else graph.reshape(h, -1)
@@ -201,7 +201,7 @@ def _add_head(
 
 
 def _planes_last(weight: _Array, layers: Sequence[LayerShape]) -> _Array:
-    """Return weights that read (planes, rows) of each layer for what comes as (rows, planes)."""
+    """Reorder weights for (planes, rows) of each layer to read (rows, planes)."""
     parts = np.split(weight, np.cumsum([layer.values for layer in layers])[:-1], axis=1)
     turned = [
         part.reshape(len(part), layer.planes, layer.size[0]).swapaxes(1, 2).reshape(part.shape)

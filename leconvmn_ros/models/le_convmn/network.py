@@ -14,10 +14,10 @@
 
 """The network: stacked ConvLSTM layers over long-exposure images.
 
-Source: Guo et al., J. Neural Eng. 18 (2021) 026027. The paper's network is one stack with kernels
-of 3 x 3, no ring, and a head that reads the last layer. Here there may be several stacks that
-look at the image with kernels of different reach, each estimates all joints, and the estimate of
-the network is their mean, weighted by what the validation data say of each.
+Source: Guo et al., J. Neural Eng. 18 (2021) 026027. The paper's network is one stack with 3 x 3
+kernels, no ring, and a head on the last layer. Here there may be several stacks with kernels of
+different reach. Each stack estimates all joints, and the network's estimate is their mean,
+weighted by their performance on the validation data.
 """
 
 from leconvmn_ros.models.base import Model, run_members, State
@@ -34,15 +34,15 @@ from torch.nn import functional
 
 
 class LeConvMn(Model):
-    """LE-ConvMN: image by image, with the state carried from one image to the next."""
+    """LE-ConvMN, image by image, with a state carried from one image to the next."""
 
     def __init__(self, config: LeConvMnConfig, image_size: tuple[int, int], joints: int) -> None:
         """Build the network for images of channels x columns.
 
         Raises:
-            ValueError: see `LeConvMnConfig.layers`.
+            ValueError: as `LeConvMnConfig.layers`.
         """
-        config.layers(image_size, joints)  # raises before memory is taken
+        config.layers(image_size, joints)  # raises before memory is allocated
         super().__init__(len(config.stacks))
         self.image_size = image_size
         self.stacks = nn.ModuleList(
@@ -60,12 +60,12 @@ class LeConvMn(Model):
     def member_outputs(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Advance by some images; see `Model.member_outputs`: each stack is a member."""
+        """Advance by some images; each stack is a member, see `Model.member_outputs`."""
         return run_members(self.stacks, images, state, fresh)
 
 
 class Stack(nn.Module):
-    """Layers that see the same image at one reach, and a head."""
+    """A stack of layers with a head."""
 
     def __init__(
         self, config: StackConfig, image_size: tuple[int, int], joints: int, forget_bias: float
@@ -91,7 +91,7 @@ class Stack(nn.Module):
             hidden.append(x)
             advanced.append(after)
         if self.head_kind == 'shared':
-            # Plane j of the last layer, flattened, gives joint j through the one head.
+            # Plane j of the last layer, flattened, gives joint j through one shared head.
             return self.head(self._dropout(x.flatten(3))).squeeze(-1), advanced
         if self.head_kind == 'last':
             hidden = hidden[-1:]

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The LSTM that the paper compares with."""
+"""The LSTM that the paper compares its network with."""
 
 from leconvmn_ros.models.lstm.config import LstmConfig
 

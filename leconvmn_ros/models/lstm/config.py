@@ -36,7 +36,7 @@ class LstmConfig(ModelConfig):
     kind: Literal['lstm'] = 'lstm'
     steps: Literal['columns', 'images'] = Field(
         default='images',
-        description='one time step is a column of an image, or a whole image, flattened',
+        description='time step: a column of an image, or a whole flattened image',
     )
     units: int = Field(default=128, ge=1, le=4096, description='hidden units of each layer')
     layers: int = Field(default=2, ge=1, le=8, description='layers')
@@ -44,20 +44,20 @@ class LstmConfig(ModelConfig):
         default=1,
         ge=1,
         le=8,
-        description='networks whose weighted mean counts, as in LE-ConvMN',
+        description='number of networks in the weighted mean, as in LE-ConvMN',
     )
     forget_bias: float = Field(
         default=1.0, ge=-10, le=10, description='initial bias of the forget gates'
     )
     input_dropout: float = Field(
-        default=0, ge=0, le=0.9, description='share of the features left out in training'
+        default=0, ge=0, le=0.9, description='dropout of features in training'
     )
     dropout: float = Field(
-        default=0, ge=0, le=0.9, description='share of the hidden units left out in training'
+        default=0, ge=0, le=0.9, description='dropout of hidden units in training'
     )
 
     def features(self, image_size: tuple[int, int]) -> int:
-        """Return how many values are one time step."""
+        """Return the number of values in one time step."""
         channels, columns = image_size
         return channels if self.steps == 'columns' else channels * columns
 
@@ -94,7 +94,7 @@ class LstmConfig(ModelConfig):
         return [(self.units,)] * (2 * self.networks * self.layers)
 
     def multiplications(self, image_size: tuple[int, int], joints: int) -> int:
-        """Count the multiplications, with an addition each, for one image."""
+        """Return the number of multiplications (each with an addition) for one image."""
         steps = image_size[1] if self.steps == 'columns' else 1
         layers = sum(4 * self.units * (n + self.units) for n in self.layer_inputs(image_size))
         return self.networks * (steps * layers + self.units * joints)
@@ -112,7 +112,7 @@ class LstmConfig(ModelConfig):
         return add_networks(graph, self, weights, image_size)
 
     def build(self, image_size: tuple[int, int], joints: int) -> 'Model':
-        """Make an untrained PyTorch module; see `ModelConfig`."""
+        """Build an untrained PyTorch module; see `ModelConfig`."""
         from leconvmn_ros.models.lstm.network import Lstm  # noqa: PLC0415 - imports torch
 
         return Lstm(self, image_size, joints)

@@ -45,7 +45,7 @@ def add_networks(
                     graph.constant(array)
                     for array in _layer(weights, f'networks.{number}.layers.{layer}.')
                 ),
-                '',  # all sequences are equally long
+                '',  # all sequences have the same length
                 graph.op('Unsqueeze', h, first),
                 graph.op('Unsqueeze', c, first),
                 outputs=3,
@@ -58,7 +58,7 @@ def add_networks(
         outputs.append(
             graph.op(
                 'Gemm',
-                # After the last column of the image there is an output.
+                # The output comes after the last column of the image.
                 graph.op('Gather', x, graph.constant(np.array(last)), axis=0),
                 graph.constant(share * weights[f'{head}weight'].T),
                 graph.constant(share * weights[f'{head}bias']),
@@ -68,13 +68,13 @@ def add_networks(
 
 
 def _layer(weights: Weights, place: str) -> list[NDArray[np.float32]]:
-    """Return the weights and the bias of a layer as ONNX has them, of one direction."""
+    """Return the weights and the bias of a layer as ONNX expects them, for one direction."""
     names = ('weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0')
     from_input, from_hidden, *biases = (_gates(weights[place + name]) for name in names)
     return [from_input[None], from_hidden[None], np.concatenate(biases)[None]]
 
 
 def _gates(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring the gates from the order of PyTorch (i, f, g, o) into that of ONNX (i, o, f, c)."""
+    """Reorder the gates of PyTorch (i, f, g, o) for ONNX (i, o, f, c)."""
     i, f, g, o = np.split(weight, 4)
     return np.concatenate([i, o, f, g])

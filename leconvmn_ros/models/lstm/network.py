@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The LSTM: stacked, over the RMS features themselves or over long exposures.
+"""The LSTM: stacked layers over RMS features or over long exposures.
 
-Sources: the LSTM that Guo et al., J. Neural Eng. 18 (2021) 026027, compare with sees the RMS
-features one after another (`steps` = 'columns'). Over whole images (`steps` = 'images') it sees
-what LE-ConvMN sees. The cell is that of Gers et al., Neural Computation 12 (2000).
+Sources: the LSTM baseline of Guo et al., J. Neural Eng. 18 (2021) 026027, reads the RMS features
+one after another (`steps` = 'columns'). With `steps` = 'images' it reads whole images, the same
+input as LE-ConvMN. The cell is that of Gers et al., Neural Computation 12 (2000).
 """
 
 from itertools import pairwise
@@ -35,9 +35,9 @@ class Lstm(Model):
         """Build the network for images of channels x columns.
 
         Raises:
-            ValueError: the weights would be more than MOST_WEIGHTS.
+            ValueError: the weights would exceed MOST_WEIGHTS.
         """
-        config.weight_shapes(image_size, joints)  # raises before memory is taken
+        config.weight_shapes(image_size, joints)  # raises before memory is allocated
         super().__init__(config.networks)
         self.image_size = image_size
         self._layers, self._units = config.layers, config.units
@@ -54,12 +54,12 @@ class Lstm(Model):
     def member_outputs(
         self, images: Tensor, state: State, fresh: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Advance by some images; see `Model.member_outputs`: each network is a member."""
+        """Advance by some images; each network is a member, see `Model.member_outputs`."""
         return run_members(self.networks, images, state, fresh)
 
 
 class _Network(nn.Module):
-    """One LSTM of some layers, and a head."""
+    """One LSTM with several layers and a head."""
 
     def __init__(self, config: LstmConfig, inputs: list[int], joints: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class _Network(nn.Module):
         self.layers = nn.ModuleList(nn.LSTM(before, units) for before in inputs)
         with torch.no_grad():
             for lstm in self.layers:
-                # Gates in torch's order: input, forget, cell, output.
+                # Torch orders the gates input, forget, cell, output.
                 lstm.bias_ih_l0[units : 2 * units] += config.forget_bias  # type: ignore[operator, index]
         self.head = nn.Linear(units, joints)
 
@@ -95,15 +95,15 @@ class _Network(nn.Module):
         x = functional.dropout(x, self._config.input_dropout, self.training)
         advanced: State = []
         for lstm, (h, c) in zip(self.layers, state, strict=True):
-            x, (h, c) = lstm(x, (h[None], c[None]))  # noqa: PLW2901 - the state moves on
+            x, (h, c) = lstm(x, (h[None], c[None]))  # noqa: PLW2901 - output of this layer
             advanced.append((h[0], c[0]))
             x = functional.dropout(x, self._config.dropout, self.training)
-        # After the last column of each image there is an output.
+        # Outputs come after the last column of each image.
         return x.reshape(steps, -1, batch, x.shape[-1])[:, -1], advanced
 
 
 def _stretches(fresh: Tensor | None, steps: int) -> list[tuple[int, int]]:
-    """Cut the steps where the state of any item of the batch is reset."""
+    """Split the steps wherever the state of any item in the batch is reset."""
     starts = [] if fresh is None else fresh.any(dim=1).nonzero().flatten().tolist()
     edges = sorted({0, *starts, steps})
     return list(pairwise(edges))

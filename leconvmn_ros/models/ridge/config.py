@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class RidgeConfig(StatelessConfig):
-    """What the regression sees."""
+    """The input of the regression."""
 
     kind: Literal['ridge'] = 'ridge'
     input: InputKind = Field(
-        default='column', description='the newest column of an image alone, or the whole image'
+        default='column', description='only the newest column of an image, or the whole image'
     )
 
     def weight_shapes(self, image_size: tuple[int, int], joints: int) -> dict[str, Shape]:
@@ -40,7 +40,7 @@ class RidgeConfig(StatelessConfig):
         return {'linear.weight': (joints, inputs), 'linear.bias': (joints,)}
 
     def multiplications(self, image_size: tuple[int, int], joints: int) -> int:
-        """Count the multiplications, with an addition each, for one image."""
+        """Return the number of multiplications (each with an addition) for one image."""
         return self.inputs(image_size) * joints
 
     def add_to(
@@ -59,7 +59,7 @@ class RidgeConfig(StatelessConfig):
         )
 
     def build(self, image_size: tuple[int, int], joints: int) -> 'Model':
-        """Make an unfitted PyTorch module; see `ModelConfig`."""
+        """Build an unfitted PyTorch module; see `ModelConfig`."""
         from leconvmn_ros.models.ridge.network import Ridge  # noqa: PLC0415 - imports torch
 
         return Ridge(self, image_size, joints)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Ridge regression from one image to the angles: the least that any model must beat.
+"""Ridge regression from one image to the angles: the baseline that every model must beat.
 
 Source: Hoerl and Kennard, Technometrics 12 (1970) 55.
 """
@@ -29,9 +29,9 @@ class Ridge(Stateless):
         """Build the map for images of channels x columns.
 
         Raises:
-            ValueError: it would hold more than MOST_WEIGHTS weights.
+            ValueError: it would have more than MOST_WEIGHTS weights.
         """
-        config.weight_shapes(image_size, joints)  # raises before memory is taken
+        config.weight_shapes(image_size, joints)  # raises before memory is allocated
         super().__init__(config.input, image_size)
         self.linear = nn.Linear(self.inputs, joints)
 

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 
 class SpgpConfig(StatelessConfig):
-    """Size of the process and what it sees."""
+    """Size and input of the process."""
 
     kind: Literal['spgp'] = 'spgp'
     pseudo_inputs: int = Field(
-        default=300, ge=1, le=2000, description='stand-ins for the training images'
+        default=300, ge=1, le=2000, description='pseudo-inputs that summarise the training images'
     )
     input: InputKind = Field(
         default='image',
-        description='the whole image, or its newest column alone (the RMS features, as the paper)',
+        description='the whole image, or only its newest column (RMS features, as in the paper)',
     )
 
     def weight_shapes(self, image_size: tuple[int, int], joints: int) -> dict[str, Shape]:
@@ -52,11 +52,11 @@ class SpgpConfig(StatelessConfig):
         }
 
     def multiplications(self, image_size: tuple[int, int], joints: int) -> int:
-        """Count the multiplications, with an addition each, for one image."""
+        """Return the number of multiplications (each with an addition) for one image."""
         return self.pseudo_inputs * (self.inputs(image_size) + joints)
 
     def working_values(self, image_size: tuple[int, int], joints: int) -> int:  # noqa: ARG002 - one signature
-        """Return about how many values are held at a time for one image: all differences."""
+        """Return roughly how many values one image needs at a time: all differences."""
         return 2 * self.pseudo_inputs * self.inputs(image_size)
 
     def add_to(
@@ -82,7 +82,7 @@ class SpgpConfig(StatelessConfig):
         return graph.op('MatMul', correlations, graph.constant(weights['weights']))
 
     def build(self, image_size: tuple[int, int], joints: int) -> 'Model':
-        """Make an unfitted PyTorch module; see `ModelConfig`."""
+        """Build an unfitted PyTorch module; see `ModelConfig`."""
         from leconvmn_ros.models.spgp.network import Spgp  # noqa: PLC0415 - imports torch
 
         return Spgp(self, image_size, joints)

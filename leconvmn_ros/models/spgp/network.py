@@ -21,13 +21,13 @@ K, the joints are independent draws of
     p(y) = N(0, Q + diag(K_XX - Q) + noise I),   Q = K_XU K_UU^-1 K_UX,
 
 and everything (U, one length-scale per input, signal and noise variance) maximises its logarithm.
-All joints share one kernel, one noise and one set of pseudo-inputs: one factorisation serves them
-all. A process per joint was tried and left out: with 100 pseudo-inputs each, at a higher cost than
-300 shared ones, the validation CC was 0.76 against 0.79 on DB1 S1 and 0.67 in both on DB5 S1.
+All joints share one kernel, one noise and one set of pseudo-inputs, so one factorisation serves
+all. One process per joint was tried: with 100 pseudo-inputs each, at a higher cost than 300 shared
+ones, the validation CC was 0.76 against 0.79 on DB1 S1, and 0.67 in both cases on DB5 S1.
 
-GPyTorch would not be this method: its InducingPointKernel with InducingPointKernelAddedLossTerm
-learns by the variational bound of Titsias (AISTATS 2009); only its SGPRPredictionStrategy predicts
-with the diagonal above.
+GPyTorch does not implement this method: its InducingPointKernel with
+InducingPointKernelAddedLossTerm maximises the variational bound of Titsias (AISTATS 2009); only
+its SGPRPredictionStrategy predicts with the diagonal above.
 """
 
 from leconvmn_ros.models.spgp.config import SpgpConfig
@@ -39,17 +39,17 @@ from torch import nn, Tensor
 class Spgp(Stateless):
     """The mean of the process given the training data: one exponential per pseudo-input.
 
-    Positions are in length-scales, and the signal variance is a factor of the weights: what is
-    kept is the least that a prediction needs.
+    Positions are in units of length-scales, and the weights include the signal variance: only
+    what a prediction needs is stored.
     """
 
     def __init__(self, config: SpgpConfig, image_size: tuple[int, int], joints: int) -> None:
         """Build the model for images of channels x columns; its estimate is 0 until it is fitted.
 
         Raises:
-            ValueError: it would hold more than MOST_WEIGHTS numbers.
+            ValueError: it would have more than MOST_WEIGHTS numbers.
         """
-        config.weight_shapes(image_size, joints)  # raises before memory is taken
+        config.weight_shapes(image_size, joints)  # raises before memory is allocated
         super().__init__(config.input, image_size)
 
         def fitted(*shape: int) -> nn.Parameter:
@@ -61,7 +61,7 @@ class Spgp(Stateless):
 
     def estimate(self, inputs: Tensor) -> Tensor:
         """Return outputs in standardised units, (..., joints), for inputs (..., inputs)."""
-        # Differences, not the faster |a|^2 - 2ab + |b|^2: its cancellation costs float32 digits.
+        # Differences, not the faster |a|^2 - 2ab + |b|^2, whose cancellation loses float32 digits.
         distances = torch.cdist(
             (inputs * self.inverse_length_scales).flatten(0, -2),
             self.pseudo_inputs,
