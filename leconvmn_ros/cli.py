@@ -27,26 +27,26 @@ from typing import NoReturn
 
 from leconvmn_ros.core.errors import LeconvmnError, OutputError, printable
 
-# Exit codes: done, failed for a reason given, wrong usage (argparse), ended by Ctrl-C or SIGTERM
-# (as shells have it).
+# Exit codes: done, failed for a stated reason, wrong usage (argparse), ended by Ctrl-C or SIGTERM
+# (as in shells).
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 130, 143
 
 COMMANDS = {
     'wear': 'from a bare arm to a moving hand: record, train and decode in one sitting',
     'demo': 'replay, decode and evaluate a subject over ROS 2',
     'sources': 'list the sources of EMG: what is installed and what is found',
-    'record': 'record topics to a bag, or recover one whose recorder was killed',
+    'record': 'record topics to a bag, or recover the bag of a killed recorder',
     'convert': 'turn recordings of other formats (Ninapro, CSV, XDF, EDF, ...) into bags',
     'synthesize': 'make the bag of a synthetic subject',
-    'align': 'find how late the reference angles of a bag are against its EMG',
+    'align': 'measure the lag between the reference angles and the EMG of a bag',
     'train': 'train a decoder on bags',
     'adapt': 'adapt a decoder to electrodes that moved, from EMG alone',
     'evaluate': 'decode bags without ROS and score what training held out',
-    'speed': 'time every stage of the decoder and the whole way over ROS 2',
+    'speed': 'time every stage of the decoder and the whole path over ROS 2',
     'export': 'write a decoder as ONNX',
     'benchmark': 'compare models over subjects, with a report',
     'urdf': 'write the human hand as URDF',
-    'hand': 'check the profile of a robot hand, or list them',
+    'hand': 'list, show, check or fit profiles of robot hands',
 }
 # Names of version 0.1.0 that still work.
 OLD_NAMES = {'bench': 'speed'}
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = next((word for word in words if word in COMMANDS), '')
     try:
         with _sigterm_unwinds():
-            # A benchmark tells how it was made.
+            # A benchmark records the command that made it.
             parsed = build_parser(command).parse_args(words, argparse.Namespace(words=words))
             code = int(import_module(f'leconvmn_ros.commands.{command}').run(parsed))
         _flush()
@@ -68,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(command, str(error))
         return EXIT_FAILED
     except OSError as error:
-        # Files are opened by code that explains what is wrong with them. What is left is writing
-        # to the terminal, a pipe or a file in their place.
+        # Code that opens files explains its own errors. What remains is output to the terminal,
+        # a pipe or a redirected file.
         _complain(command, _explained(error))
         return EXIT_FAILED
     except KeyboardInterrupt as interrupt:
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _flush() -> None:
-    """Write out what was printed, now that a failure can still be reported.
+    """Flush standard output while a failure can still be reported.
 
     Raises:
         OutputError: standard output is full or closed.
@@ -101,25 +101,25 @@ def _explained(error: OSError) -> str:
 
 
 def _complain(command: str, reason: str) -> None:
-    """Write a line to standard error, if that is possible, and leave Python nothing to flush."""
+    """Write a line to standard error if possible, and leave Python nothing to flush."""
     with suppress(OSError, ValueError):
         print(f'{f"leconvmn_ros {command}".strip()}: {reason}', file=sys.stderr, flush=True)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
-            # Python flushes once more at its end, and would print a traceback.
+            # Python flushes again on exit and would print a traceback.
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM came."""
+    """SIGTERM was received."""
 
 
 @contextmanager
 def _sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: end the nodes that were started, leave no half a folder."""
+    """Let SIGTERM act like Ctrl-C: stop the nodes that were started, leave no partial folder."""
     if current_thread() is not main_thread():
         yield
         return
@@ -135,10 +135,10 @@ def _sigterm_unwinds() -> Iterator[None]:
 
 
 def build_parser(command: str) -> argparse.ArgumentParser:
-    """Return the parser; only the arguments of one command are declared.
+    """Return the parser, with the arguments of one command only.
 
-    What a command needs to run, PyTorch above all, is not imported for its help or for the
-    refusal of an argument.
+    Whatever a command needs to run, above all PyTorch, is not imported for its help or to
+    reject an argument.
     """
     parser = _Parser(
         prog='leconvmn_ros',
@@ -162,14 +162,14 @@ def build_parser(command: str) -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with an argument, which may be the name of a stranger's file."""
+    """Reports invalid arguments safely; they may contain the name of a foreign file."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
 
 
 class _Version(argparse.Action):
-    """Print the installed version and stop; it is looked up only then."""
+    """Prints the installed version, looked up on demand, and exits."""
 
     def __init__(self, option_strings: Sequence[str], dest: str) -> None:
         super().__init__(option_strings, dest, nargs=0, help='print the version and stop')
@@ -183,7 +183,7 @@ class _Version(argparse.Action):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the description and shows defaults, where there are any."""
+    """Keeps the lines of the description and shows defaults if there are any."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros align` does; its arguments are in parsers/align.py."""
+"""Runs `leconvmn_ros align`; its arguments are in parsers/align.py."""
 
 import argparse
 
@@ -26,7 +26,7 @@ from leconvmn_ros.evaluation.plots import plot_lag
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search, tell, write."""
+    """Search the lag, report it, write the results."""
     recording = read_recording(arguments.bag, arguments)
     with progress_bar(f'align {recording.name}'):
         lag = find_reference_lag(recording, hold_out_named(arguments.protocol, recording))
@@ -46,7 +46,7 @@ def _told(recording: Recording, lag: ReferenceLag) -> list[str]:
         f'(standard error {lag.error:.3f}); {low} to {high} s is usual with one clock'
     )
     if lag.doubt:
-        return [text, f'not to be trusted: {lag.doubt}']
+        return [text, f'not reliable: {lag.doubt}']
     if lag.correction == 0:
         return [text, 'no lag to correct']
-    return [text, f'the stamps of the reference are late by {lag.correction:.3f} s']
+    return [text, f'the stamps of the reference are {lag.correction:.3f} s late']

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the commands' arguments have in common."""
+"""Argument types and options that several commands share."""
 
 import argparse
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from leconvmn_ros.recordings.bag_types import (
 )
 from pydantic import BaseModel, ValidationError
 
-# The names of the limits in JSON schema.
+# Wording of the limits in a JSON schema.
 _LIMITS = {
     'exclusiveMinimum': 'above',
     'minimum': 'at least',
@@ -59,11 +59,11 @@ def number(kind: type[float], least: float, most: float) -> Callable[[str], floa
 
 
 def integers(what: str, each: Callable[[str], float] = int) -> Callable[[str], tuple[int, ...]]:
-    """Return an argparse type: whole numbers with commas between them.
+    """Return an argparse type: whole numbers separated by commas.
 
     Args:
-        what: what they are, with an example, for errors.
-        each: the argparse type of one of them.
+        what: description with an example, for errors.
+        each: argparse type of a single number.
     """
 
     def parse(text: str) -> tuple[int, ...]:
@@ -82,7 +82,7 @@ def add_setting(
     default: float | None,
     remark: str = '',
 ) -> None:
-    """Declare an option for a number in a configuration, which tells its meaning and range."""
+    """Declare an option for a number of a configuration, with its description and range."""
     field = model.model_json_schema()['properties'][name]
     limits = [f'{words} {field[key]:.15g}' for key, words in _LIMITS.items() if key in field]
     kind = int if field['type'] == 'integer' else float
@@ -97,7 +97,7 @@ def add_setting(
 
 
 def option(name: str) -> str:
-    """Return the option for a setting: learning_rate is --learning-rate."""
+    """Return the option for a setting, such as --learning-rate for learning_rate."""
     return f'--{name.replace("_", "-")}'
 
 
@@ -114,7 +114,7 @@ def checked(model: type[BaseModel], values: dict[str, Any]) -> Any:
 
 
 def _option_at(place: str) -> str:
-    """Return the option for a value somewhere in a configuration: fit.recurrent.epochs, test.0."""
+    """Return the option for a value at a place such as fit.recurrent.epochs or test.0."""
     names = [part for part in place.split('.') if not part.isdigit()]
     return option(names[-1])
 
@@ -136,7 +136,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         '--device',
         default='auto',
         metavar='NAME',
-        help='where the network runs: auto (a GPU if there is one), cpu or cuda',
+        help='device of the network: auto (a GPU if there is one), cpu or cuda',
     )
 
 
@@ -147,13 +147,13 @@ def add_engine(parser: argparse.ArgumentParser, whose: str) -> None:
         type=_engine,
         default=AUTO,
         metavar='NAME',
-        help=f'what runs {whose}: {", ".join(ENGINE_NAMES)}; auto = ONNX Runtime on a CPU, a '
+        help=f'engine for {whose}: {", ".join(ENGINE_NAMES)}; auto = ONNX Runtime on a CPU, a '
         'captured graph on a GPU',
     )
 
 
 def _engine(text: str) -> str:
-    """Read the name of an engine: an argparse type."""
+    """Check the name of an engine: an argparse type."""
     try:
         check_engine(text)
     except ConfigurationError as error:
@@ -162,7 +162,7 @@ def _engine(text: str) -> str:
 
 
 def png(text: str) -> Path:
-    """Read the name of a picture: an argparse type."""
+    """Check the name of a picture: an argparse type."""
     path = Path(text)
     if path.suffix.lower() != '.png':
         raise argparse.ArgumentTypeError(f'{text!r} does not end in .png')
@@ -170,13 +170,13 @@ def png(text: str) -> Path:
 
 
 def add_protocol(parser: argparse.ArgumentParser, *others: str) -> None:
-    """Declare --protocol, with other values that the description of the command explains."""
+    """Declare --protocol, with further values explained in the command's description."""
     parser.add_argument(
         '--protocol',
         choices=(*get_args(Protocol), *others),
         default='repetitions',
-        help='what is held out: repetitions (by time, where there are none), or as in the paper '
-        'the last fifth of each movement'
+        help='part that is held out: repetitions (the end of the recording if there are none), or '
+        'as in the paper the last fifth of each movement'
         + ''.join(f'; or {other}, see above' for other in others),
     )
 
@@ -187,9 +187,9 @@ def add_reference_lag(
     default: float | None = 0.0,
     auto: bool = False,
 ) -> None:
-    """Declare --reference-lag, a number of seconds or, if it may be searched, 'auto'.
+    """Declare --reference-lag, a number of seconds or, if a search is allowed, 'auto'.
 
-    No default stands for what the training took.
+    Without a default, the lag of the training is used.
     """
     seconds = number(float, -MOST_LAG, MOST_LAG)
     parser.add_argument(
@@ -197,9 +197,9 @@ def add_reference_lag(
         type=(lambda text: text if text == 'auto' else seconds(text)) if auto else seconds,
         default=default,
         metavar='S',
-        help='how late the stamps of the reference angles are (s), see the command align'
-        + ('; auto = what it finds, if that is certain' if auto else '')
-        + ("; else what the training took for the recording's name" if default is None else ''),
+        help='lag of the stamps of the reference angles (s), see the command align'
+        + ('; auto = the lag it finds, if that is certain' if auto else '')
+        + ("; default: the training's lag for this recording" if default is None else ''),
     )
 
 
@@ -209,13 +209,13 @@ def add_reference(parser: argparse.ArgumentParser, *, default: str | None, remar
         '--reference',
         choices=('measured', 'cue'),
         default=default,
-        help='what the angles of the hand are: measured (glove, camera), or the cue that the '
-        'wearer followed, each repetition re-timed by the onset of its EMG; ' + remark,
+        help='source of the angles of the hand: measured (glove, camera), or the cue that the '
+        'wearer followed, with each repetition re-timed by the onset of its EMG; ' + remark,
     )
 
 
 def add_topics(parser: argparse.ArgumentParser) -> None:
-    """Declare the names of the topics in the bags."""
+    """Declare options for the names of the topics in the bags."""
     for name, topic, what in (
         ('emg', EMG_TOPIC, 'EmgArray messages'),
         ('reference', REFERENCE_TOPIC, 'measured JointStates'),

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros convert` does; its arguments are in parsers/convert.py."""
+"""Runs `leconvmn_ros convert`; its arguments are in parsers/convert.py."""
 
 import argparse
 
@@ -31,7 +31,7 @@ from leconvmn_ros.importers.options import (
 from leconvmn_ros.recordings.array_bag import write_recording
 import numpy as np
 
-# Surface EMG at the electrodes is below 10 mV; envelopes of amplifiers may be volts.
+# Surface EMG at the electrodes is below 10 mV; amplifiers may deliver envelopes of volts.
 _LOUDEST = 0.02  # V, RMS
 _QUIETEST = 1e-7  # V, RMS
 
@@ -82,7 +82,7 @@ def _options(arguments: argparse.Namespace) -> ImportOptions:
 
 
 def _described(recording: Recording) -> str:
-    """Say what is in a recording, and whether its level is that of EMG."""
+    """Describe a recording, and warn if its level is not that of EMG."""
     first = recording.chunks[0]
     samples = sum(len(chunk.samples) for chunk in recording.chunks)
     channels = first.samples.shape[1]
@@ -99,5 +99,5 @@ def _described(recording: Recording) -> str:
         parts.append('no movements')
     envelope = recording.information.get(EMG_KIND) == 'envelope'
     if not envelope and not _QUIETEST < level < _LOUDEST:
-        parts.append(f'RMS of the EMG is {level:.3g} V, which is no surface EMG: is --unit right?')
+        parts.append(f'RMS of the EMG is {level:.3g} V, not that of surface EMG: is --unit right?')
     return '; '.join(parts)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros demo` does; its arguments are in parsers/demo.py."""
+"""Runs `leconvmn_ros demo`; its arguments are in parsers/demo.py."""
 
 import argparse
 import json
@@ -40,20 +40,20 @@ from leconvmn_ros.view.page import import_viser
 if TYPE_CHECKING:
     from leconvmn_ros.training.reports import EpochReport
 
-# Trained on the synthetic subject; docs/explanation/demo_checkpoint.md says how.
+# Trained on the synthetic subject; see docs/explanation/demo_checkpoint.md.
 DEMO_CHECKPOINT = Path(__file__).parent.with_name('demo_checkpoint')
-# Importing torch and loading a network takes seconds, on a slow machine many (s).
+# Time to import torch and load a network on a slow machine (s).
 LONGEST_START = 120.0
-# Processes are looked at this often (s).
+# Interval of checks on the processes (s).
 POLL_PERIOD = 0.2
-# The replay says this often how far it is (s).
+# Interval of the replay's progress lines (s).
 PROGRESS_PERIOD = 0.5
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the recording, train unless that was done, replay and score."""
+    """Make the recording, train unless done before, replay and score."""
     if arguments.view:
-        import_viser()  # now, not after the training
+        import_viser()  # fail now, not after the training
     rate = arguments.rate
     if rate is None:
         rate = 1.0 if arguments.view else DEFAULT_RATE
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _prepare_bag(recording: Path | None, folder: Path) -> Path:
-    """Return the bag to use; make it if there is none yet."""
+    """Return the bag to use; create it if there is none."""
     if recording is not None and recording.suffix != '.mat':
         return recording
     name = 'synthetic' if recording is None else recording.stem
@@ -88,12 +88,12 @@ def _prepare_bag(recording: Path | None, folder: Path) -> Path:
 
 
 def _made_from(bag: Path, recording: Path | None) -> bool:
-    """Whether a bag of an earlier demo holds this recording, None being the synthetic subject."""
+    """Whether a bag of an earlier demo has this recording; None is the synthetic subject."""
     with open_bag(bag) as opened:
         information = opened.information
     if recording is None:
         return information.get('config') == SyntheticSubjectConfig().model_dump_json()
-    # Files of different databases have the same names.
+    # Compare contents, because files of different databases have the same names.
     try:
         return information.get('source_sha256') == hash_file(recording)
     except OSError as error:
@@ -101,12 +101,12 @@ def _made_from(bag: Path, recording: Path | None) -> bool:
 
 
 def _prepare_checkpoint(folder: Path, bag: Path, preset: str) -> Path:
-    """Return a decoder of this preset and recording; train it unless there is one."""
+    """Return a decoder with this preset for the recording; train it unless there is one."""
     settings = PRESETS[preset]
     trained = folder / f'{bag.name}_{preset}'
     for place in (trained, DEMO_CHECKPOINT):
         if _trained_on(place, bag, settings):
-            remark(f'using the decoder that was trained before: {place}')
+            remark(f'using the decoder trained before: {place}')
             return place
     from leconvmn_ros.training.run import train  # noqa: PLC0415 - imports torch
 
@@ -128,7 +128,7 @@ def _trained_on(folder: Path, bag: Path, settings: TrainingSettings) -> bool:
         return False
     with open_bag(bag) as opened:
         information = dict(opened.information)
-    # A bag that says nothing of itself may be any recording.
+    # A bag without information may be any recording.
     return (
         bool(information)
         and description.training.information == (information,)
@@ -148,7 +148,7 @@ def _replay(
             _start_viewer(launcher)
         launcher.start(
             'decoder',
-            # A replay that is held back is no source that fell silent.
+            # A replay that waits for its readers must not count as silence of a source.
             {'checkpoint': checkpoint, 'lossless': True, 'input_timeout': 0.0},
         )
         evaluator = launcher.start(
@@ -184,7 +184,7 @@ def _share_played(replay: NodeProcess) -> float:
 
 
 def _start_viewer(launcher: Launcher) -> None:
-    """Start the viewer and say where its page is."""
+    """Start the viewer and report the address of its page."""
     viewer = launcher.start('viewer', {})
     started = time.monotonic()
     while not (url := re.search(r'live view: (\S+)', '\n'.join(viewer.said()))):
@@ -197,7 +197,7 @@ def _start_viewer(launcher: Launcher) -> None:
 
 def _check(launcher: Launcher) -> None:
     if failed := launcher.failed():
-        raise ConfigurationError(f'{failed.ending()} (all it said: {failed.log})')
+        raise ConfigurationError(f'{failed.ending()} (full log: {failed.log})')
     if line := launcher.disturbed():
         raise ConfigurationError(
             f'other nodes use the topics of the demo in this ROS domain: {line.strip()}. '
@@ -206,6 +206,6 @@ def _check(launcher: Launcher) -> None:
 
 
 def _last_remark(node: NodeProcess) -> str:
-    """Return the score in the newest live report of the evaluator, empty if there is none yet."""
+    """Return the score in the newest live report of the evaluator, empty if there is none."""
     reports = [line for line in node.said() if 'CC ' in line]
     return reports[-1].partition(': ')[2].rpartition(', NRMSE')[0] if reports else ''

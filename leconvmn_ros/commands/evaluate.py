@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros evaluate` does; its arguments are in parsers/evaluate.py."""
+"""Runs `leconvmn_ros evaluate`; its arguments are in parsers/evaluate.py."""
 
 import argparse
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ from leconvmn_ros.recordings.bag_types import REFERENCE_TOPIC
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Decode, score, show, write."""
+    """Decode, score, show and write."""
     if arguments.estimates and len(arguments.bags) > 1:
         raise ConfigurationError(f'--estimates takes one bag, got {len(arguments.bags)}')
     checkpoint = load_checkpoint(arguments.checkpoint)
@@ -67,11 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
     _show(report, scores, title)
     for path, overlap in zip(arguments.bags, overlaps, strict=True):
         if overlap:
-            print(f'no score of a test: of {path.name}, {overlap.text()}')
+            print(f'this is not a test score: of {path.name}, {overlap.text()}')
     if not report['history_known']:
         print(
-            'the checkpoint does not say all that the decoder ever learnt from (it was trained '
-            'before version 0.2.0): it may know what is scored here'
+            'the checkpoint does not list everything that the decoder has learnt from (it was '
+            'trained before version 0.2.0): it may have learnt what is scored here'
         )
     if uncalibrated := [unit for unit in joint_units if 'nominal' in unit]:
         say(f'unit of the reference: {"; ".join(uncalibrated)}')
@@ -88,7 +88,7 @@ def _show(report: dict[str, Any], scores: Sequence[RecordingScores], title: str)
     shuffled = report['shuffled_order']
     if shuffled is None:
         reasons = '; '.join(dict.fromkeys(each.reason for each in scores))
-        say(f'no figures in shuffled order, which are those to expect in use: {reasons}')
+        say(f'no scores in shuffled order, which are those to expect in use: {reasons}')
     else:
         orders = f'{shuffled["orders"]} random order{"s" if shuffled["orders"] > 1 else ""}'
         show(score_table_text(shuffled, f'{title}, {orders}'))
@@ -106,26 +106,26 @@ def _reference(checkpoint: Checkpoint, arguments: argparse.Namespace) -> str:
 
 
 def _overlap(checkpoint: Checkpoint, recording: Recording, part: str) -> Overlap:
-    """Return how much of what is to be scored the decoder has learnt.
+    """Return how much of the scored part the decoder has learnt.
 
     Raises:
-        RecordingError: anything of it, and a score of the held-out part was asked for.
+        RecordingError: it has learnt any of it, and a score of the held-out part was requested.
     """
     record = checkpoint.description.training
     overlap = overlap_of(recording, record.hold_out if part == 'test' else None, record.learnt)
     if overlap and part == 'test':
         raise RecordingError(
-            f'{recording.name}: the decoder knows what is to be scored: {overlap.text()}; '
-            '--part all scores it all the same, and says that it is no test'
+            f'{recording.name}: the decoder has learnt part of what is to be scored: '
+            f'{overlap.text()}; --part all scores it nevertheless, marked as no test'
         )
     return overlap
 
 
 def _trained_lag(checkpoint: Checkpoint, recording: Recording) -> float:
-    """Return the lag of the reference that the training took for this recording (s).
+    """Return the lag of the reference that the training used for this recording (s).
 
     Raises:
-        CheckpointError: the checkpoint says something that is no lag.
+        CheckpointError: the checkpoint has an invalid lag.
     """
     record = checkpoint.description.training
     for name, information in zip(record.recordings, record.information, strict=False):

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros export` does; its arguments are in parsers/export.py."""
+"""Runs `leconvmn_ros export`; its arguments are in parsers/export.py."""
 
 import argparse
 
@@ -23,7 +23,7 @@ from leconvmn_ros.decoding.onnx_export import export
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Translate and write."""
+    """Convert the network and write it."""
     data = export(load_checkpoint(arguments.checkpoint))
     write_bytes(arguments.output, data)
     say(f'{arguments.output}: {len(data)} bytes')

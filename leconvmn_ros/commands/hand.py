@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros hand` does; its arguments are in parsers/hand.py."""
+"""Runs `leconvmn_ros hand`; its arguments are in parsers/hand.py."""
 
 import argparse
 from pathlib import Path
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what the options ask for; by default list the profiles, or show one."""
+    """Do what the options request; by default list the profiles, or show one."""
     if arguments.source:
         return _draft(arguments.source, arguments.output)
     if arguments.hand is None:
@@ -97,17 +97,17 @@ def _fingers(profile: HandProfile) -> set[str]:
 
 
 def _modelled(profile: HandProfile, urdf: Path) -> 'ModelledHand':
-    # MuJoCo is optional, and takes a second.
+    # MuJoCo is optional and takes a second to import.
     from leconvmn_ros.hands.modelled_hand import ModelledHand  # noqa: PLC0415
     from leconvmn_ros.hands.robot_model import RobotModel  # noqa: PLC0415
 
     model = RobotModel(urdf)
     if model.missing:
         some = ', '.join(model.missing[:3])
-        remark(f'{len(model.missing)} shapes are not there and touch nothing: {some}')
+        remark(f'{len(model.missing)} shapes are missing and touch nothing: {some}')
     if model.ignored:
         pairs = ', '.join(' and '.join(pair) for pair in model.ignored)
-        remark(f'overlap however the hand is held, and are left out: {pairs}')
+        remark(f'these overlap in every pose and are ignored: {pairs}')
     return ModelledHand(profile, model)
 
 
@@ -187,7 +187,7 @@ def _report_table(profile: HandProfile, reports: 'dict[str, Report]') -> Table:
             f'{1e3 * report.anywhere:.1f} mm{f" ({links})" if report.anywhere > 0 else ""}',
         )
         for number, pinch in enumerate(report.pinches):
-            # Of each finger, touching and then relaxed.
+            # Two rows per finger: touching, then relaxed.
             kind = 'relaxed' if number % 2 else 'touching'
             add(
                 f'{pinch.finger} pinch, {kind}, human {1e3 * pinch.human:.1f} mm',
@@ -195,8 +195,8 @@ def _report_table(profile: HandProfile, reports: 'dict[str, Report]') -> Table:
                 f'gap {1e3 * pinch.gap:.1f} mm',
             )
         fingers, thumb = report.turns_back
-        add('closing: goes back by', f'fingers {fingers:.2f}, thumb {thumb:.2f} rad')
-        add('largest step for one degree', f'{report.jump:.3f} rad')
+        add('closing: largest move back', f'fingers {fingers:.2f}, thumb {thumb:.2f} rad')
+        add('largest step per degree', f'{report.jump:.3f} rad')
         median, most = report.milliseconds
         add('time per command, median and p99', f'{median:.2f} and {most:.2f} ms')
     for name, cells in rows.items():
@@ -247,7 +247,7 @@ def _source(joint: RobotJoint) -> str:
 
 def _facts(profile: HandProfile, anchors: Anchors | None) -> list[str]:
     command, stale = profile.command, profile.stale
-    then = {'hold': 'the last command again', 'rest': 'to the rest pose', 'stop': 'no commands'}
+    then = {'hold': 'repeat the last command', 'rest': 'go to rest', 'stop': 'no commands'}
     return [
         f'command: {command.type} on {command.topic}, {command.rate:g} a second',
         f'pose of the hand: {profile.state.topic if profile.state else "not reported"}',
@@ -258,5 +258,5 @@ def _facts(profile: HandProfile, anchors: Anchors | None) -> list[str]:
         f'pinches fitted to {anchors.model} on {anchors.fitted}: '
         f'{", ".join(anchors.pinches)}; size {anchors.scale:g} of the human hand'
         if anchors
-        else 'no pinches are fitted: the joint map alone',
+        else 'no pinches are fitted: joint map only',
     ]

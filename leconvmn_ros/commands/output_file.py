@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The argparse type of files that commands write."""
+"""The argparse type of output files."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from leconvmn_ros.core.files import check_output
 
 
 def output_file(text: str) -> Path:
-    """Read the name of a file to write; what cannot be written is refused before any work.
+    """Check the name of an output file, so that a bad one is refused before any work.
 
     Raises:
-        OutputError: see `check_output`.
+        OutputError: as `check_output`.
     """
     path = Path(text)
     check_output(path)

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the command line shows: lines, tables, progress bars.
+"""The output of the command line: lines, tables, progress bars.
 
-Results go to standard output, progress and remarks to standard error: a pipe gets the results
-alone. Everything is shown as text, whatever it holds.
+Results go to standard output, progress and remarks to standard error, so that a pipe gets results
+only. Everything is shown as plain text, whatever it contains.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,12 +29,12 @@ from rich.segment import Segment
 
 
 class Terminal(Console):
-    """A console on which no text can do more than be shown."""
+    """A console that shows text only: it cannot be controlled by it."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render as rich does, with everything escaped that is no visible text."""
+        """Render as rich does, with all invisible characters escaped."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment
@@ -62,21 +62,21 @@ def remark(line: str) -> None:
 
 
 class ShowProgress(Protocol):
-    """Moves a bar to the share done, 0 to 1, with a remark beside it."""
+    """Moves a bar to the finished share, 0 to 1, with a remark beside it."""
 
     def __call__(self, share: float, remark: str = '', /) -> None:
-        """Show it."""
+        """Update the bar."""
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator['ShowProgress']:
-    """Show a bar while something runs.
+    """Show a bar during an operation.
 
     Yields:
-        A function that takes the share done, 0 to 1, and a remark.
+        A function of the finished share, 0 to 1, and a remark.
     """
     columns = (
-        # No markup: file names may have brackets.
+        # No markup, because file names may contain brackets.
         TextColumn('{task.description}', markup=False),
         BarColumn(),
         TextColumn('{task.percentage:>3.0f} %'),
@@ -85,7 +85,7 @@ def progress_bar(title: str) -> Iterator['ShowProgress']:
         TimeRemainingColumn(),
         TextColumn('{task.fields[remark]}', markup=False),
     )
-    # The time left is estimated from the pace of the last hour: steps may be minutes apart.
+    # Estimate the time left from the pace of the last hour: steps may be minutes apart.
     with Progress(*columns, console=CONSOLE, speed_estimate_period=3600) as bar:
         task = bar.add_task(printable(title), total=1.0, remark='')
 
@@ -97,7 +97,7 @@ def progress_bar(title: str) -> Iterator['ShowProgress']:
 
 
 def say_duration(seconds: float) -> None:
-    """Say before something long starts about how long it will take."""
+    """Announce the approximate duration of a long operation."""
     minutes = round(seconds / 60)
     text = f'{minutes} min' if minutes >= 2 else f'{max(1, round(seconds))} s'
     remark(f'this will take about {text}')

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads the recordings that a command names, with the reference that it asks for."""
+"""Reads the recordings of a command, with the requested reference."""
 
 import argparse
 from pathlib import Path
@@ -26,7 +26,7 @@ from leconvmn_ros.recordings.bags import read_bag
 
 
 def reference_of(recording: Recording, kind: str | None) -> Recording:
-    """Return the recording with its reference as --reference says; report what was found.
+    """Return the recording with the reference of --reference; report its timing.
 
     Raises:
         RecordingError: it has no cue, labels or EMG.
@@ -45,7 +45,7 @@ def reference_of(recording: Recording, kind: str | None) -> Recording:
 
 
 def reference_topic(arguments: argparse.Namespace, kind: str | None) -> str:
-    """Return the topic of the reference; the usual one of a cue is another."""
+    """Return the topic of the reference; a cue has its own default topic."""
     if kind == 'cue' and arguments.reference_topic == REFERENCE_TOPIC:
         return CUE_TOPIC
     return str(arguments.reference_topic)
@@ -54,12 +54,12 @@ def reference_topic(arguments: argparse.Namespace, kind: str | None) -> str:
 def read_recording(
     path: Path, arguments: argparse.Namespace, reference: str | None = None
 ) -> Recording:
-    """Read a bag by the topics that `add_topics` declared; report what of it is not used.
+    """Read a bag by the topics of `add_topics`; report the parts that are not used.
 
     Args:
-        path: the bag.
-        arguments: of the command.
-        reference: 'cue' where the reference is a cue, see `reference_of`.
+        path: path of the bag.
+        arguments: arguments of the command.
+        reference: 'cue' if the reference is a cue, see `reference_of`.
     """
     with progress_bar(f'read {path.name}'):
         recording = read_bag(

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros record` does; its arguments are in parsers/record.py."""
+"""Runs `leconvmn_ros record`; its arguments are in parsers/record.py."""
 
 import argparse
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         count = recover_bag(arguments.recover)
         say(f'{arguments.recover}: {count} messages recovered')
         return 0
-    # rclpy is imported here: the command's --help and --recover work without ROS.
+    # Import rclpy only now: --help and --recover work without ROS.
     from leconvmn_ros.nodes.recorder import record  # noqa: PLC0415
 
     record(

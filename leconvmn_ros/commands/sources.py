@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros sources` does; its arguments are in parsers/sources.py."""
+"""Runs `leconvmn_ros sources`; its arguments are in parsers/sources.py."""
 
 import argparse
 

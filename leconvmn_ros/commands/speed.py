@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros speed` does; its arguments are in parsers/speed.py."""
+"""Runs `leconvmn_ros speed`; its arguments are in parsers/speed.py."""
 
 import argparse
 from contextlib import ExitStack
@@ -54,13 +54,13 @@ from leconvmn_ros.speed.stages import (
 from leconvmn_ros.training.presets import PRESETS
 import torch
 
-# Messages that are decoded while the garbage collector is watched.
+# Messages decoded while the garbage collector is observed.
 _WATCHED = 2000
 _LONGEST_FLOOR = 60.0  # s
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and show, or compare."""
+    """Measure and show results, or compare two."""
     if arguments.compare:
         show(comparison_table(*(read_result(path) for path in arguments.compare)))
         return 0
@@ -195,7 +195,7 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
                 progress=lambda share: progress(0.6 + 0.3 * share),
             )
             if latency := result['live']['latency_ms']:
-                # In the same run, for as long as the whole way took.
+                # In the same run, for the duration of the whole path.
                 result['live']['floor'] = measure_floor(
                     latency['median'] / 1e3,
                     1 / decoder.output_rate,
@@ -207,17 +207,17 @@ def _measured(checkpoint: Checkpoint, name: str, arguments: argparse.Namespace) 
 def _stages(
     checkpoint: Checkpoint, chunk: int, decoder: Decoder, calls: int, result: dict[str, Any]
 ) -> tuple[dict[str, Stage], dict[str, dict[str, Any]]]:
-    """Time all but the network; stages that need ROS are left out where none exists."""
+    """Time all stages except the network; stages that need ROS are skipped without it."""
     path = checkpoint.description.signal_path
     stages = signal_stages(checkpoint, chunk, decoder)
     with ExitStack() as stack:
         try:
             from leconvmn_ros.nodes.message_timing import message_stages  # noqa: PLC0415 - ROS
         except ImportError:
-            result['skipped'] = 'the stages of messages were left out: there is no ROS 2 here'
+            result['skipped'] = 'the message stages were skipped: there is no ROS 2 here'
         else:
             stages |= stack.enter_context(message_stages(path.channels, path.sampling_rate, chunk))
-        # The decoder runs the network, which takes its time.
+        # The decoder includes the network, which is slow.
         few = max(10, calls // 10)
         rows = {
             name: measure(stage, few if name.startswith('decoder') else calls)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros synthesize` does; its arguments are in parsers/synthesize.py."""
+"""Runs `leconvmn_ros synthesize`; its arguments are in parsers/synthesize.py."""
 
 import argparse
 
@@ -25,7 +25,7 @@ from leconvmn_ros.synthetic.subject import synthesize
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the subject and write its bag."""
+    """Generate the subject and write its bag."""
     config: SyntheticSubjectConfig = checked(
         SyntheticSubjectConfig, {name: getattr(arguments, name) for name in OPTIONS}
     )

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros train` does; its arguments are in parsers/train.py."""
+"""Runs `leconvmn_ros train`; its arguments are in parsers/train.py."""
 
 import argparse
 import os
@@ -45,7 +45,7 @@ from leconvmn_ros.training.run import train
 from leconvmn_ros.training.train_on_all import train_on_all
 
 _FILTERS = ('high_pass', 'mains')
-# The same, declared apart because they are no numbers.
+# More overrides, which are not numbers and so have parsers of their own.
 _CHOICES = (
     ('fit', RecurrentFitSettings, 'order'),
     ('fit', RecurrentFitSettings, 'donnings'),
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     everything = arguments.all or arguments.test == 'none'
     named = _hold_out(arguments)
     if arguments.donnings and len(arguments.bags) < 2:
-        raise ConfigurationError('--donnings takes a BAG of each day, two or more; got 1')
+        raise ConfigurationError('--donnings needs two or more BAGs, one per donning; got 1')
     check_place(arguments.output)
     if arguments.reference == 'cue' and arguments.reference_lag != 0:
         raise ConfigurationError(
@@ -92,8 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
             start=start,
             on_start=say_duration,
             on_epoch=on_epoch,
-            # As many as there are cores, where each takes one.
             electrodes=common_description(arguments.bags),
+            # One process per core if each uses a single thread.
             processes=len(os.sched_getaffinity(0)) if settings.threads == 1 else 1,
         )
     checkpoint.save(arguments.output)
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     remark(f'held out: {record.hold_out.rule()}')
     if known := record.trained_on_all:
         remark(
-            f'learnt everything; before that, with {known.hold_out.rule()} held out, the same '
+            f'trained on everything; before that, with {known.hold_out.rule()} held out, the same '
             f'training had CC {known.test["cc"]:.2f} on the test'
         )
     say(
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _aligned(recording: Recording, lag: Any, hold_out: HoldOut) -> Recording:
     recording, taken = align_reference(recording, lag, hold_out)
     if lag == 'auto':
-        remark(f'{recording.name}: the reference is taken to be late by {taken:.3f} s')
+        remark(f'{recording.name}: the reference is taken to be {taken:.3f} s late')
     return recording
 
 
@@ -121,7 +121,7 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
     if start is None:
         data: dict[str, Any] = PRESETS[arguments.preset or DEFAULT_PRESET].model_dump()
     elif arguments.preset:
-        raise ConfigurationError('--from goes on with the model that is there: no --preset then')
+        raise ConfigurationError('--from keeps the model of its decoder: no --preset then')
     else:
         trained: TrainingSettings = checked(TrainingSettings, start.description.training.settings)
         data = fine_tuning(trained).model_dump()
@@ -131,7 +131,7 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
         if (value := getattr(arguments, name)) is not None:
             if start is not None:
                 raise ConfigurationError(
-                    f'--from goes on with the filters that are there: no {option(name)} then'
+                    f'--from keeps the filters of its decoder: no {option(name)} then'
                 )
             data[name] = value
     for part, _, name in (*OVERRIDES, *_CHOICES):
@@ -139,7 +139,7 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
             values = data[part] if part else data
             if name not in values:
                 raise ConfigurationError(
-                    f'{option(name)} is not for a {data["model"]["kind"]}, which has none'
+                    f'{option(name)} does not apply to {data["model"]["kind"]}'
                 )
             values[name] = value
     settings: TrainingSettings = checked(TrainingSettings, data)
@@ -148,13 +148,13 @@ def _settings(arguments: argparse.Namespace, start: Checkpoint | None) -> Traini
 
 def _hold_out(arguments: argparse.Namespace) -> RepetitionHoldOut | None:
     if arguments.all and arguments.test not in {None, 'none'}:
-        raise ConfigurationError('--all learns everything, --test holds something out')
+        raise ConfigurationError('--all trains on everything, but --test holds something out')
     if arguments.test == 'none' and arguments.validation is not None:
-        raise ConfigurationError('--validation with --test none: the usual part is validated')
+        raise ConfigurationError('--validation does not go with --test none')
     if arguments.test in {None, 'none'} and arguments.validation is None:
         return None
     if arguments.test is None:
-        raise ConfigurationError('--validation needs --test beside it')
+        raise ConfigurationError('--validation needs --test')
     if arguments.protocol != 'repetitions':
         raise ConfigurationError(
             f'--test and --validation name repetitions; --protocol {arguments.protocol} has none'

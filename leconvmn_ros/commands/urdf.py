@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros urdf` does; its arguments are in parsers/urdf.py."""
+"""Runs `leconvmn_ros urdf`; its arguments are in parsers/urdf.py."""
 
 import argparse
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros wear` does; its arguments are in parsers/wear.py."""
+"""Runs `leconvmn_ros wear`; its arguments are in parsers/wear.py."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
@@ -56,16 +56,16 @@ if TYPE_CHECKING:
 WEARER_TOPIC = '/wearer_joint_states'
 LONGEST_START = 120.0  # s
 POLL_PERIOD = 0.1  # s
-# Share of the work of both trainings that the first one is, about.
+# Approximate share of the first training in the work of both.
 FIRST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Sitting:
-    """What one call of the command has to work with.
+    """The state of one run of the command.
 
     Attributes:
-        arguments: of the command.
+        arguments: arguments of the command.
         launcher: starts the nodes.
         link: shows a status on the page.
     """
@@ -81,7 +81,7 @@ class Sitting:
 
     @property
     def clock(self) -> dict[str, object]:
-        """Parameters that every node needs where the wearer's time is not the real one."""
+        """Parameters for every node when the wearer's time is not real time."""
         return {'use_sim_time': True} if self.arguments.speed != 1 else {}
 
     def start(self, name: str, **parameters: object) -> NodeProcess:
@@ -90,7 +90,7 @@ class Sitting:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Lead through everything, until Ctrl-C."""
+    """Guide through all steps until Ctrl-C."""
     session = _checked(arguments)
     folder: Path = arguments.output
     with node_processes(folder / 'log', arguments.domain) as launcher, _linked(launcher) as link:
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _checked(arguments: argparse.Namespace) -> Session:
-    """Check everything that can be wrong before anything is started."""
+    """Check all arguments before anything is started."""
     import_viser()
     session = load_session(arguments.session)
     if not _is_bag(arguments.source) and arguments.source not in source_names():
@@ -119,9 +119,9 @@ def _checked(arguments: argparse.Namespace) -> Session:
             f'{", ".join(source_names())} and the folder of a bag'
         )
     if arguments.speed != 1 and arguments.source != SYNTHETIC:
-        raise ConfigurationError('--speed is for --source synthetic; a person has one speed')
+        raise ConfigurationError('--speed needs --source synthetic; a person has one speed')
     if arguments.practice and _is_bag(arguments.source):
-        raise ConfigurationError('--practice needs somebody who follows; a bag does not')
+        raise ConfigurationError('--practice needs a wearer who follows; a bag does not')
     if arguments.hand is not None:
         load_profile(arguments.hand)
     elif arguments.hand_urdf is not None:
@@ -141,8 +141,8 @@ def _is_bag(source: str) -> bool:
 
 @contextmanager
 def _linked(launcher: Launcher) -> Iterator['WearLink']:
-    """Join the graph on which the nodes will be."""
-    # rclpy is imported here: the command's --help works without ROS.
+    """Join the ROS graph of the nodes."""
+    # Import rclpy only now: --help works without ROS.
     from leconvmn_ros.nodes.wear_link import WearLink  # noqa: PLC0415
 
     before = dict(os.environ)
@@ -163,7 +163,7 @@ def _set_environment(environment: Mapping[str, str]) -> None:
 
 
 def _refuse_company(sitting: Sitting) -> None:
-    """Refuse a graph on which somebody else publishes what our nodes will publish."""
+    """Refuse a graph on which others publish the topics of our nodes."""
     topics = ['emg', 'joint_states', 'movement_label', 'cue_joint_states']
     if sitting.arguments.hand is not None:
         topics.append(load_profile(sitting.arguments.hand).command.topic)
@@ -192,7 +192,7 @@ def _start_viewer(sitting: Sitting) -> None:
 
 
 def _train_again(sitting: Sitting) -> bool:
-    """Whether to record and train: no decoder yet, or the wearer wants a new one."""
+    """Whether to record and train: there is no decoder, or the wearer wants a new one."""
     arguments = sitting.arguments
     if arguments.again or not (sitting.decoder / 'checkpoint.json').exists():
         return True
@@ -205,7 +205,7 @@ def _train_again(sitting: Sitting) -> bool:
             state='choose',
             title='Welcome back',
             message=f'There is a decoder of {made}. It fits if the band sits as it did then; '
-            'else record and train again.',
+            'otherwise record and train again.',
             score=text,
             actions=('use', 'train'),
         )
@@ -250,7 +250,7 @@ def _start_source(sitting: Sitting) -> None:
 
 
 def _record(sitting: Sitting, session: Session) -> list[Path]:
-    """Lead through the session and return its bags."""
+    """Run the session and return its bags."""
     arguments = sitting.arguments
     _start_source(sitting)
     if _is_bag(arguments.source):
@@ -279,7 +279,7 @@ def _record(sitting: Sitting, session: Session) -> list[Path]:
 
 
 def _session_folder(arguments: argparse.Namespace, session: Session) -> Path:
-    """Return the folder of the newest session that is not done, else a new one."""
+    """Return the folder of the newest unfinished session, or a new one."""
     taken = [
         int(path.name.partition('_')[2])
         for path in Path(arguments.output).glob('session_*')
@@ -299,13 +299,13 @@ def _session_folder(arguments: argparse.Namespace, session: Session) -> Path:
 
 
 def _train(sitting: Sitting, bags: list[Path]) -> None:
-    """Train on all repetitions once the score on held-out ones is known; save at the end."""
+    """Score on held-out repetitions, train again on all of them, and save the decoder."""
     arguments = sitting.arguments
     settings = PRESETS[arguments.preset]
     status = GuideStatus(
         state='training',
         title='Training',
-        message='First with some repetitions held out, to know how good it is. '
+        message='First with some repetitions held out, to measure its accuracy. '
         'You can rest your arm.',
     )
     sitting.link.show(status)
@@ -326,7 +326,7 @@ def _train(sitting: Sitting, bags: list[Path]) -> None:
             status = status.model_copy(
                 update={
                     'title': 'Training on all repetitions',
-                    'message': 'The decoder that you will wear learns everything.',
+                    'message': 'The decoder that you will use learns from everything.',
                     'score': _score_text(score),
                 }
             )
@@ -345,7 +345,7 @@ def _train(sitting: Sitting, bags: list[Path]) -> None:
 
 
 def _read(bags: list[Path], reference: str) -> tuple[list[Recording], HoldOut]:
-    """Read the bags with their reference; hold out the last repetition, where there are some."""
+    """Read the bags with their reference; hold out the last repetition if possible."""
     topic = CUE_TOPIC if reference == 'cue' else REFERENCE_TOPIC
     recordings = [read_bag(bag, reference_topic=topic) for bag in bags]
     numbers = sorted(
@@ -366,11 +366,11 @@ def _read(bags: list[Path], reference: str) -> tuple[list[Recording], HoldOut]:
     for each in recordings:
         try:
             recording, lag = align_reference(each, 'auto', hold_out)
-        except RecordingError as error:  # too short, or nothing moves
-            remark(f'{error}; its reference is taken as it is')
+        except RecordingError as error:  # too short, or without motion
+            remark(f'{error}; its reference is used as it is')
             recording, lag = each, 0.0
         if lag:
-            remark(f'{each.name}: the reference is taken to be late by {lag:.2f} s')
+            remark(f'{each.name}: the reference is taken to be {lag:.2f} s late')
         aligned.append(recording)
     return aligned, hold_out
 
@@ -386,16 +386,16 @@ def _go_live(sitting: Sitting) -> None:
     sitting.link.show(
         GuideStatus(
             state='live',
-            title='The decoder is at work',
+            title='The decoder is running',
             message='Move your fingers; Ctrl-C in the terminal ends it.',
             score=_score_text(score),
         )
     )
-    remark('the decoder is at work; Ctrl-C ends it')
+    remark('the decoder is running; Ctrl-C ends it')
 
 
 def _practise(sitting: Sitting, session: Session) -> None:
-    """Lead one more session and score the live estimates on what was meant, or really done."""
+    """Run one more session and score the live estimates on the intended or the real motion."""
     arguments = sitting.arguments
     folder = _next_folder(Path(arguments.output), 'practice')
     estimates = folder / 'estimates'
@@ -424,7 +424,7 @@ def _practise(sitting: Sitting, session: Session) -> None:
     sitting.link.show(
         GuideStatus(
             state='live',
-            title='The decoder is at work',
+            title='The decoder is running',
             score=f'CC {report["mean"]["cc"]:.2f} in the practice',
         )
     )
@@ -449,7 +449,7 @@ def _practice_scores(bags: list[Path], estimates: Path, source: str) -> dict[str
     else:
         cue = read_bag(bags[0], reference_topic=CUE_TOPIC)
         truth = retimed(cue, find_timings(cue))
-        what = 'the poses that were meant'
+        what = 'the intended poses'
     if truth.reference is None:
         raise RecordingError(f'{estimates} holds nothing to score against')
     comparison = compare(live.reference, truth.reference, None, live.span_ns, None)
@@ -464,7 +464,7 @@ def _until_ended(sitting: Sitting) -> None:
 def _wait(
     sitting: Sitting, condition: Callable[[], bool], reason: str, *, forever: bool = False
 ) -> None:
-    """Wait until something is true, as long as all nodes run."""
+    """Wait for a condition while all nodes run."""
     deadline = time.monotonic() + LONGEST_START
     while not condition():
         _check(sitting)
@@ -476,4 +476,4 @@ def _wait(
 
 def _check(sitting: Sitting) -> None:
     if failed := sitting.launcher.failed():
-        raise ConfigurationError(f'{failed.ending()} (all it said: {failed.log})')
+        raise ConfigurationError(f'{failed.ending()} (full log: {failed.log})')

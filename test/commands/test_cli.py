@@ -67,11 +67,11 @@ FAILURES = {
     'train no epoch': ('train {}/bag --output {new}/o --epochs 0', "--epochs: .*, got '0'"),
     'train a ridge for epochs': (
         'train {}/bag --output {new}/o --preset ridge --epochs 3',
-        '--epochs is not for a ridge, which has none',
+        '--epochs does not apply to ridge',
     ),
     'train a ridge step by step': (
         'train {}/bag --output {new}/o --preset ridge --learning-rate 0.1',
-        '--learning-rate is not for a ridge, which has none',
+        '--learning-rate does not apply to ridge',
     ),
     'train an SPGP no epoch': (
         'train {}/bag --output {new}/o --preset spgp --epochs 0',
@@ -85,7 +85,7 @@ FAILURES = {
     'train from a bag': ('train {}/bag --output {new}/o --from {}/bag', 'bag is no checkpoint'),
     'train from a decoder by a preset': (
         'train {}/bag --output {new}/o --from {}/checkpoint --preset lstm',
-        '--from goes on with the model that is there: no --preset then',
+        '--from keeps the model of its decoder: no --preset then',
     ),
     'train from a decoder of other electrodes': (
         'train {}/three_channels --output {new}/o --from {}/checkpoint',
@@ -125,11 +125,11 @@ FAILURES = {
     ),
     'train with one of two': (
         'train {}/bag --output {new}/o --validation 2',
-        '--validation needs --test beside it',
+        '--validation needs --test',
     ),
     'train on donnings of one day': (
         'train {}/bag --output {new}/o --donnings',
-        '--donnings takes a BAG of each day, two or more; got 1',
+        '--donnings needs two or more BAGs, one per donning; got 1',
     ),
     'train on the test': (
         'train {}/bag --output {new}/o --test 2 --validation 2',

@@ -111,7 +111,7 @@ def test_train_says_which_order_it_learnt_and_can_be_told(capsys, folder, tmp_pa
     }
     ridge = [*train[:4], '--preset', 'ridge', '--order', 'recording']
     code, _, error = run(capsys, *ridge)
-    assert (code, '--order is not for a ridge' in error) == (1, True)
+    assert (code, '--order does not apply to ridge' in error) == (1, True)
 
 
 def test_train_says_how_long_it_will_take(capsys, monkeypatch, folder, tmp_path):
@@ -194,9 +194,7 @@ def test_train_takes_a_late_reference_to_be_late(capsys, wide_bag, tmp_path, lag
     assert run(capsys, *train, tmp_path / 'late', wide_bag / 'late')[0] == 0
     arguments = [*train, tmp_path / 'told', wide_bag / 'late', '--reference-lag', lag]
     assert main([str(argument) for argument in arguments]) == 0
-    remark = re.search(
-        r'late: the reference is taken to be late by (.*) s', capsys.readouterr().err
-    )
+    remark = re.search(r'late: the reference is taken to be (.*) s late', capsys.readouterr().err)
     assert bool(remark) == (lag == 'auto')
     plain, late, told = (
         load_checkpoint(tmp_path / name).description.training for name in ('plain', 'late', 'told')
@@ -301,7 +299,7 @@ def test_evaluate_can_be_asked_for_the_usual_order_alone(capsys, folder):
     command = ['evaluate', folder / 'checkpoint', folder / 'bag', '--threads', 1]
     code, output, _ = run(capsys, *command, '--orders', 0)
     assert code == 0
-    assert 'no figures in shuffled order, which are those to expect in use: not asked' in output
+    assert 'no scores in shuffled order, which are those to expect in use: not asked' in output
     assert 'random orders' not in output
 
 
@@ -321,10 +319,10 @@ def test_a_test_that_was_learnt_through_another_decoder_is_refused(capsys, folde
     (tmp_path / 'c' / 'checkpoint.json').write_text(json.dumps(described))
     evaluate = ['evaluate', tmp_path / 'c', bag, '--orders', 0, '--threads', 1]
     code, _, error = run(capsys, *evaluate)
-    assert (code, 'knows what is to be scored' in error) == (1, True)
+    assert (code, 'has learnt part of what is to be scored' in error) == (1, True)
     code, output, _ = run(capsys, *evaluate, '--part', 'all', '--json', tmp_path / 'all.json')
     assert code == 0
-    assert 'no score of a test: of bag, ' in output
+    assert 'this is not a test score: of bag, ' in output
     report = json.loads((tmp_path / 'all.json').read_text())
     assert 0.4 < report['learnt_share'] < 0.9
     assert report['history_known']
@@ -390,7 +388,7 @@ def test_align_tells_how_late_the_reference_is(capsys, wide_bag, tmp_path):
         if name == 'bag':
             assert second == 'no lag to correct'
         else:
-            assert second.endswith(f'late by {report["correction_s"]:.3f} s')
+            assert second.endswith(f'{report["correction_s"]:.3f} s late')
     late = reports['late']['delay_s'] - reports['bag']['delay_s']
     assert late == pytest.approx(0.4, abs=0.01)
     assert reports['bag']['correction_s'] == 0 < reports['late']['correction_s']

@@ -104,8 +104,8 @@ def test_a_decoder_of_cues_is_scored_on_cues_unless_told_otherwise(bag, tmp_path
     ('options', 'reason'),
     [
         (['--reference', 'cue', '--reference-lag', 'auto'], 'a cue has no lag'),
-        (['--all', '--test', '2'], '--all learns everything'),
-        (['--test', 'none', '--validation', '2'], '--validation with --test none'),
+        (['--all', '--test', '2'], '--all trains on everything'),
+        (['--test', 'none', '--validation', '2'], '--validation does not go with --test none'),
         (['--test', 'some'], 'is not a list of repetitions'),
         (['--reference', 'glove'], 'invalid choice'),
     ],

@@ -149,7 +149,7 @@ def test_the_next_day_it_offers_to_go_on_with_the_decoder(worn, wear, ros):
     assert status.actions == ('use', 'train')
     assert status.score.startswith('CC 0.')
     assert ros.call('/wear/use', Trigger, Trigger.Request()).success
-    again.wait_for_text('the decoder is at work')
+    again.wait_for_text('the decoder is running')
     assert ros.spin_until(lambda: parse_status(statuses[-1].message.data).state == 'live', 60)
     assert not ros.call('/wear/train', Trigger, Trigger.Request()).success  # not now
     assert again.end() == 130
@@ -208,7 +208,7 @@ def test_a_graph_on_which_somebody_publishes_emg_is_refused(wear, ros):
     ('words', 'reason'),
     [
         (['--source', 'nothing'], 'there is no such source or bag'),
-        (['--source', 'lsl', '--speed', '3'], '--speed is for --source synthetic'),
+        (['--source', 'lsl', '--speed', '3'], '--speed needs --source synthetic'),
         (['--source', 'synthetic', '--session', 'none'], "no session 'none'"),
         (['--source', 'synthetic', '--hand', 'none'], 'none'),
         (['--source', 'synthetic', '--reference', 'mirrored'], 'needs --camera-model'),

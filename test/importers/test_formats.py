@@ -660,7 +660,7 @@ def test_what_is_no_recording_is_one_clear_error(capsys, tmp_path, make):
 def test_emg_in_the_wrong_unit_is_pointed_out(tmp_path, capsys):
     path = write_csv(tmp_path / 'a.csv')
     convert(path, tmp_path / 'o', '--unit', 'V')
-    assert 'no surface EMG: is --unit right?' in capsys.readouterr().out
+    assert 'not that of surface EMG: is --unit right?' in capsys.readouterr().out
 
 
 def test_texts_become_movements_in_the_order_of_the_alphabet():

@@ -111,7 +111,7 @@ def test_without_ros(tmp_path, capsys, monkeypatch):
         assert name in shown
         assert result['stages'][name]['median_us'] > 0
     assert result['stages']['network, onnx']['of_first'] == 1
-    assert 'the stages of messages were left out' in shown
+    assert 'the message stages were skipped' in shown
     assert 'live' not in result
 
 

@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The arguments of each command, without what it needs to run."""
+"""The arguments of each command, without the imports that it needs to run."""

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Find how late the reference angles of a bag are against its EMG.
+"""Measure how late the reference angles of a bag are, relative to its EMG.
 
-Glove or camera and EMG device have clocks of their own. The search looks at the training part
-alone and tells a clock offset from the delay that muscles have anyway; nothing in the bag changes.
+A glove or camera and the EMG device have separate clocks. The search uses training data only and
+distinguishes a clock offset from the delay that muscles always have. The bag is not changed.
 """
 
 import argparse

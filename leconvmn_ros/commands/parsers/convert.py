@@ -15,8 +15,8 @@
 """Turn recordings of other formats into rosbag2 bags (MCAP).
 
 Each recording becomes the bag FOLDER/<format>_<name of the file>, with the topics /emg and, if it
-has angles and movements, /joint_states_reference and /movement_label. The format is found by the
-content; what a file does not say itself (unit, rate, which column is what) is said by options.
+has angles and movements, /joint_states_reference and /movement_label. The format is detected from
+the content; options give what a file does not state itself (unit, rate, meaning of columns).
 """
 
 import argparse
@@ -34,30 +34,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'files', nargs='+', type=Path, metavar='FILE', help='recordings: files or folders'
     )
     parser.add_argument(
-        '--output', required=True, type=Path, metavar='FOLDER', help='where the bags go'
+        '--output', required=True, type=Path, metavar='FOLDER', help='folder for the bags'
     )
     parser.add_argument(
         '--format',
         choices=tuple(FORMATS),
-        help='instead of finding it by the content: '
+        help='format, instead of detecting it: '
         + '; '.join(f'{name} = {known.summary}' for name, known in FORMATS.items()),
     )
     parser.add_argument(
         '--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)'
     )
-    parser.add_argument('--overwrite', action='store_true', help='replace bags that are there')
-    signals = parser.add_argument_group('what the file does not say')
+    parser.add_argument('--overwrite', action='store_true', help='replace existing bags')
+    signals = parser.add_argument_group('what the file does not state')
     signals.add_argument(
-        '--unit', metavar='UNIT', help='of the EMG: V, mV, uV, nV, or the volts of one unit (1e-5)'
+        '--unit', metavar='UNIT', help='unit of the EMG: V, mV, uV, nV, or volts per unit (1e-5)'
     )
-    signals.add_argument('--rate', type=float, metavar='HZ', help='samples of EMG per second')
+    signals.add_argument('--rate', type=float, metavar='HZ', help='EMG samples per second')
     kinds = signals.add_mutually_exclusive_group()
     kinds.add_argument(
         '--envelope',
         action='store_const',
         const='envelope',
         dest='kind',
-        help='the EMG is rectified and smoothed already',
+        help='the EMG is already rectified and smoothed',
     )
     kinds.add_argument(
         '--raw',
@@ -70,16 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--emg-columns',
         metavar='COLUMNS',
         help='columns, channels or signals of the EMG: names, patterns (emg_*), numbers or ranges '
-        '(2-9) with commas between; counted from 1, for BrainFlow from 0',
+        '(2-9), separated by commas; counted from 1, for BrainFlow from 0',
     )
     signals.add_argument(
         '--angles',
         metavar='JOINT=COLUMN,...',
-        help='column of the angle of each joint; else the columns with names of joints',
+        help='column of the angle of each joint; default: the columns named like joints',
     )
-    signals.add_argument('--angle-unit', choices=tuple(RADIANS), help='else that of the file, rad')
+    signals.add_argument('--angle-unit', choices=tuple(RADIANS), help='default: as stated, or rad')
     signals.add_argument('--time-column', metavar='COLUMN', help='column of the times')
-    signals.add_argument('--time-unit', choices=tuple(SECONDS), help='else by its name, s')
+    signals.add_argument('--time-unit', choices=tuple(SECONDS), help='default: by its name, or s')
     signals.add_argument('--movement-column', metavar='COLUMN', help='column of the movement')
     signals.add_argument('--repetition-column', metavar='COLUMN', help='column of the repetition')
     signals.add_argument(
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--mapping', type=Path, metavar='FILE.yaml', help='topics and fields of a bag'
     )
     signals.add_argument(
-        '--database', choices=get_args(Database), help='of Ninapro, instead of telling it apart'
+        '--database', choices=get_args(Database), help='Ninapro database, instead of detecting it'
     )
     signals.add_argument(
         '--angles-file', type=Path, metavar='DB9.mat', help='calibrated angles of Ninapro DB9'

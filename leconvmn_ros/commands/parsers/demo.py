@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The whole way in one command: recording, decoder, replay over ROS 2, scores.
+"""Run the whole chain in one command: recording, decoder, replay over ROS 2, scores.
 
-Without RECORDING a synthetic subject is made, for which there is a trained decoder. With a Ninapro
-.mat file or a bag, that is used, and a decoder is trained.
-Replay, decoder and evaluator run as processes of their own; what the training held out is scored.
-The recording is played as fast as the decoder keeps up; nothing is lost, since the readers hold
-the replay back. With --view it is played as fast as it was made, and a page in the browser shows
-it. The nodes have a ROS domain of their own, so that the demo cannot move somebody's robot.
+Without RECORDING, a synthetic subject is generated, for which a trained decoder exists. With a
+Ninapro .mat file or a bag, a decoder is trained on it. Replay, decoder and evaluator run as
+separate processes, and the part that the training held out is scored. The recording is played as
+fast as the decoder keeps up; nothing is lost, since the readers hold the replay back
+(back-pressure). With --view it is played in real time and shown in the browser. The nodes have a
+ROS domain of their own, so that the demo cannot move somebody's robot.
 """
 
 import argparse

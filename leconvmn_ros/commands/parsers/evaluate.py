@@ -14,11 +14,11 @@
 
 """Decode bags with a checkpoint, without ROS, and score them.
 
-The decoder is the one that the ROS node runs. By default only what the training held out is
-scored. The first table is of the held-out repetitions in random order, as one stream of EMG: that
-is what to expect in use. The second is of the recording's own order, as in papers; for that, the
-rest is decoded too, since the state runs through the whole recording. With several bags the scores
-are over all of them together.
+The decoder is the same as in the ROS node. By default only the held-out part is scored. The first
+table has the held-out repetitions in random order, as one stream of EMG: these are the scores to
+expect in use. The second table has the order of the recording, as in papers; for it, everything
+is decoded, since the state runs through the whole recording. With several bags, the scores cover
+all of them together.
 """
 
 import argparse
@@ -42,14 +42,14 @@ from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        'checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
+        'checkpoint', type=Path, metavar='CHECKPOINT', help='folder written by train'
     )
     parser.add_argument(
         'bags', nargs='+', type=Path, metavar='BAG', help='recordings with reference angles'
     )
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the scores here')
     parser.add_argument(
-        '--plot', type=png, metavar='FILE.png', help='draw estimate over truth here'
+        '--plot', type=png, metavar='FILE.png', help='plot estimated and true angles here'
     )
     parser.add_argument(
         '--estimates',
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--part',
         choices=('test', 'all'),
         default='test',
-        help='score what was held out, or everything',
+        help='score the held-out part, or everything',
     )
     parser.add_argument(
         '--output-rate',
@@ -85,4 +85,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_topics(parser)
     add_device(parser)
     add_engine(parser, 'the network')
-    add_threads(parser, meaning_of_0='as many as the size of the network asks for')
+    add_threads(parser, meaning_of_0='as many as the network needs')

@@ -14,9 +14,10 @@
 
 """Write the network of a decoder as ONNX, for TensorRT, OpenVINO or ONNX Runtime.
 
-The graph advances by one image: `image` (channels, columns) and the state go in, `output` (joints)
-and the next state come out; the first state is zeros. The metadata say how EMG becomes an image
-(`signal_path`, `statistics`) and an output an angle (`joints`: mean + scale * output, limited).
+The graph advances by one image: its inputs are `image` (channels, columns) and the state, its
+outputs `output` (joints) and the next state; the first state is zeros. The metadata describe how
+EMG becomes an image (`signal_path`, `statistics`) and how an output becomes an angle (`joints`:
+mean + scale * output, limited).
 """
 
 import argparse
@@ -28,7 +29,7 @@ from leconvmn_ros.commands.output_file import output_file
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        'checkpoint', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
+        'checkpoint', type=Path, metavar='CHECKPOINT', help='folder written by train'
     )
     parser.add_argument(
         '--output', type=output_file, required=True, metavar='FILE.onnx', help='where it goes'

@@ -15,12 +15,12 @@
 """List the profiles of robot hands; show, check, fit, simulate or draft one.
 
 A profile is one YAML file: the joints of the hand, what each follows, limits, speed, topic.
-Without HAND the profiles that come with the package are listed.
+Without HAND, the profiles in the package are listed.
 
 With the maker's URDF of the hand, and MuJoCo (pip install "leconvmn_ros[simulation]"):
   --check URDF     names, limits, couplings and directions against the URDF
-  --simulate URDF  overlaps and pinch distances, a picture and a moving picture
-  --fit URDF       search pinches and the clearance of the thumb, written beside the profile
+  --simulate URDF  overlaps and pinch distances, a picture and a video
+  --fit URDF       search pinches and the clearance of the thumb, and write them beside the profile
   --from URDF      draft a profile (without HAND)
 """
 
@@ -36,22 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_mutually_exclusive_group()
     for option, help_text in (
         ('--check', 'compare the profile with this model'),
-        ('--simulate', 'move this model by the profile'),
+        ('--simulate', 'move this model as the profile says'),
         ('--fit', 'fit pinches and clearance to this model'),
     ):
         model.add_argument(option, type=Path, metavar='URDF', help=help_text)
     model.add_argument(
-        '--from', type=Path, metavar='URDF', dest='source', help='draft a profile of this model'
+        '--from', type=Path, metavar='URDF', dest='source', help='draft a profile for this model'
     )
-    parser.add_argument(
-        '--output', type=Path, metavar='FILE', help='where --fit and --from write to'
-    )
+    parser.add_argument('--output', type=Path, metavar='FILE', help='output of --fit and --from')
     parser.add_argument(
         '--poses', type=int, default=1000, metavar='N', help='random human poses of --simulate'
     )
     parser.add_argument(
-        '--picture', type=Path, metavar='FILE', help='PNG of the poses that --simulate shows'
+        '--picture', type=Path, metavar='FILE', help='PNG of the poses of --simulate'
     )
     parser.add_argument(
-        '--video', type=Path, metavar='FILE', help='GIF or WebP of what --simulate shows'
+        '--video', type=Path, metavar='FILE', help='GIF or WebP of the motion of --simulate'
     )

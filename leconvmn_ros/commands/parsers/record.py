@@ -14,10 +14,9 @@
 
 """Record topics to a bag (MCAP), without a ROS installation.
 
-Without TOPIC it records what training and adaptation use: EMG and its description, reference
-angles, movement labels, cues and estimates. Ctrl-C ends the recording and completes the bag.
-If the recorder is killed, --recover makes a complete bag of what it left; the last second may be
-missing.
+Without TOPIC it records everything that training and adaptation use: EMG and its description,
+reference angles, movement labels, cues and estimates. Ctrl-C ends the recording and completes the
+bag. If the recorder is killed, --recover completes its bag; the last second may be missing.
 """
 
 import argparse
@@ -30,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('topics', nargs='*', metavar='TOPIC', help='topics to record')
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument('--output', type=Path, metavar='BAG', help='folder to make')
+    place.add_argument('--output', type=Path, metavar='BAG', help='folder to create')
     place.add_argument(
-        '--recover', type=Path, metavar='BAG', help='folder that a killed recorder left'
+        '--recover', type=Path, metavar='BAG', help='folder left by a killed recorder'
     )
     parser.add_argument('--all', action='store_true', help='record every topic')
     parser.add_argument(
@@ -40,5 +39,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(float, 0, 1e6),
         default=0.0,
         metavar='S',
-        help='how long to record (s), 0 = until Ctrl-C',
+        help='duration (s), 0 = until Ctrl-C',
     )

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""List the sources of EMG: what is installed, what is found now, and the options of each.
+"""List the EMG sources: what is installed, what is found now, and the options of each.
 
-With SOURCE only that one is looked at. Looking for Bluetooth devices and streams takes some
-seconds. A source is used by the node emg_source: ros2 run leconvmn_ros emg_source --ros-args
+With SOURCE, only that source is searched. Searching for Bluetooth devices and streams takes some
+seconds. The node emg_source uses a source: ros2 run leconvmn_ros emg_source --ros-args
 -p source:=brainflow -p options:="board=CYTON serial_port=/dev/ttyUSB0"
 """
 
@@ -24,4 +24,4 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('source', nargs='?', metavar='SOURCE', help='look at this one only')
+    parser.add_argument('source', nargs='?', metavar='SOURCE', help='list only this source')

@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Time every stage of the decoder, in every engine, and the whole way over ROS 2.
+"""Time every stage of the decoder, in every engine, and the whole path over ROS 2.
 
-Each stage is timed by itself, after a warm-up, beside what the machine can do at best: products of
-matrices and copies, measured in the same run. The whole way runs between processes: a source of
-noise, the decoder, and back. Without CHECKPOINT an untrained network of a preset is timed.
---limits finds instead the highest sampling rate that a decoder node holds without loss, --check
-which presets this machine can run live.
+Each stage is timed separately, after a warm-up, and compared with the peak rates of the machine
+(matrix products and copies, measured in the same run). The whole path runs between processes: from
+a source of noise to the decoder and back. Without CHECKPOINT, an untrained network is timed.
+--limits finds instead the highest sampling rate that a decoder node sustains without loss, --check
+the presets that this machine can run live.
 """
 
 import argparse
@@ -35,20 +35,20 @@ _CHANNELS = (1, 256)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        'checkpoint', nargs='?', type=Path, metavar='CHECKPOINT', help='folder that train wrote'
+        'checkpoint', nargs='?', type=Path, metavar='CHECKPOINT', help='folder written by train'
     )
     parser.add_argument(
-        '--preset', choices=sorted(PRESETS), default='paper', help='network, without CHECKPOINT'
+        '--preset', choices=sorted(PRESETS), default='paper', help='network without CHECKPOINT'
     )
     for name, kind, default, least, most, metavar, meaning in (
-        ('channels', int, 12, *_CHANNELS, 'N', 'electrodes, without CHECKPOINT'),
+        ('channels', int, 12, *_CHANNELS, 'N', 'electrodes without CHECKPOINT'),
         ('sampling-rate', float, 2000.0, 1, 100_000, 'HZ', 'samples per second, likewise'),
         ('chunk', float, 0.01, 0, 1, 'S', 'length of a message (s); at least one sample'),
         ('output-rate', float, DEFAULT_OUTPUT_RATE, 0, 1000, 'HZ', 'estimates per second'),
         ('threads', int, 1, 1, 256, 'N', 'CPU threads'),
         ('messages', int, 5000, 10, 10**7, 'N', 'calls of each stage'),
         ('steps', int, 50, 5, 10**6, 'N', 'steps of the network in each engine'),
-        ('seconds', float, 10.0, 0, 86_400, 'S', 'of the whole way over ROS 2; 0 = without'),
+        ('seconds', float, 10.0, 0, 86_400, 'S', 'duration of the whole path; 0 = skip it'),
     ):
         parser.add_argument(
             f'--{name}',
@@ -66,18 +66,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=(16, 64, 256),
         type=integers('channel counts such as 16,64', number(int, *_CHANNELS)),
         metavar='N,N,...',
-        help='find the highest rate that a decoder of --preset holds with each of these channel '
-        'counts (16,64,256), in runs of --seconds; minutes for each',
+        help='find the highest rate that a decoder of --preset sustains with each of these '
+        'channel counts (16,64,256), in runs of --seconds; takes minutes for each',
     )
     parser.add_argument(
         '--check',
         action='store_true',
-        help='only say which presets this machine can run live, and at which output rates',
+        help='only list the presets that this machine can run live, with their output rates',
     )
     parser.add_argument(
         '--compare',
         nargs=2,
         type=Path,
         metavar=('A.json', 'B.json'),
-        help='measure nothing, compare two results',
+        help='compare two results instead of measuring',
     )

@@ -14,8 +14,8 @@
 
 """Make the bag of a synthetic subject.
 
-Finger movements, the muscles behind them, and their EMG on a ring of electrodes: for trying things
-out without data. The same seed gives the same subject.
+It has finger movements, the activity of the muscles that cause them, and their EMG on a ring of
+electrodes, for trying things out without data. The same seed gives the same subject.
 """
 
 import argparse
@@ -38,4 +38,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--chunk', type=float, default=0.02, metavar='S', help='duration of one EMG message (s)'
     )
-    parser.add_argument('--overwrite', action='store_true', help='replace a bag that is there')
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing bag')

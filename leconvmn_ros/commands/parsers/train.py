@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Train a model on bags and write a checkpoint for the decoder: LE-ConvMN, or one of its rivals.
+"""Train a model on bags and write a checkpoint for the decoder.
 
-Repetitions 2 and 5 (of ten: 2, 5 and 7) are left for the test. A bag without repetition labels is
-split by time: the last quarter is the test. The usual presets learn single repetitions in random
-order and take the last epoch; others let repetition 4 pick the epoch.
+Repetitions 2 and 5 (of ten: 2, 5 and 7) are held out for the test. A bag without repetition labels
+is split by time: the last quarter is the test. The usual presets train on single repetitions in
+random order and keep the last epoch; the others choose the epoch on repetition 4.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from leconvmn_ros.training.presets import (
     TrainingSettings,
 )
 
-# Options that stand for a value of the preset: the part of the settings, its class and the name.
+# Options that override a value of the preset: part of the settings, its class and the name.
 OVERRIDES = (
     ('fit', RecurrentFitSettings, 'epochs'),
     ('exposure', ExposureConfig, 'exposure'),
@@ -64,15 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--preset',
         choices=list(PRESETS),
         metavar='NAME',
-        help=f'model and how it is trained (default: {DEFAULT_PRESET}): '
-        f'{", ".join(CURRENT_PRESETS)}; NAME@1 is one as it was in version 0.1.0',
+        help=f'model and training (default: {DEFAULT_PRESET}): '
+        f'{", ".join(CURRENT_PRESETS)}; NAME@1 is a preset as in version 0.1.0',
     )
     parser.add_argument(
         '--from',
         dest='start',
         type=Path,
         metavar='CHECKPOINT',
-        help='go on from this decoder, to get used to a new session or person (fine-tuning)',
+        help='start from this decoder, to adapt it to a new session or person (fine-tuning)',
     )
     for _, model, name in OVERRIDES:
         add_setting(parser, model, name, None, remark="instead of the preset's")
@@ -80,45 +80,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--high-pass',
         type=number(float, 0, 1000),
         metavar='HZ',
-        help='corner of the high-pass of raw EMG; 0 = none (default: 20, below a rate of 400 Hz '
-        'only against an offset and then 5; none for an envelope)',
+        help='corner of the high-pass of raw EMG, 0 = none (default: 20; below 400 Hz, 5 and only '
+        'against an offset; none for an envelope)',
     )
     parser.add_argument(
         '--mains',
         type=int,
         choices=(0, 50, 60),
-        help='mains frequency whose hum is filtered out (Hz); 0 = none (default)',
+        help='mains frequency that notches remove (Hz); 0 = none (default)',
     )
     parser.add_argument(
         '--donnings',
         action='store_true',
         default=None,
-        help='each BAG is of another day, with the electrodes taken off and put on again between '
-        'them: learn to do without exact places and gains (needs two BAGs or more)',
+        help='each BAG is from another donning of the electrodes, such as another day: learn to '
+        'tolerate other positions and gains (needs two BAGs or more)',
     )
     parser.add_argument(
         '--order',
         choices=get_args(Order),
-        help="how the training data follow one another, instead of the preset's: single "
-        'repetitions in random order, or the order of the recording',
+        help="order of the training data, instead of the preset's: single repetitions in random "
+        'order, or the order of the recording',
     )
     parser.add_argument(
         '--test',
         type=_test,
         metavar='N,N',
-        help='repetitions for the test, instead of the usual; none = --all',
+        help='test repetitions, instead of the usual ones; none = --all',
     )
     parser.add_argument(
         '--all',
         action='store_true',
-        help='for a decoder to be worn: after a training with the usual hold-out, which gives the '
-        'score and the epoch, train once more on everything',
+        help='for a decoder in use: train with the usual hold-out, which gives the score and the '
+        'epoch, then train again on everything',
     )
     parser.add_argument(
         '--validation',
         type=integers('repetitions such as 2,5'),
         metavar='N,N',
-        help='repetitions that pick the epoch, instead of the last one; --test must be given, too',
+        help='repetitions that choose the epoch, instead of the last epoch; needs --test',
     )
     add_protocol(parser)
     add_reference(parser, default='measured', remark='the cue needs a bag of the guide')

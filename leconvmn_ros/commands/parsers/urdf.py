@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Write the human hand as URDF, for robot_state_publisher, RViz and everything else that reads it.
+"""Write the human hand as URDF, for robot_state_publisher, RViz and other programs.
 
-The names of its joints are those of the angles that the decoder publishes.
+Its joints have the names of the angles that the decoder publishes.
 """
 
 import argparse
@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('--side', choices=get_args(Side), default='right', help='which hand')
     parser.add_argument(
-        '--ghost', action='store_true', help='thinner and in grey, as for the measured angles'
+        '--ghost', action='store_true', help='thinner and grey, for the measured angles'
     )
     parser.add_argument(
         '--output',
         type=output_file,
         metavar='FILE',
-        help='where to; without it, to standard output',
+        help='output file; default: standard output',
     )

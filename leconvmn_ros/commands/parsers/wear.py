@@ -12,15 +12,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From a bare arm to a moving hand: source, guided session, training, decoder, in one sitting.
+"""Go from a bare arm to a moving hand in one sitting: source, guided session, training, decoder.
 
 Put the band on, open the page, follow the hand for some minutes, wait for the training, and move a
-hand. Everything is kept in a folder; the next day the decoder that is in it can be used again, or
-a new session replaces it. Ctrl-C ends it at any moment; a session goes on where it was, and a
-decoder is there only when it is complete.
+hand. Everything is kept in a folder; on the next day you can use its decoder again, or replace it
+with a new session. Ctrl-C ends the command at any time: an interrupted session is continued later,
+and an incomplete decoder is never kept.
 
 --source synthetic is a simulated wearer who follows the cue. A bag as source has no wearer to
-guide: the decoder is trained on it and then runs on its EMG.
+guide: the decoder is trained on the bag and then runs on its EMG.
 """
 
 import argparse
@@ -48,13 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--source-options',
         default='',
         metavar='WORDS',
-        help="what the source wants to know, as 'board=CYTON serial_port=/dev/ttyUSB0'",
+        help="options of the source, such as 'board=CYTON serial_port=/dev/ttyUSB0'",
     )
     parser.add_argument(
         '--reference',
         choices=REFERENCES,
         default='cue',
-        help='what the training learns: the pose that was asked for (cue), a camera on the same '
+        help='target of the training: the pose that was asked for (cue), a camera on the same '
         'hand, a camera on the other hand that mirrors it, or joint_states_reference of a glove',
     )
     parser.add_argument(
@@ -67,11 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--camera-calibration',
         default='',
         metavar='FILE',
-        help='of the flat hand and the fist, see the node hand_camera',
+        help='calibration by flat hand and fist, see the node hand_camera',
     )
-    parser.add_argument('--hand', metavar='PROFILE', help='move this robot hand, see hand')
+    parser.add_argument('--hand', metavar='PROFILE', help='robot hand to move')
     parser.add_argument(
-        '--hand-urdf', type=Path, metavar='FILE', help='show it on the page, from this URDF'
+        '--hand-urdf',
+        type=Path,
+        metavar='FILE',
+        help='show the robot hand on the page',
     )
     parser.add_argument(
         '--session',
@@ -81,31 +84,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--side', choices=('right', 'left'), default='right', help='the arm')
     parser.add_argument(
-        '--output', type=Path, default=Path('wear'), metavar='FOLDER', help='where everything goes'
+        '--output', type=Path, default=Path('wear'), metavar='FOLDER', help='folder for all files'
     )
     parser.add_argument(
-        '--preset', choices=sorted(PRESETS), default='small', help='model and how it is trained'
+        '--preset', choices=sorted(PRESETS), default='small', help='model and training'
     )
     again = parser.add_mutually_exclusive_group()
-    again.add_argument('--use', action='store_true', help='use the decoder of last time')
+    again.add_argument('--use', action='store_true', help='use the last decoder')
     again.add_argument('--again', action='store_true', help='record and train again')
     parser.add_argument(
         '--practice',
         action='store_true',
-        help='after the training lead one more session and score the live estimates',
+        help='after the training, run one more session and score the live estimates',
     )
     parser.add_argument(
-        '--end', action='store_true', help='end when all is done, instead of by Ctrl-C'
+        '--end', action='store_true', help='end when everything is done, without Ctrl-C'
     )
     parser.add_argument(
         '--speed',
         type=number(float, 0.1, 50),
         default=1.0,
         metavar='X',
-        help='of the simulated wearer; for tests',
+        help='speed of the simulated wearer; for tests',
     )
     parser.add_argument(
-        '--auto-start', action='store_true', help='start without a button, once the signal is good'
+        '--auto-start', action='store_true', help='start without a button once the signal is good'
     )
     parser.add_argument('--port', type=number(int, 1024, 65535), default=8080, help='of the page')
     parser.add_argument(
@@ -114,5 +117,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=OWN,
         metavar='DOMAIN',
         help='ROS domain of the nodes: own (the default) = one that nobody else uses, current = '
-        'that of the environment, or a number from 0 to 232; that of the robot with --hand',
+        'that of the environment, or a number from 0 to 232; with --hand, that of the robot',
     )

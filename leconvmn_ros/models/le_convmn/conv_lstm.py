@@ -97,7 +97,7 @@ class ConvLstmCell(nn.Module):
 
         It takes all steps in one call, which saves more time than the computation itself takes.
         """
-        # The order of gates is input, forget, output, cell here; input, forget, cell, output there.
+        # The gates are ordered input, forget, output, cell; torch swaps the last two.
         weights = [
             torch.cat([part[0], part[1], part[3], part[2]])
             for weight in (
