@@ -11,10 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A driver node for an amplifier, in one file: replace `Amplifier` by yours.
+"""A driver node for an amplifier in one file; replace `Amplifier` by your own.
 
 Run it in a terminal with ROS 2 (`. .venv/bin/activate` is enough): `python amplifier_driver.py`.
-A decoder that was trained on the same electrodes then decodes what it publishes on `emg`.
+A decoder trained on the same electrodes then decodes the messages on `emg`.
 """
 
 import time
@@ -36,7 +36,7 @@ MICROVOLT = 1e-6
 
 
 class Amplifier:
-    """Stands for the library of your amplifier: noise of 20 microvolts."""
+    """Stands in for the library of your amplifier: noise of 20 microvolts."""
 
     def __init__(self) -> None:
         self._rng = np.random.default_rng()
@@ -47,19 +47,19 @@ class Amplifier:
 
 
 class AmplifierDriver(Node):
-    """Publishes what the amplifier sends."""
+    """Publishes the EMG of the amplifier."""
 
     def __init__(self) -> None:
         super().__init__('amplifier_driver')
         self._amplifier = Amplifier()
         self._publisher = self.create_publisher(EmgArray, 'emg', qos_profile_sensor_data)
-        # How many samples came before this message: the decoder sees by it what was lost.
+        # Number of samples before this message, from which the decoder detects losses.
         self._first_sample = 0
         self.create_timer(PACKET / RATE, self._publish)
 
     def _publish(self) -> None:
         samples = self._amplifier.read() * np.float32(MICROVOLT)
-        # The stamp is the time of the first sample, by the clock of the reference angles.
+        # The stamp is the time of the first sample, on the clock of the reference angles.
         stamp_ns = time.time_ns() - round(1e9 * PACKET / RATE)
         chunk = EmgChunk(stamp_ns, RATE, self._first_sample, samples)
         self._publisher.publish(fill_message(EmgArray(), chunk))

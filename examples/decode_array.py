@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Decode a NumPy array of EMG, step by step as one would in a notebook.
+"""Decode a NumPy array of EMG, step by step as in a notebook.
 
 `python decode_array.py CHECKPOINT` decodes two seconds of noise.
 """
@@ -31,7 +31,7 @@ seconds = 2
 size = (round(seconds * decoder.sampling_rate), decoder.channels)
 emg = np.random.default_rng(0).normal(0, 20e-6, size).astype(np.float32)
 
-# %% Decode it in one go. Live, pass chunk after chunk as they come: the result is the same.
+# %% Decode it in one go. Live, pass one chunk after another: the result is the same.
 estimates = decoder.decode(EmgChunk(0, decoder.sampling_rate, 0, emg))
 times = np.array([estimate.stamp_ns for estimate in estimates]) / 1e9
 angles = np.array([estimate.positions for estimate in estimates])

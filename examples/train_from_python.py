@@ -36,7 +36,7 @@ def main(bag: Path, place: Path, epochs: int | None = None) -> float:
 
     estimates = decode_recording(Decoder(checkpoint), recording)
     hold_out = checkpoint.description.training.hold_out
-    assert recording.reference is not None  # noqa: S101 - train has refused a bag without
+    assert recording.reference is not None  # noqa: S101 - train refuses a bag without
     comparison = compare(
         estimates, recording.reference, recording.labels, recording.span_ns, hold_out
     )

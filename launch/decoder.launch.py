@@ -14,9 +14,9 @@
 
 """Decode live EMG: `ros2 launch leconvmn_ros decoder.launch.py checkpoint:=FOLDER`.
 
-The decoder subscribes `/emg` (leconvmn_ros/msg/EmgArray) and publishes `/human_hand/joint_states`:
-on a robot, `/joint_states` belongs to its joint_state_broadcaster. The other launch files include
-this one.
+The decoder subscribes to `/emg` (leconvmn_ros/msg/EmgArray) and publishes
+`/human_hand/joint_states`, since on a robot `/joint_states` belongs to its
+joint_state_broadcaster. The other launch files include this one.
 """
 
 from launch import LaunchContext, LaunchDescription
@@ -37,29 +37,29 @@ ARGUMENTS = [
         description='further parameters of the nodes of this package',
     ),
     DeclareLaunchArgument(
-        'output_rate', default_value='50.0', description='estimates per second (Hz), 0 = per image'
+        'output_rate', default_value='50.0', description='estimates per second; 0 = one per image'
     ),
     DeclareLaunchArgument('device', default_value='auto', description='auto, cpu or cuda'),
     DeclareLaunchArgument(
-        'autostart', default_value='true', description='false = a lifecycle manager starts it'
+        'autostart', default_value='true', description='false = leave it to a lifecycle manager'
     ),
     DeclareLaunchArgument(
         'namespace',
         default_value='human_hand',
-        description='namespace of the human hand: of the nodes, and of topics without a leading /',
+        description='namespace of the nodes, and of topics without a leading /',
     ),
     DeclareLaunchArgument('emg', default_value='/emg', description='topic of the EMG'),
     DeclareLaunchArgument(
         'joint_states', default_value='joint_states', description='topic of the estimate'
     ),
     DeclareLaunchArgument(
-        'use_sim_time', default_value='false', description='take the time from /clock'
+        'use_sim_time', default_value='false', description='use the time on /clock'
     ),
     DeclareLaunchArgument(
         'required',
         default_value='false',
         choices=['true', 'false'],
-        description='true = the end of the decoder ends everything that was launched with it',
+        description='true = when the decoder ends, end everything launched with it',
     ),
 ]
 
@@ -80,7 +80,7 @@ def generate_launch_description() -> LaunchDescription:
         parameters=[
             LaunchConfiguration('params_file'),
             {
-                # Typed, or a folder called 123 would arrive as a number.
+                # With a type, since a folder called 123 would otherwise arrive as a number.
                 'checkpoint': ParameterValue(LaunchConfiguration('checkpoint'), value_type=str),
                 'device': ParameterValue(LaunchConfiguration('device'), value_type=str),
                 'output_rate': ParameterValue(

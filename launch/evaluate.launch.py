@@ -16,8 +16,9 @@
 
 `ros2 launch leconvmn_ros evaluate.launch.py bag:=FOLDER checkpoint:=FOLDER output:=FOLDER`
 
-Ends with the bag. The parameters in `params_file` make all topics lossless: a late reader holds
-the replay back. All topics are in one namespace. Arguments of decoder.launch.py are taken too.
+Everything ends with the bag. The parameters in `params_file` make all topics lossless: a slow
+reader holds the replay back. All topics are in one namespace. The arguments of decoder.launch.py
+work, too.
 """
 
 from launch import LaunchContext, LaunchDescription
@@ -38,7 +39,7 @@ SHARE = FindPackageShare('leconvmn_ros')
 
 ARGUMENTS = [
     DeclareLaunchArgument('bag', description='rosbag2 folder to play'),
-    # Again, as launch wants a required argument of an included file to be handed on.
+    # Declared again, since required arguments of an included file must be passed on.
     DeclareLaunchArgument('checkpoint', description='folder of the trained decoder'),
     DeclareLaunchArgument(
         'output', default_value='evaluation', description='folder for scores and plot'
@@ -53,7 +54,7 @@ ARGUMENTS = [
         description='topic of the measured angles in the bag',
     ),
     DeclareLaunchArgument(
-        'reference_lag', default_value='0.0', description='how late the measured angles are (s)'
+        'reference_lag', default_value='0.0', description='lag of the measured angles (s)'
     ),
     DeclareLaunchArgument(
         'namespace', default_value='evaluation', description='namespace of all nodes and topics'
@@ -79,7 +80,7 @@ def _node(executable: str, parameters: dict[str, object], **more: object) -> Nod
 
 
 def _given(**types: type) -> dict[str, ParameterValue]:
-    """Return arguments as parameters; typed, or a folder called 123 would arrive as a number."""
+    """Return arguments as typed parameters; a folder called 123 must not become a number."""
     return {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, kind in types.items()
@@ -87,14 +88,14 @@ def _given(**types: type) -> dict[str, ParameterValue]:
 
 
 def _shutdown_after_error(event: ProcessExited, _: LaunchContext) -> Shutdown | None:
-    """End all when the replay failed: the others would wait for it forever."""
+    """End everything if the replay fails, since the others would wait for it forever."""
     if event.returncode == 0:
         return None
     return Shutdown(reason=f'{event.process_name} ended with code {event.returncode}')
 
 
 def _replay(context: LaunchContext) -> list[Node]:
-    """Play the bag with its topics under their usual names, within the namespace."""
+    """Play the bag with the usual topic names, within the namespace."""
     topics = {
         LaunchConfiguration(argument).perform(context).lstrip('/'): usual
         for argument, usual in (('emg', 'emg'), ('reference', 'joint_states_reference'))
@@ -110,12 +111,12 @@ def _replay(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Start replay, decoder and evaluator; the end of the evaluator ends all."""
+    """Start replay, decoder and evaluator; everything ends with the evaluator."""
     decoder = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(
             PathJoinSubstitution([SHARE, 'launch', 'decoder.launch.py'])
         ),
-        # The replay gives the EMG its usual name, within the namespace.
+        # The replay publishes EMG under its usual name, within the namespace.
         launch_arguments={
             'checkpoint': LaunchConfiguration('checkpoint'),
             'emg': 'emg',

@@ -16,15 +16,15 @@
 
 `ros2 launch leconvmn_ros hand.launch.py checkpoint:=FOLDER`
 
-Live, from `/emg` (leconvmn_ros/msg/EmgArray), or from a bag: `bag:=FOLDER`. RViz shows the
-estimate in red and, if there are measured angles, these in grey within it. The frames of the two
-hands are `estimate/palm`, `reference/palm` and so on. `view:=true` shows the hand in a browser as
-well, `hand:=NAME` moves a robot hand. The end of RViz ends all. The human hand has a namespace of
-its own, `human_hand`: on a robot, `/joint_states` belongs to the robot. Arguments of
-decoder.launch.py are taken too.
+EMG comes live from `/emg` (leconvmn_ros/msg/EmgArray), or from a bag with `bag:=FOLDER`. RViz
+shows the estimate in red and measured angles, if there are any, in grey within it. The frames of
+the two hands are `estimate/palm`, `reference/palm` and so on. `view:=true` also shows the hand in
+a browser, `hand:=NAME` moves a robot hand. Everything ends with RViz. The human hand has its own
+namespace `human_hand`, since on a robot `/joint_states` belongs to the robot. The arguments of
+decoder.launch.py work, too.
 
-Angles are shown as they are. Those of Ninapro DB5 and of a glove that was calibrated make a hand;
-those of DB1 are nominal (what is 0 in them is no straight finger) and look like a fist that moves.
+Angles are shown unchanged. Those of Ninapro DB5 and of a calibrated glove give a realistic hand.
+Those of DB1 are nominal (at 0 a finger is not straight) and look like a moving fist.
 """
 
 import os
@@ -61,18 +61,18 @@ GHOST = OrSubstitution(
 FRAMES = LaunchConfiguration('frames')
 
 ARGUMENTS = [
-    # Again, as launch wants a required argument of an included file to be handed on.
+    # Declared again, since required arguments of an included file must be passed on.
     DeclareLaunchArgument('checkpoint', description='folder of the trained decoder'),
     DeclareLaunchArgument(
         'bag', default_value='', description='rosbag2 folder to play; empty = live'
     ),
     DeclareLaunchArgument(
-        'rate', default_value='1.0', description='speed of the bag; only at 1 do stamps fit clocks'
+        'rate', default_value='1.0', description='speed of the bag; stamps fit clocks only at 1'
     ),
     DeclareLaunchArgument(
         'loop',
         default_value='true',
-        description='play the bag again and again; false = end with it',
+        description='repeat the bag; false = end with it',
     ),
     DeclareLaunchArgument(
         'side', default_value='right', choices=['left', 'right'], description='which hand'
@@ -89,7 +89,7 @@ ARGUMENTS = [
         default_value=PathJoinSubstitution(
             [FindPackageShare('leconvmn_ros'), 'config', 'hand.rviz']
         ),
-        description='what RViz shows',
+        description='configuration of RViz',
     ),
     DeclareLaunchArgument(
         'frames',
@@ -97,15 +97,15 @@ ARGUMENTS = [
         description='publish the frames of the hands (robot_state_publisher), which RViz needs',
     ),
     DeclareLaunchArgument('view', default_value='false', description='show it in a browser'),
-    DeclareLaunchArgument('port', default_value='8080', description='where the browser finds it'),
+    DeclareLaunchArgument('port', default_value='8080', description='port of the page'),
     DeclareLaunchArgument(
         'hand', default_value='', description='profile of a robot hand to move; empty = none'
     ),
     DeclareLaunchArgument(
-        'command_topic', default_value='', description="for its commands, instead of the profile's"
+        'command_topic', default_value='', description='its command topic; empty = profile'
     ),
     DeclareLaunchArgument(
-        'calibration', default_value='', description='file with the ranges of the wearer for it'
+        'calibration', default_value='', description='calibration file of the wearer'
     ),
     DeclareLaunchArgument(
         'emg', default_value='/emg', description='topic of the EMG, live or in the bag'
@@ -126,7 +126,7 @@ TOPICS = [
 
 
 def _given(**types: type) -> dict[str, ParameterValue]:
-    """Return arguments as parameters; typed, or a folder called 123 would arrive as a number."""
+    """Return arguments as typed parameters; a folder called 123 must not become a number."""
     return {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, kind in types.items()
@@ -145,10 +145,10 @@ def _node(executable: str, parameters: dict[str, object], **more: object) -> Nod
 
 
 def _check_packages(context: LaunchContext) -> None:
-    """Name the remedy where a package that shows the hand is not installed.
+    """Refuse to start without the packages that show the hand.
 
     Raises:
-        RuntimeError: one is not.
+        RuntimeError: one is not installed; the message says what to do.
     """
     packages = {'rviz': ['rviz2'], 'frames': ['robot_state_publisher', 'tf2_ros']}
     for argument, wanted in packages.items():
@@ -161,12 +161,12 @@ def _check_packages(context: LaunchContext) -> None:
                 debian = f'ros-{os.environ.get("ROS_DISTRO", "DISTRO")}-{package}'
                 raise RuntimeError(
                     f'{package} is not installed: sudo apt install {debian.replace("_", "-")}, or '
-                    f'go without it: {argument}:=false (the browser needs neither: view:=true)'
+                    f'do without it: {argument}:=false (the browser needs neither: view:=true)'
                 ) from error
 
 
 def _frames(whose: str, topic: str, look: str, condition: Condition) -> Node:
-    """Publish the frames of one hand, which follow a topic, and its description."""
+    """Publish the description of one hand, and its frames as a topic moves them."""
     program = PathJoinSubstitution(
         [FindPackagePrefix('leconvmn_ros'), 'lib', 'leconvmn_ros', 'leconvmn_ros']
     )
@@ -181,7 +181,7 @@ def _frames(whose: str, topic: str, look: str, condition: Condition) -> Node:
             {
                 'robot_description': ParameterValue(urdf, value_type=str),
                 'frame_prefix': f'{whose}/',
-                'publish_frequency': 1000.0,  # it would thin out to 20 poses a second
+                'publish_frequency': 1000.0,  # the default drops all but 20 poses a second
             }
         ],
         remappings=[
@@ -193,7 +193,7 @@ def _frames(whose: str, topic: str, look: str, condition: Condition) -> Node:
 
 
 def _shown() -> list[Node]:
-    """Return what shows the hands in RViz."""
+    """Return the nodes that show the hands in RViz."""
     ghost = IfCondition(AndSubstitution(FRAMES, GHOST))
     return [
         _frames('estimate', 'joint_states', '', IfCondition(FRAMES)),
@@ -233,12 +233,12 @@ def _retarget(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Start the decoder and whatever else was asked for."""
+    """Start the decoder and all other requested nodes."""
     namespace = LaunchConfiguration('namespace')
     return LaunchDescription(
         [
             *ARGUMENTS,
-            # First, so that nothing of ours runs yet if one of these is not installed.
+            # First, so that none of our nodes runs yet if a package is missing.
             OpaqueFunction(function=_check_packages),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(
@@ -250,7 +250,7 @@ def generate_launch_description() -> LaunchDescription:
                 }.items(),
             ),
             *_shown(),
-            # Outside the namespace: its topics have the names that they have in the bag.
+            # Outside the namespace, so that topics keep their names of the bag.
             _node(
                 'replay',
                 _given(bag=str, rate=float, loop=bool)
