@@ -11,14 +11,14 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Directives that write the reference from the code, so that it cannot fall behind.
+"""Directives that generate the reference from the code, so that it is never outdated.
 
 ``{commands}`` documents every command from its parser, ``{nodes}`` the parameters of every node
-from their declarations.
+from their declarations, ``{hand_profile}`` the keys of a hand profile from its model.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -68,8 +68,38 @@ def _rows(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
         yield f'{names} {value}'.strip(), formatter._expand_help(action) if action.help else ''  # noqa: SLF001
 
 
+class HandProfileKeys(Directive):
+    """The keys of a hand profile, with a section for each kind of mapping in it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each model."""
+        from leconvmn_ros.hands import profile
+
+        sections = []
+        for model in (
+            profile.HandProfile,
+            profile.CommandOutput,
+            profile.StateInput,
+            profile.Stale,
+            profile.RobotJoint,
+            profile.Coupling,
+            profile.Scale,
+            profile.Check,
+        ):
+            section = nodes.section(ids=[f'profile-{model.__name__}'])
+            section += nodes.title(text=model.__name__)
+            section += nodes.paragraph(text=model.__doc__)
+            fields = model.model_fields.items()
+            section += _table(
+                (key if field.is_required() else f'{key} (optional)', field.description or '')
+                for key, field in fields
+            )
+            sections.append(section)
+        return sections
+
+
 class NodeParameters(Directive):
-    """The parameters of every node: type, default, what is allowed, meaning."""
+    """The parameters of every node: type, default, allowed values, meaning."""
 
     def run(self) -> list[nodes.Node]:
         """Return a section for each node."""
@@ -91,7 +121,7 @@ class NodeParameters(Directive):
         return sections
 
 
-def _table(rows: 'Iterator[tuple[str, str]] | list[tuple[str, str]]') -> nodes.table:
+def _table(rows: Iterable[tuple[str, str]]) -> nodes.table:
     group = nodes.tgroup('', *(nodes.colspec(colwidth=width) for width in WIDTHS), cols=2)
     body = nodes.tbody()
     for name, meaning in rows:
@@ -105,4 +135,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive('commands', Commands)
     app.add_directive('nodes', NodeParameters)
+    app.add_directive('hand_profile', HandProfileKeys)
     return {'parallel_read_safe': True}

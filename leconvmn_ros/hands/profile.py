@@ -112,7 +112,12 @@ Unit = Annotated[
 class RobotJoint(StrictModel):
     """A joint of the robot hand: its human joint, limits and speed."""
 
-    name: str = Field(min_length=1, max_length=100, pattern=r'^\S+$')
+    name: str = Field(
+        min_length=1,
+        max_length=100,
+        pattern=r'^\S+$',
+        description='name on the topics of the hand',
+    )
     limits: tuple[Angle, Angle] = Field(description='lower and upper (rad)')
     follows: (
         Annotated[
@@ -194,14 +199,14 @@ Constant = bool | int | float | str
 class CommandOutput(StrictModel):
     """The topic, type and rate of the commands."""
 
-    topic: Topic
+    topic: Topic = Field(description='topic of the commands')
     type: str = Field(
         pattern=r'^[a-z][a-z0-9_]*/msg/[A-Z][A-Za-z0-9]*$',
         description=f'{JOINT_STATE}, {JOINT_TRAJECTORY}, or a message with an array of numbers '
         f'in the order of the joints, such as {FLOAT64_ARRAY}',
     )
     rate: float = Field(strict=True, ge=1, le=1000, description='commands per second (Hz)')
-    unit: Unit = 'rad'
+    unit: Unit = Field(default='rad', description='rad, deg, or numbers as in Scale')
     field: ArrayField | None = Field(
         default=None,
         description='the array, by default data; motor_cmd[].q is q in each element of motor_cmd',
@@ -237,7 +242,7 @@ class CommandOutput(StrictModel):
 class StateInput(StrictModel):
     """The topic on which the hand reports its own pose."""
 
-    topic: Topic
+    topic: Topic = Field(description='topic of the reports')
     type: str = Field(
         default=JOINT_STATE,
         pattern=r'^[a-z][a-z0-9_]*/msg/[A-Z][A-Za-z0-9]*$',
@@ -290,7 +295,7 @@ class Check(StrictModel):
     """The model with which `leconvmn_ros hand NAME --check URDF` found the profile to agree."""
 
     model: str = Field(max_length=300, description="the maker's file, with its version")
-    date: dt.date
+    date: dt.date = Field(description='when it was compared')
 
 
 class HandProfile(StrictModel):
@@ -302,9 +307,11 @@ class HandProfile(StrictModel):
         default='either', description='side of the body that the hand is made for'
     )
     checked: Check | None = Field(default=None, description="comparison with the maker's model")
-    command: CommandOutput
-    state: StateInput | None = None
-    stale: Stale
+    command: CommandOutput = Field(description='the commands, see CommandOutput')
+    state: StateInput | None = Field(
+        default=None, description="the hand's reports of its pose, see StateInput"
+    )
+    stale: Stale = Field(description='the reaction to missing input, see Stale')
     speed: Speed = Field(description='for every joint without its own (rad/s)')
     acceleration: Acceleration | None = Field(
         default=None,
@@ -316,7 +323,11 @@ class HandProfile(StrictModel):
         description='whether each command must have all joints of the hand; --check then '
         'refuses a profile that lacks one',
     )
-    joints: tuple[RobotJoint, ...] = Field(min_length=1, max_length=100)
+    joints: tuple[RobotJoint, ...] = Field(
+        min_length=1,
+        max_length=100,
+        description='the joints in the order of the command, see RobotJoint',
+    )
 
     @model_validator(mode='after')
     def _consistent(self) -> 'HandProfile':
