@@ -197,7 +197,7 @@ def spied_steps(monkeypatch):
     def spy(learner, *arguments):
         done = learn(learner, *arguments)
         weights.append(weights_of(learner.model))
-        rates.append(learner._optimiser.param_groups[0]['lr'])
+        rates.append(learner._optimiser.learning_rate)
         return done
 
     monkeypatch.setattr(recurrent_fit._Learner, 'learn', spy)
