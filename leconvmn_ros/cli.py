@@ -40,7 +40,7 @@ COMMANDS = {
     'synthesize': 'make the bag of a synthetic subject',
     'align': 'measure the lag between the reference angles and the EMG of a bag',
     'train': 'train a decoder on bags',
-    'adapt': 'adapt a decoder to electrodes that moved, from EMG alone',
+    'adapt': 'adapt a decoder to electrodes that moved',
     'evaluate': 'decode bags without ROS and score what training held out',
     'speed': 'time every stage of the decoder and the whole path over ROS 2',
     'export': 'write a decoder as ONNX',

@@ -98,6 +98,11 @@ class Gaussians(NamedTuple):
         covariance = self.covariance[np.ix_(channels, channels)]
         return Gaussians(self.means[:, channels], covariance, self.shares)
 
+    def whitening(self) -> Matrix:
+        """Return what gives the covariance, shrunk a little, the unit matrix."""
+        white: Matrix = np.linalg.inv(np.linalg.cholesky(_shrunk(self.covariance)))
+        return white
+
     def completing(self, live: NDArray[np.int64]) -> Affine:
         """Return the map from live channels to all: dead ones as is likely given the others.
 
@@ -139,7 +144,7 @@ def fit_shares(gaussians: Gaussians, features: Matrix, made: Matrix | None = Non
     """Find the shares of the movements alone: nothing is mapped; see `fit_map`."""
     channels = features.shape[1]
     shares = gaussians.shares
-    whitening = np.linalg.inv(np.linalg.cholesky(_shrunk(gaussians.covariance)))
+    whitening = gaussians.whitening()
     logs = _logs(features @ whitening.T, gaussians.means @ whitening.T)
     for _ in range(ROUNDS):
         shares = _shares(_weights(logs + np.log(shares)) if made is None else made)
@@ -173,7 +178,7 @@ def fit_map(
     """
     samples, channels = features.shape
     effective = max(1.0, samples / rate * EFFECTIVE_RATE)
-    whitening = np.linalg.inv(np.linalg.cholesky(_shrunk(gaussians.covariance)))
+    whitening = gaussians.whitening()
     means = gaussians.means @ whitening.T
     prior = np.concatenate((whitening, np.zeros((channels, 1))), axis=1)
     weights, shares = prior.copy(), gaussians.shares
@@ -189,7 +194,7 @@ def fit_map(
         for _ in range(SWEEPS):
             _sweep(weights, wanted, inverse, effective)
     volume = np.linalg.slogdet(weights[:, :channels])[1] - 0.5 * channels * np.log(2 * np.pi)
-    found = np.linalg.solve(whitening, weights)
+    found = np.linalg.solve(whitening, weights).astype(np.float64)
     return Fit(
         Affine(found[:, :channels], found[:, channels]),
         shares,
@@ -203,7 +208,7 @@ def likelihood(gaussians: Gaussians, features: Matrix, fit: Fit, made: Matrix | 
 
     Half of the shares are those of the training: other features may hold other movements.
     """
-    whitening = np.linalg.inv(np.linalg.cholesky(_shrunk(gaussians.covariance)))
+    whitening = gaussians.whitening()
     logs = _logs(fit.map.apply(features) @ whitening.T, gaussians.means @ whitening.T)
     volume = np.linalg.slogdet(whitening @ fit.map.matrix)[1]
     volume -= 0.5 * features.shape[1] * np.log(2 * np.pi)

@@ -94,6 +94,23 @@ def match(session: Session, turn: Turn) -> Match:
     )
 
 
+def misfit(session: Session, found: Match) -> float:
+    """Return how far the movements still are from those of the training, after the match.
+
+    The square of the distance between the mean of a movement here and its mean in the training,
+    per channel, in the variance within movements; mean over the movements that were made.
+    """
+    if session.made is None:
+        raise ValueError('which movements were made is not known')
+    gaussians = Gaussians.of(session.mixture)
+    mapped = found.map.apply(session.features)
+    whitening = gaussians.whitening()
+    made = session.made[:, session.made.any(axis=0)]
+    means = made.T @ mapped / made.sum(axis=0)[:, None]
+    away = (means - gaussians.means[session.made.any(axis=0)]) @ whitening.T
+    return float(np.square(away).mean())
+
+
 def _largest_shift(fit: Fit, features: Matrix) -> float:
     return float(np.abs(fit.map.apply(features) - features).mean(axis=0).max())
 

@@ -35,6 +35,8 @@ def sentences(adaptation: Adaptation) -> list[str]:
         said.append(
             'channels: mixed in a way that no turn explains, as when the band slid along the arm'
         )
+    if adaptation.fine_tuned:
+        said.append('weights: fine-tuned on the movements that were asked for')
     if not adaptation.matched:
         return [*said, 'gains: as in the training, as far as this EMG tells']
     shifts = adaptation.shifts

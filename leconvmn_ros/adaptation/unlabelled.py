@@ -64,6 +64,7 @@ class Adaptation:
         free: whether the map mixes channels in a way that no turn explains.
         dead: channels that do not work, which the map fills in from the others.
         duration: of the EMG that was used (s).
+        fine_tuned: whether the weights were changed.
     """
 
     checkpoint: Checkpoint
@@ -74,10 +75,12 @@ class Adaptation:
     dead: tuple[int, ...]
     duration: float
 
+    fine_tuned: bool = False
+
     @property
     def moved(self) -> bool:
         """Whether anything was found to adapt to."""
-        return self.checkpoint.description.electrode_map is not None
+        return self.fine_tuned or self.checkpoint.description.electrode_map is not None
 
 
 def adapt(

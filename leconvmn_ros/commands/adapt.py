@@ -15,16 +15,21 @@
 """What `leconvmn_ros adapt` does; its arguments are in parsers/adapt.py."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from leconvmn_ros.adaptation.report import sentences
 from leconvmn_ros.adaptation.rings import consecutive_rings, described_rings
 from leconvmn_ros.adaptation.turns import Rings
-from leconvmn_ros.adaptation.unlabelled import adapt, mixture_in
+from leconvmn_ros.adaptation.unlabelled import adapt, Adaptation, mixture_in
 from leconvmn_ros.commands.progress import progress_bar, remark, say
 from leconvmn_ros.core.errors import ConfigurationError
-from leconvmn_ros.decoding.checkpoint import check_place, Description, load_checkpoint
+from leconvmn_ros.core.recording import Recording
+from leconvmn_ros.decoding.checkpoint import check_place, Checkpoint, Description, load_checkpoint
 from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.recordings.description import read_description
+
+if TYPE_CHECKING:
+    from leconvmn_ros.training.reports import EpochReport
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,16 +40,47 @@ def run(arguments: argparse.Namespace) -> int:
     rings = _rings(arguments, checkpoint.description)
     with progress_bar(f'read {arguments.bag.name}'):
         recording = read_bag(
-            arguments.bag, emg_topic=arguments.emg_topic, reference_topic=None, label_topic=None
+            arguments.bag,
+            emg_topic=arguments.emg_topic,
+            reference_topic=None,
+            label_topic=arguments.label_topic if arguments.prompted else None,
         )
     for line in recording.remarks:
         remark(f'{recording.name}: {line}')
-    adaptation = adapt(checkpoint, recording, rings, least_confidence=arguments.least_confidence)
+    way = _prompted if arguments.prompted else _unlabelled
+    adaptation = way(checkpoint, recording, rings, arguments)
     adaptation.checkpoint.save(arguments.output)
     for line in sentences(adaptation):
         say(line)
     say(f'{arguments.output}: {"adapted" if adaptation.moved else "nothing to adapt"}')
     return 0
+
+
+def _unlabelled(
+    checkpoint: Checkpoint, recording: Recording, rings: Rings, arguments: argparse.Namespace
+) -> Adaptation:
+    return adapt(checkpoint, recording, rings, least_confidence=arguments.least_confidence)
+
+
+def _prompted(
+    checkpoint: Checkpoint, recording: Recording, rings: Rings, arguments: argparse.Namespace
+) -> Adaptation:
+    # Only this way trains, and so only this one needs PyTorch.
+    from leconvmn_ros.adaptation.prompted import adapt_prompted  # noqa: PLC0415
+
+    with progress_bar('fine-tune') as progress:
+
+        def on_epoch(report: 'EpochReport') -> None:
+            progress(report.epoch / report.epochs, report.text())
+
+        return adapt_prompted(
+            checkpoint,
+            recording,
+            rings,
+            least_confidence=arguments.least_confidence,
+            seed=arguments.seed,
+            on_epoch=on_epoch,
+        )
 
 
 def _rings(arguments: argparse.Namespace, known: Description) -> Rings:

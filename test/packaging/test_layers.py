@@ -38,8 +38,8 @@ MAY_IMPORT = {
     'view': {'emg', 'hands', 'wearing'},
     'decoding': {'dataset', 'emg', 'engines', 'models'},
     'evaluation': {'dataset', 'decoding', 'emg'},
-    'adaptation': {'dataset', 'decoding', 'emg'},
     'training': {'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models'},
+    'adaptation': {'dataset', 'decoding', 'emg', 'training'},
     'benchmark': {
         *('adaptation', 'dataset', 'decoding', 'emg', 'engines', 'evaluation', 'models'),
         *('recordings', 'training'),

@@ -12,13 +12,17 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Adapt a decoder to electrodes that moved since its training, from EMG alone.
+"""Adapt a decoder to electrodes that moved since its training.
 
 The EMG of the new session is compared with what the training kept of each movement. The command
-finds by how much the armband turned, whether it is worn the other way round, and how the gains
-changed. It writes a copy of the decoder with a map in front of its network. Labels and angles in
-the bag are not read. Where nothing moved, the copy is the same decoder. Where the EMG is not
-clear, the command refuses and writes nothing.
+finds by how much the armband turned, whether it is worn the other way round, which electrodes are
+dead, and how the gains changed. It writes a copy of the decoder with a map in front of its
+network. Labels and angles in the bag are not read. Where nothing moved, the copy is the same
+decoder. Where the EMG is not clear, the command refuses and writes nothing.
+
+With --prompted the bag is a guided session of the same movements, 30 to 100 s long, without a
+glove. Its labels say what was asked for. Then the weights are fine-tuned as well: on the mean
+trajectory that the training kept of each movement, placed where the EMG says that it was made.
 """
 
 import argparse
@@ -26,7 +30,7 @@ from pathlib import Path
 
 from leconvmn_ros.adaptation.unlabelled import DEFAULT_CONFIDENCE
 from leconvmn_ros.commands.arguments import integers, number
-from leconvmn_ros.recordings.bag_types import EMG_TOPIC
+from leconvmn_ros.recordings.bag_types import EMG_TOPIC, LABEL_TOPIC
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder of the adapted decoder',
     )
     parser.add_argument(
+        '--prompted',
+        action='store_true',
+        help='BAG is a guided session of the movements of the training: use its labels, and '
+        'fine-tune the weights',
+    )
+    parser.add_argument(
         '--rings',
         type=integers('numbers of electrodes such as 8 or 8,8', number(int, 3, 256)),
         metavar='N,N',
@@ -62,5 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='refuse to say how the electrodes sit with less',
     )
     parser.add_argument(
+        '--seed', type=number(int, 0, 2**31 - 1), default=0, help='of the fine-tuning'
+    )
+    parser.add_argument(
         '--emg-topic', default=EMG_TOPIC, metavar='TOPIC', help='topic of EmgArray messages'
+    )
+    parser.add_argument(
+        '--label-topic',
+        default=LABEL_TOPIC,
+        metavar='TOPIC',
+        help='topic of movement labels, for --prompted',
     )
