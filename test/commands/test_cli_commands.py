@@ -25,10 +25,11 @@ from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.dataset.hold_out import hold_out_named
 from leconvmn_ros.decoding.checkpoint import load_checkpoint
 from leconvmn_ros.evaluation.tables import read_estimates
-from leconvmn_ros.recordings.bags import read_bag
+from leconvmn_ros.recordings import read_bag, write_bag
 from matplotlib.image import imread
 import numpy as np
 import pytest
+from worn_band import turned, worn_band
 
 
 def test_convert_makes_one_bag_per_file(capsys, folder, tmp_path):
@@ -277,6 +278,18 @@ def test_evaluate_prints_and_writes_everything(capsys, folder, tmp_path):
     assert len(estimates.stamps_ns) == 32 * 50 - 4
     assert 0.3 < report['count'] / len(estimates.stamps_ns) < 0.45
     assert imread(tmp_path / 'p' / 'plot.png').size > 100_000
+
+
+@pytest.mark.parametrize('electrodes', [0, 1])
+def test_evaluate_says_where_the_emg_does_not_fit_the_training(capsys, tmp_path, electrodes):
+    band = worn_band()
+    band.checkpoint.save(tmp_path / 'decoder')
+    labels = {'movement': band.movement, 'repetition': np.full(len(band.emg), 4)}
+    emg = turned(band.emg, electrodes)
+    write_bag(tmp_path / 'new', emg, band.rate, band.positions, **labels)
+    places = [str(tmp_path / name) for name in ('decoder', 'new')]
+    assert main(['evaluate', *places, '--orders', '0', '--part', 'all']) == 0
+    assert ('does not fit the training' in capsys.readouterr().err) == bool(electrodes)
 
 
 def test_evaluate_all_and_at_other_rates(capsys, folder, tmp_path):
