@@ -52,6 +52,9 @@ class DonningOptions(StrictModel):
     unlabelled: tuple[Seconds, ...] = Field(
         default=(30.0,), description='EMG to adapt by, without labels'
     )
+    prompted: tuple[Seconds, ...] = Field(
+        default=(30.0,), description='EMG to adapt by, with the movements that were asked for'
+    )
     upper_bound: bool = Field(
         default=True, description='whether a decoder is trained on each new session, too'
     )

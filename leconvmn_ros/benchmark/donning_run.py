@@ -23,6 +23,7 @@ from pathlib import Path
 import traceback
 from typing import NamedTuple
 
+from leconvmn_ros.adaptation.prompted import adapt_prompted
 from leconvmn_ros.adaptation.rings import consecutive_rings, described_rings
 from leconvmn_ros.adaptation.turns import Rings
 from leconvmn_ros.adaptation.unlabelled import adapt
@@ -210,7 +211,9 @@ class _Run:
         """Score a session without adaptation and with each kind of it."""
         yield self._score(trained, session, place, AS_IT_IS)
         for seconds in self._options.unlabelled:
-            yield self._after(trained, session, place, rings, seconds)
+            yield self._after(trained, session, place, rings, seconds, prompted=False)
+        for seconds in self._options.prompted:
+            yield self._after(trained, session, place, rings, seconds, prompted=True)
 
     def _after(
         self,
@@ -219,14 +222,22 @@ class _Run:
         place: _Place,
         rings: Rings,
         seconds: float,
+        *,
+        prompted: bool,
     ) -> DonningScore:
-        """Adapt by a calibration, and score."""
+        """Adapt by a calibration, and score; unless prompted, it has no labels."""
         random = np.random.default_rng(place.seed)
-        recording = session.calibration_recording(seconds, random, labelled=False)
-        method = f'unlabelled {seconds:g} s'
+        recording = session.calibration_recording(seconds, random, labelled=prompted)
+        method = f'{"prompted" if prompted else "unlabelled"} {seconds:g} s'
         refused = ''
         try:
-            checkpoint = adapt(trained.checkpoint, recording, rings).checkpoint
+            if prompted:
+                seed = self._job.settings.seed
+                checkpoint = adapt_prompted(
+                    trained.checkpoint, recording, rings, seed=seed
+                ).checkpoint
+            else:
+                checkpoint = adapt(trained.checkpoint, recording, rings).checkpoint
         except RecordingError as error:
             checkpoint, refused = trained.checkpoint, str(error)
         first, last = recording.span_ns

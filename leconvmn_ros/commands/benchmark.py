@@ -60,6 +60,7 @@ from leconvmn_ros.training.presets import PRESETS
 _OF_REDONNING = (
     'train_sessions',
     'unlabelled',
+    'prompted',
     'changes',
     'draws',
     'upper_bound',
@@ -116,8 +117,8 @@ def _donning_plan(arguments: argparse.Namespace) -> DonningPlan:
     topics = _topics(arguments)
     paths = _checked_paths(arguments, topics)
     given = {name: getattr(arguments, name) for name in _OF_REDONNING if name != 'decoders'}
-    if given['unlabelled'] == (0,):
-        given['unlabelled'] = ()
+    for name in ('unlabelled', 'prompted'):
+        given[name] = () if given[name] == (0,) else given[name]
     options: DonningOptions = checked(
         DonningOptions, {name: value for name, value in given.items() if value is not None}
     )

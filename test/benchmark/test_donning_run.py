@@ -102,7 +102,7 @@ def test_later_sessions_are_scored_with_and_without_adaptation(bags):
 
 
 def test_rows_can_be_left_out(bags):
-    outcome = scores_of(plan_of(bags[:2], unlabelled=(), upper_bound=False)).outcome
+    outcome = scores_of(plan_of(bags[:2], unlabelled=(), prompted=(), upper_bound=False)).outcome
     assert [(s.trained_on, s.method) for s in outcome.scores] == [('1 session', 'none')]
 
 

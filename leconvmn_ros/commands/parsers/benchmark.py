@@ -22,10 +22,10 @@ same command is given again; runs that are there and fit are not done again.
 grouped by person and session, by `subject` and `donning` of what the bag says of itself, else by
 their place PERSON/SESSION. Decoders learn the first sessions of a person. In each later session
 one repetition of each movement calibrates, the others are scored, in shuffled order: without
-adaptation, adapted without labels, and by a decoder that was trained on that session (all
-repetitions but the last, which is scored). With --changes the bags are single recordings, and
-changes drawn at random make sessions of the repetitions that are held out. The folder then gets
-results.json and results.csv.
+adaptation, adapted without labels or with prompts, and by a decoder that was trained on that
+session (all repetitions but the last, which is scored). With --changes the bags are single
+recordings, and changes drawn at random make sessions of the repetitions that are held out. The
+folder then gets results.json and results.csv.
 """
 
 import argparse
@@ -148,6 +148,12 @@ def _add_redonning(parser: argparse.ArgumentParser) -> None:
         metavar='S,S',
         help='adapt by so many seconds of a new session, without labels, in turn (default: 30); '
         'movements are whole, so it is about so long; 0 = do not',
+    )
+    group.add_argument(
+        '--prompted',
+        type=integers('seconds such as 30,90', number(int, 0, 3600)),
+        metavar='S,S',
+        help='the same with the movements that were asked for (default: 30)',
     )
     group.add_argument(
         '--changes',
