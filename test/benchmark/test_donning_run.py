@@ -84,10 +84,13 @@ def test_later_sessions_are_scored_with_and_without_adaptation(bags):
     assert found == [
         ('day 2', '1 session', 'none'),
         ('day 2', '1 session', 'unlabelled 30 s'),
+        ('day 2', '1 session', 'prompted 30 s'),
         ('day 3', '1 session', 'none'),
         ('day 3', '1 session', 'unlabelled 30 s'),
+        ('day 3', '1 session', 'prompted 30 s'),
         ('day 3', '2 sessions', 'none'),
         ('day 3', '2 sessions', 'unlabelled 30 s'),
+        ('day 3', '2 sessions', 'prompted 30 s'),
         ('day 2', 'this session', 'none'),
         ('day 3', 'this session', 'none'),
     ]
@@ -96,7 +99,7 @@ def test_later_sessions_are_scored_with_and_without_adaptation(bags):
     rows = summarise_donnings(plan, [result]).rows
     first = rows[0]
     assert (first.people, first.scores, first.refused) == (1, 2, 0)
-    one_session = [s.cc for s in result.outcome.scores[:4:2]]
+    one_session = [s.cc for s in result.outcome.scores[:6:3]]
     assert first.cc == pytest.approx(np.mean(one_session))
     assert first.worst == min(one_session)
 
@@ -107,17 +110,25 @@ def test_rows_can_be_left_out(bags):
 
 
 def test_the_same_job_draws_the_same(bags):
-    plan = plan_of(bags[:1], changes=('turn_and_gains', 'dead_1'), draws=2)
+    plan = plan_of(bags[:1], changes=('turn_and_gains', 'dead_1'), prompted=(), draws=2)
     (job,) = plan.jobs()
     assert scores_of(plan) == scores_of(plan)
     assert (
-        job.key == plan_of(bags[:1], changes=('turn_and_gains', 'dead_1'), draws=2).jobs()[0].key
+        job.key
+        == plan_of(bags[:1], changes=('turn_and_gains', 'dead_1'), prompted=(), draws=2)
+        .jobs()[0]
+        .key
     )
-    assert job.key != plan_of(bags[:1], changes=('turn_and_gains',), draws=2).jobs()[0].key
+    assert (
+        job.key
+        != plan_of(bags[:1], changes=('turn_and_gains',), prompted=(), draws=2).jobs()[0].key
+    )
 
 
 def test_a_decoder_that_cannot_be_adapted_is_scored_as_it_was(bags):
-    outcome = scores_of(plan_of(bags[:1], changes=('nothing',), unlabelled=(5,), draws=1)).outcome
+    outcome = scores_of(
+        plan_of(bags[:1], changes=('nothing',), unlabelled=(5,), prompted=(), draws=1)
+    ).outcome
     plain, adapted = outcome.scores
     assert '25 s are needed' in adapted.refused
     assert adapted.cc == plain.cc
@@ -126,7 +137,7 @@ def test_a_decoder_that_cannot_be_adapted_is_scored_as_it_was(bags):
 def test_decoders_of_a_benchmark_are_taken_if_they_are_those_of_the_plan(
     bags, tmp_path, monkeypatch
 ):
-    plan = plan_of(bags[:1], changes=('nothing',), draws=1)
+    plan = plan_of(bags[:1], changes=('nothing',), prompted=(), draws=1)
     (job,) = plan.model_copy(update={'decoders': str(tmp_path)}).jobs()
     training = job.training
     options = {'device': 'cpu', 'threads': 1, 'on_progress': lambda _: None}
@@ -200,6 +211,6 @@ def test_the_command_writes_a_table_and_can_report_again(capsys, bags, tmp_path,
     assert 'unlabelled 30 s' in out
     lines = (folder / 'results.csv').read_text().splitlines()
     assert lines[0].startswith('preset,database,person,seed,session,draw')
-    assert [line.split(',')[4] for line in lines[1:]] == ['day 2'] * 3
+    assert [line.split(',')[4] for line in lines[1:]] == ['day 2'] * 4
     code, again, _ = run(capsys, 'benchmark', '--output', folder, '--report-only')
     assert (code, again) == (0, out)
