@@ -63,7 +63,9 @@ try:
 except ImportError:
     from leconvmn_ros.checkpoint import load_checkpoint
     from leconvmn_ros.decoder import Decoder
-decoder = Decoder(load_checkpoint(Path(sys.argv[1])))
+decoder = Decoder(load_checkpoint(Path(sys.argv[1])), engine='auto')
+if hasattr(decoder, 'choose_engine'):
+    decoder.choose_engine()  # 0.1.0 measured which is the fastest
 print('SECONDS', median(decoder.warm_up() for _ in range(40)))
 """
 WRITE_HOUR = """
