@@ -15,15 +15,43 @@
 """The base of all settings and file contents, and its validation errors in one line."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from leconvmn_ros.core.errors import MalformedMessageError
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+# Far more than the messages of this package need.
+LARGEST_MESSAGE = 2**16  # characters
 
 
 class StrictModel(BaseModel):
     """Settings that cannot be changed, with no unknown names, NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+
+Message = TypeVar('Message', bound=StrictModel)
+
+
+def parse_message(model: type[Message], text: str, what: str) -> Message:
+    """Parse a message that carries a model as JSON.
+
+    Args:
+        model: the model.
+        text: content of the message.
+        what: name of the message, for errors.
+
+    Raises:
+        MalformedMessageError: the text is too long, or is no such model.
+    """
+    if len(text) > LARGEST_MESSAGE:
+        raise MalformedMessageError(
+            f'{what} of {len(text)} characters; at most {LARGEST_MESSAGE} are read'
+        )
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise MalformedMessageError(f'{what}: {first_problem(error)}') from error
 
 
 def first_problem(error: ValidationError, name_of: Callable[[str], str] = str) -> str:

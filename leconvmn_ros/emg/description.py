@@ -21,12 +21,9 @@ Adaptation needs it to find out by how much an armband was turned.
 import json
 from typing import Annotated, Literal
 
-from leconvmn_ros.core.errors import MalformedMessageError
-from leconvmn_ros.core.strict_model import first_problem, StrictModel
-from pydantic import Field, model_validator, ValidationError
+from leconvmn_ros.core.strict_model import parse_message, StrictModel
+from pydantic import Field, model_validator
 
-# A thousand electrodes with long names need less.
-LARGEST_TEXT = 2**16  # characters
 MOST_CHANNELS = 1024
 LONGEST_NAME = 200  # characters
 Text = Annotated[str, Field(max_length=LONGEST_NAME)]
@@ -85,11 +82,4 @@ def parse_description(text: str) -> EmgDescription:
     Raises:
         MalformedMessageError: the text is invalid.
     """
-    if len(text) > LARGEST_TEXT:
-        raise MalformedMessageError(
-            f'an EMG description of {len(text)} characters; at most {LARGEST_TEXT} are read'
-        )
-    try:
-        return EmgDescription.model_validate_json(text)
-    except ValidationError as error:
-        raise MalformedMessageError(f'EMG description: {first_problem(error)}') from error
+    return parse_message(EmgDescription, text, 'EMG description')

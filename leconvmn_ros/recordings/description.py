@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from leconvmn_ros.core.errors import MalformedMessageError
-from leconvmn_ros.emg.description import EmgDescription, LARGEST_TEXT, parse_description
+from leconvmn_ros.core.strict_model import LARGEST_MESSAGE
+from leconvmn_ros.emg.description import EmgDescription, parse_description
 from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import DESCRIPTION_TOPIC, typestore
 
@@ -65,7 +66,7 @@ def _recorded(bag: OpenBag, topic: str) -> str:
         last = message.data
     if last is None:
         return ''
-    if len(last) > LARGEST_TEXT:
+    if len(last) > LARGEST_MESSAGE:
         raise MalformedMessageError(f'{bag.path}: the description on {topic} is too long')
     try:
         said: Any = typestore().deserialize_cdr(last, _TYPE)

@@ -20,11 +20,9 @@ sizes are bounded, and no text of it is taken for HTML.
 
 from typing import Annotated, Literal
 
-from leconvmn_ros.core.errors import MalformedMessageError
-from leconvmn_ros.core.strict_model import first_problem, StrictModel
-from pydantic import Field, ValidationError
+from leconvmn_ros.core.strict_model import parse_message, StrictModel
+from pydantic import Field
 
-LARGEST_TEXT = 2**16  # characters
 MOST_ELECTRODES = 256
 
 Text = Annotated[str, Field(max_length=400)]
@@ -84,16 +82,9 @@ class GuideStatus(StrictModel):
 
 
 def parse_status(text: str) -> GuideStatus:
-    """Read what `to_json` wrote.
+    """Parse the JSON of `to_json`.
 
     Raises:
-        MalformedMessageError: it is no such JSON.
+        MalformedMessageError: the text is invalid.
     """
-    if len(text) > LARGEST_TEXT:
-        raise MalformedMessageError(
-            f'a guide status of {len(text)} characters; at most {LARGEST_TEXT} are read'
-        )
-    try:
-        return GuideStatus.model_validate_json(text)
-    except ValidationError as error:
-        raise MalformedMessageError(f'guide status: {first_problem(error)}') from error
+    return parse_message(GuideStatus, text, 'guide status')
