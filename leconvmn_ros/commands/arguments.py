@@ -130,6 +130,21 @@ def add_threads(parser: argparse.ArgumentParser, meaning_of_0: str) -> None:
     )
 
 
+def add_output_rate(parser: argparse.ArgumentParser) -> None:
+    """Declare --output-rate."""
+    from leconvmn_ros.decoding.decoder import (  # noqa: PLC0415 - slow, and not for all commands
+        DEFAULT_OUTPUT_RATE,
+    )
+
+    parser.add_argument(
+        '--output-rate',
+        type=number(float, 0, 1000),
+        default=DEFAULT_OUTPUT_RATE,
+        metavar='HZ',
+        help='estimates per second, at most one per sample; 0 = one per image',
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Declare --device."""
     parser.add_argument(

@@ -43,7 +43,7 @@ def commands_of(page):
         if not line.startswith('leconvmn_ros '):
             continue
         words = shlex.split(line, comments=True)
-        if len(words) > 1 and words[1] in COMMANDS:
+        if words[1:] and not words[1].startswith('-'):
             yield words[1:]
 
 

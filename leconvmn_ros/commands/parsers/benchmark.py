@@ -33,8 +33,14 @@ from pathlib import Path
 from typing import get_args
 
 from leconvmn_ros.benchmark.changes import Change
-from leconvmn_ros.commands.arguments import add_device, add_protocol, add_topics, integers, number
-from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
+from leconvmn_ros.commands.arguments import (
+    add_device,
+    add_output_rate,
+    add_protocol,
+    add_topics,
+    integers,
+    number,
+)
 from leconvmn_ros.training.presets import CURRENT_PRESETS, PRESETS
 
 # The protocol of sessions, beside those that hold out a part of one recording.
@@ -90,13 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N,N',
         help='a run for each of them',
     )
-    parser.add_argument(
-        '--output-rate',
-        type=number(float, 0, 1000),
-        default=DEFAULT_OUTPUT_RATE,
-        metavar='HZ',
-        help='estimates per second to score; 0 = one per image',
-    )
+    add_output_rate(parser)
     parser.add_argument(
         '--workers',
         type=number(int, 1, 4096),

@@ -27,6 +27,7 @@ from pathlib import Path
 from leconvmn_ros.commands.arguments import (
     add_device,
     add_engine,
+    add_output_rate,
     add_reference,
     add_reference_lag,
     add_threads,
@@ -35,7 +36,6 @@ from leconvmn_ros.commands.arguments import (
     png,
 )
 from leconvmn_ros.commands.output_file import output_file
-from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.evaluation.shuffled_order import DEFAULT_ORDERS
 
 
@@ -63,13 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='test',
         help='score the held-out part, or everything',
     )
-    parser.add_argument(
-        '--output-rate',
-        type=number(float, 0, 1000),
-        default=DEFAULT_OUTPUT_RATE,
-        metavar='HZ',
-        help='estimates per second, at most one per sample and 1000; 0 = one per image',
-    )
+    add_output_rate(parser)
     parser.add_argument(
         '--orders',
         type=number(int, 0, 100),

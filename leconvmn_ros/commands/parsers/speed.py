@@ -24,9 +24,14 @@ the presets that this machine can run live.
 import argparse
 from pathlib import Path
 
-from leconvmn_ros.commands.arguments import add_device, add_engine, integers, number
+from leconvmn_ros.commands.arguments import (
+    add_device,
+    add_engine,
+    add_output_rate,
+    integers,
+    number,
+)
 from leconvmn_ros.commands.output_file import output_file
-from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.training.presets import PRESETS
 
 _CHANNELS = (1, 256)
@@ -44,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ('channels', int, 12, *_CHANNELS, 'N', 'electrodes without CHECKPOINT'),
         ('sampling-rate', float, 2000.0, 1, 100_000, 'HZ', 'samples per second, likewise'),
         ('chunk', float, 0.01, 0, 1, 'S', 'length of a message (s); at least one sample'),
-        ('output-rate', float, DEFAULT_OUTPUT_RATE, 0, 1000, 'HZ', 'estimates per second'),
         ('threads', int, 1, 1, 256, 'N', 'CPU threads'),
         ('messages', int, 5000, 10, 10**7, 'N', 'calls of each stage'),
         ('steps', int, 50, 5, 10**6, 'N', 'steps of the network in each engine'),
@@ -57,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=metavar,
             help=meaning,
         )
+    add_output_rate(parser)
     add_engine(parser, 'the decoder over ROS 2')
     add_device(parser)
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the result here')
