@@ -25,14 +25,9 @@ import os
 from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
+from leconvmn_ros.core.atomic_folder import check_output_folder, complete_folder, FolderKind
 from leconvmn_ros.core.errors import CheckpointError
-from leconvmn_ros.core.files import (
-    check_output_folder,
-    complete_folder,
-    FolderKind,
-    open_input,
-    read_input,
-)
+from leconvmn_ros.core.files import open_input, read_input
 from leconvmn_ros.core.strict_model import first_problem, StrictModel
 from leconvmn_ros.dataset.hold_out import HoldOut
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TYPE_CHECKING
 
+from leconvmn_ros.core.atomic_folder import AtomicFolder, FolderKind
 from leconvmn_ros.core.errors import OutputError
-from leconvmn_ros.core.files import AtomicFolder, FolderKind
 from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import FRAME_ID
 from leconvmn_ros.recordings.bag_qos import offered_qos
