@@ -41,8 +41,8 @@ from leconvmn_ros.hands.anchors import (
     UPPER,
 )
 from leconvmn_ros.hands.human_tips import fingertip, thumb_distances
+from leconvmn_ros.hands.model_builder import Array
 from leconvmn_ros.hands.modelled_hand import ModelledHand
-from leconvmn_ros.hands.robot_model import Array
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize

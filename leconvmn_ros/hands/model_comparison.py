@@ -26,10 +26,11 @@ from typing import NamedTuple
 from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands.human_tips import FINGER_NAMES
+from leconvmn_ros.hands.model_builder import Array, ModelJoint
 from leconvmn_ros.hands.modelled_hand import ModelledHand
 from leconvmn_ros.hands.motion import Motion
 from leconvmn_ros.hands.profile import HandProfile, RobotJoint
-from leconvmn_ros.hands.robot_model import Array, match_joints, ModelJoint, RobotModel
+from leconvmn_ros.hands.robot_model import match_joints, RobotModel
 import numpy as np
 
 # Tolerance for limits (rad): tables and drawings are rounded.

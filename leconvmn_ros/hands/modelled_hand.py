@@ -23,8 +23,9 @@ from typing import NamedTuple
 
 from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.hands.human_tips import FINGER_NAMES
+from leconvmn_ros.hands.model_builder import Array
 from leconvmn_ros.hands.profile import HandProfile
-from leconvmn_ros.hands.robot_model import Array, match_joints, RobotModel
+from leconvmn_ros.hands.robot_model import match_joints, RobotModel
 import numpy as np
 
 # A frame of the URDF this near to the end of a finger's shapes is its tip (m).

@@ -26,9 +26,10 @@ from leconvmn_ros.core.errors import ConfigurationError, OutputError
 from leconvmn_ros.core.files import write_bytes
 from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands.anchors import Anchors
+from leconvmn_ros.hands.model_builder import Array, DRAWN, TOUCHABLE
 from leconvmn_ros.hands.modelled_hand import ModelledHand
 from leconvmn_ros.hands.motion import Motion
-from leconvmn_ros.hands.robot_model import Array, DRAWN, RobotModel, TOUCHABLE
+from leconvmn_ros.hands.robot_model import RobotModel
 from leconvmn_ros.hands.simulation import commanded, human_sequence, Pose
 import mujoco
 import numpy as np
