@@ -19,7 +19,7 @@ import re
 from leconvmn_ros.cli import EXIT_FAILED, main
 from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.core.joints import JOINTS
-from leconvmn_ros.hands import fitting
+from leconvmn_ros.hands import fitting, pose_search
 from leconvmn_ros.hands.anchors import AnchoredMap, Anchors, joint_fingerprint, load_anchors
 from leconvmn_ros.hands.human_tips import FINGER_NAMES, fingertip, thumb_distances
 from leconvmn_ros.hands.model_comparison import compare, draft
@@ -195,9 +195,13 @@ def fitted(tmp_path_factory):
     profile = GENERIC.model_copy(update={'joints': GENERIC.joints[:6]})
     hand = ModelledHand(profile, RobotModel(path))
     patch = pytest.MonkeyPatch()
-    quick = {'RANDOM_STARTS': 300, 'REFINED': 2, 'RANDOM_OUT': 100, 'REPAIR_POSES': 300}
-    for name, value in {**quick, 'REPAIRS': 2, 'HUMAN_REPAIRS': 1, 'FINE_STEPS': 10}.items():
-        patch.setattr(fitting, name, value)
+    quick = {
+        pose_search: {'RANDOM_STARTS': 300, 'REFINED': 2, 'RANDOM_OUT': 100},
+        fitting: {'REPAIR_POSES': 300, 'REPAIRS': 2, 'HUMAN_REPAIRS': 1, 'FINE_STEPS': 10},
+    }
+    for module, values in quick.items():
+        for name, value in values.items():
+            patch.setattr(module, name, value)
     anchors = fitting.fit(hand, 'hand.urdf')
     patch.undo()
     return path, hand, anchors
