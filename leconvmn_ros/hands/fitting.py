@@ -17,12 +17,11 @@
 The fit searches poses of the maker's model with collision shapes; it simulates no dynamics.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 import datetime as dt
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
-from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands.anchors import (
     AnchoredMap,
@@ -40,228 +39,22 @@ from leconvmn_ros.hands.anchors import (
     turn_nodes,
     UPPER,
 )
-from leconvmn_ros.hands.human_tips import fingertip, thumb_distances
+from leconvmn_ros.hands.human_tips import fingertip
 from leconvmn_ros.hands.model_builder import Array
 from leconvmn_ros.hands.modelled_hand import ModelledHand
+from leconvmn_ros.hands.pose_search import PINCHED, PoseSearch, REPAIRED_FROM, take_shape
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-# Overlap allowed where a pose is fitted (m): the convex hulls are larger than the shapes.
-TOUCH = 0.0005
-PINCHED = 0.001
-# Overlaps deeper than this between the nodes of the tables are repaired (m), in at most so many
-# rounds of so many random poses.
-REPAIRED_FROM, REPAIRS, REPAIR_POSES = 0.0014, 12, 10000
+# Most rounds of repairs, and random poses in each.
+REPAIRS, REPAIR_POSES = 12, 10000
 HUMAN_REPAIRS = 3
 TURNED_TO_A_FINGER = 0.4
-# Room around a thumb that counts as out of the way (m).
-ROOM = 0.001
-RANDOM_STARTS, REFINED = 4000, 24
-RANDOM_OUT = 3000
 # Steps of the thumb from out to pinch.
 FINE_STEPS = 40
-# Least and largest closing of the robot finger in a pinch.
-PINCH_BENDS = (0.2, 0.95)
 
 Progress = Callable[[str], None]
 Shapes = Callable[[AnchoredMap, bool, int], Iterator[tuple[list[str], HandShape]]]
-
-
-class HumanPinch(NamedTuple):
-    """The human hand with the thumb at the tip of a finger, as near as it comes.
-
-    Attributes:
-        closings: closings of the two joints of the finger.
-        thumb: closings of the two joints of the thumb.
-        distance: distance of the fingertips (m).
-    """
-
-    closings: tuple[float, float]
-    thumb: tuple[float, float]
-    distance: float
-
-
-def human_pinch(finger: str) -> HumanPinch:
-    """Return the pinch of the hand in human_model.py that bends all joints most evenly."""
-    limits = {joint.name: (joint.lower, joint.upper) for joint in JOINTS}
-    names = ('thumb_mcp', 'thumb_ip', *finger_joints(finger))
-
-    def cost(angles: Array) -> float:
-        pose = dict(zip(names, map(float, angles), strict=True))
-        closings = angles / [UPPER[name] for name in names]
-        return thumb_distances(pose)[finger] * 1000 + 0.3 * float(np.square(closings - 0.6).sum())
-
-    bounds = [limits[name] for name in names]
-    start = [0.6 * UPPER[name] for name in names]
-    found = minimize(cost, start, bounds=bounds, method='Powell', options={'xtol': 1e-6}).x
-    pose = dict(zip(names, map(float, found), strict=True))
-    mcp, ip, first, second = (pose[name] / UPPER[name] for name in names)
-    return HumanPinch((first, second), (mcp, ip), thumb_distances(pose)[finger])
-
-
-def mapped_pose(hand: ModelledHand, closings: Mapping[str, float]) -> dict[str, float]:
-    """Return the pose that the joint map gives, within the limits."""
-    profile = hand.profile
-    pose = dict(profile.rest_pose)
-    for joint in profile.joints:
-        if joint.follows:
-            part = sum(weight * closings.get(n, 0.0) for n, weight in joint.follows.items())
-            pose[joint.name] = (joint.open or 0.0) + part * (
-                (joint.closed or 0.0) - (joint.open or 0.0)
-            )
-    for joint in profile.joints:
-        if joint.coupled:
-            leader = pose[joint.coupled.joint]
-            pose[joint.name] = joint.coupled.ratio * leader + joint.coupled.offset
-        lower, upper = joint.limits
-        pose[joint.name] = min(max(pose[joint.name], lower), upper)
-    return pose
-
-
-class _Fit:
-    """The search for the anchors of one hand."""
-
-    def __init__(self, hand: ModelledHand, progress: Progress) -> None:
-        self.hand, self._progress = hand, progress
-        self.rng = np.random.default_rng(0)
-        self.fingers = hand.fingers
-        joints = {joint.name: joint for joint in hand.profile.joints}
-        self.thumb_joints = [name for name in hand.thumb_joints if not joints[name].coupled]
-        if not self.thumb_joints:
-            raise ConfigurationError(f'{hand.profile.hand}: no joint moves the thumb alone')
-        self.lower, self.upper = np.array([joints[n].limits for n in self.thumb_joints]).T
-        self.human = {finger: human_pinch(finger) for finger in self.fingers}
-
-    def take(self, closings: Mapping[str, float], thumb: Array) -> None:
-        """Pose the fingers by the joint map, and the thumb as given (rad)."""
-        pose = mapped_pose(self.hand, closings)
-        pose.update(zip(self.thumb_joints, map(float, thumb), strict=True))
-        for joint in self.hand.profile.joints:
-            if joint.coupled and joint.coupled.joint in self.thumb_joints:
-                pose[joint.name] = joint.coupled.ratio * pose[joint.coupled.joint]
-                pose[joint.name] += joint.coupled.offset
-        self.hand.take(pose)
-
-    def fists(self) -> dict[str, tuple[float, float]]:
-        """Return how far each finger closes before it meets the palm, itself or a neighbour."""
-        fists = {}
-        away = self.lower + 0.5 * (self.upper - self.lower)
-        for finger in self.fingers:
-            part = 1.0
-            while part > 0.5:
-                worst = 0.0
-                for bends in product(np.linspace(0, part, 6), repeat=2):
-                    self.take(self.bends({finger: bends}), away)
-                    worst = max(
-                        worst,
-                        *(
-                            depth
-                            for pair, depth in self.hand.overlaps().items()
-                            if finger in pair and 'thumb' not in pair
-                        ),
-                        0.0,
-                    )
-                if worst <= TOUCH:
-                    break
-                part -= 0.02
-            fists[finger] = (part, part)
-        return fists
-
-    def bends(self, bends: Mapping[str, Sequence[float] | Array]) -> dict[str, float]:
-        return {
-            joint: float(part)
-            for finger, parts in bends.items()
-            for joint, part in zip(finger_joints(finger), parts, strict=True)
-        }
-
-    def pinch(self, finger: str, fist: tuple[float, float], towards: Array) -> tuple[Array, float]:
-        """Return thumb pose and finger bends of a touch, and the gap that remains (m).
-
-        Args:
-            finger: the finger to touch.
-            fist: its largest closing.
-            towards: pose of the thumb to stay near to where several poses touch.
-        """
-        count = len(self.thumb_joints)
-        low = np.array([*self.lower, PINCH_BENDS[0], PINCH_BENDS[0]])
-        high = np.array([*self.upper, *(PINCH_BENDS[1] * np.array(fist))])
-        wanted = np.array(self.human[finger].closings)
-        span = np.where(self.upper > self.lower, self.upper - self.lower, 1.0)
-
-        def cost(x: Array, *, shapes: bool) -> float:
-            x = np.clip(x, low, high)
-            self.take(self.bends({finger: x[count:]}), x[:count])
-            off = self.hand.pinch_distance(finger) / 0.002
-            away = 0.3 * float(np.square((x[:count] - towards) / span).sum())
-            away += 0.5 * float(np.square((x[count:] - wanted) / 0.3).sum())
-            if shapes:
-                deep = self.hand.thumb_overlap((finger, 'palm', 'thumb'))
-                away += 1e3 * max(deep - PINCHED, 0.0) / 0.001
-            return off**2 + away
-
-        starts = self.rng.uniform(low, high, (RANDOM_STARTS, count + 2))
-        costs = [cost(x, shapes=False) for x in starts]
-        best: tuple[float, Array] = (np.inf, starts[0])
-        for at in np.argsort(costs)[:REFINED]:
-            rough = minimize(
-                lambda x: cost(x, shapes=False),
-                starts[at],
-                method='Nelder-Mead',
-                options={'maxiter': 300},
-            ).x
-            fine = minimize(
-                lambda x: cost(x, shapes=True),
-                rough,
-                method='Nelder-Mead',
-                options={'maxiter': 250, 'xatol': 1e-3, 'fatol': 1e-2},
-            )
-            if fine.fun < best[0]:
-                best = (float(fine.fun), np.clip(fine.x, low, high))
-        self.take(self.bends({finger: best[1][count:]}), best[1][:count])
-        return best[1], self.hand.gap(finger)
-
-    def _overlap_of_thumb(self) -> float:
-        """Return the depth of the thumb in other parts, or of folded fingers in each other (m)."""
-        if self.hand.palm_folds:
-            return max(self.hand.deepest() - REPAIRED_FROM, 0.0)
-        return self.hand.thumb_overlap((*self.fingers, 'palm', 'thumb'))
-
-    def out(
-        self, opened: Array, touching: Array, fists: Mapping[str, tuple[float, float]]
-    ) -> Array:
-        """Return a pose of the thumb out of reach of all fingers, near open hand and pinch."""
-        span = np.where(self.upper > self.lower, self.upper - self.lower, 1.0)
-        poses = np.vstack(
-            [
-                opened[None],
-                touching[None] + self.rng.uniform(-0.5, 0.5, (RANDOM_OUT, len(span))) * span,
-                self.rng.uniform(self.lower, self.upper, (RANDOM_OUT, len(span))),
-            ]
-        ).clip(self.lower, self.upper)
-        costs = np.square((poses - opened) / span).sum(1)
-        costs += np.square((poses - touching) / span).sum(1)
-        sweep = [
-            {finger: np.array(fists[finger]) * bends for finger in self.fingers}
-            for bends in product(np.linspace(0, 1, 6), repeat=2)
-        ]
-        if self.hand.palm_folds:
-            sweep += [
-                {finger: self.rng.uniform(0, fists[finger]) for finger in self.fingers}
-                for _ in range(60)
-            ]
-        # Try the obstacle that ruled out the last poses first: it most often rules out the next.
-        for at in np.argsort(costs):
-            for number, bends in enumerate(sweep):
-                self.take(self.bends(bends), poses[at])
-                if self._overlap_of_thumb() > 0:
-                    sweep.insert(0, sweep.pop(number))
-                    break
-            else:
-                return np.array(poses[at])
-        raise ConfigurationError(
-            f'{self.hand.profile.hand}: in all {len(poses)} poses tried, fingers meet the thumb'
-        )
 
 
 def fit(hand: ModelledHand, model: str, progress: Progress = lambda _: None) -> Anchors:
@@ -275,7 +68,7 @@ def fit(hand: ModelledHand, model: str, progress: Progress = lambda _: None) -> 
     Raises:
         ConfigurationError: the thumb has no joint of its own, or is in the way everywhere.
     """
-    search = _Fit(hand, progress)
+    search = PoseSearch(hand)
     opened = np.array([hand.profile.rest_pose[name] for name in search.thumb_joints])
     fists = search.fists()
     progress(f'fists {fists}')
@@ -303,7 +96,7 @@ def fit(hand: ModelledHand, model: str, progress: Progress = lambda _: None) -> 
 
 
 def _without_tables(
-    search: _Fit,
+    search: PoseSearch,
     model: str,
     pinches: Mapping[str, Array],
     out: Array,
@@ -339,14 +132,14 @@ def _without_tables(
     )
 
 
-def _touch(search: _Fit, finger: str, pose: Array) -> float:
+def _touch(search: PoseSearch, finger: str, pose: Array) -> float:
     """Return the distance of the marked tips less the gap between the fingers (m)."""
     count = len(search.thumb_joints)
     search.take(search.bends({finger: pose[count:]}), pose[:count])
     return round(max(search.hand.pinch_distance(finger) - search.hand.gap(finger), 0.0), 5)
 
 
-def _scale(search: _Fit) -> float:
+def _scale(search: PoseSearch) -> float:
     """Return the length of the robot's fingers relative to the human ones."""
     search.take({}, 0.5 * (search.lower + search.upper))
     robot, human = [], []
@@ -362,12 +155,7 @@ def _scale(search: _Fit) -> float:
     return float(np.mean(robot) / np.mean(human))
 
 
-def take_shape(search: _Fit, anchored: AnchoredMap, shape: HandShape) -> None:
-    """Pose the model as a shape says."""
-    search.take(anchored.finger_closings(shape), anchored.thumb(shape.turn, shape.closing))
-
-
-def _with_tables(search: _Fit, anchors: Anchors) -> Anchors:
+def _with_tables(search: PoseSearch, anchors: Anchors) -> Anchors:
     anchored = AnchoredMap(anchors)
     tips = {name: np.zeros((BEND_NODES, BEND_NODES, 3)) for name in anchors.pinches}
     turns = turn_nodes(len(anchors.pinches))
@@ -409,7 +197,7 @@ def tenths(places: Array) -> Any:
 
 
 def _clear(
-    search: _Fit, anchored: AnchoredMap, bends: dict[str, float], turn: float
+    search: PoseSearch, anchored: AnchoredMap, bends: dict[str, float], turn: float
 ) -> dict[str, float]:
     """Return the largest closing of the thumb before it meets each finger."""
     clear = dict.fromkeys(search.fingers, 1.0)
@@ -424,7 +212,7 @@ def _clear(
 
 
 def _repaired(
-    search: _Fit, anchors: Anchors, shapes: Shapes, seed: int
+    search: PoseSearch, anchors: Anchors, shapes: Shapes, seed: int
 ) -> tuple[Anchors, float, int]:
     """Lower the clearance where the thumb meets a finger between the nodes of the tables.
 
@@ -498,7 +286,7 @@ def _power(anchors: Anchors) -> list[int]:
     return [int(100 * part) for part in envelope]
 
 
-def _met(search: _Fit, depth: float) -> dict[str, float]:
+def _met(search: PoseSearch, depth: float) -> dict[str, float]:
     """Return the fingers that overlap the thumb by more than `depth`, and by how much (m).
 
     The palm and the thumb itself are reported as the first finger. Where the thumb folds the

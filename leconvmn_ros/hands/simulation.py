@@ -26,10 +26,10 @@ from typing import NamedTuple
 from leconvmn_ros.core.joints import JOINTS
 from leconvmn_ros.hands.anchors import Anchors, finger_joints, UPPER
 from leconvmn_ros.hands.calibration import UNCALIBRATED
-from leconvmn_ros.hands.fitting import human_pinch
 from leconvmn_ros.hands.human_tips import thumb_distances
 from leconvmn_ros.hands.modelled_hand import ModelledHand
 from leconvmn_ros.hands.motion import Motion
+from leconvmn_ros.hands.pose_search import human_pinch
 from leconvmn_ros.hands.retargeting import Retargeter
 import numpy as np
 

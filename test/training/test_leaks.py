@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is held out for the test reaches nothing that training makes, whatever the protocol."""
+"""Test data leak into no result of a training, under any protocol."""
 
 from itertools import product
 
@@ -63,7 +63,7 @@ def scores_of(checkpoint, recording):
 
 @pytest.fixture(scope='module', params=product(HOLD_OUTS, MODELS), ids='-'.join)
 def pair(request):
-    """Return a recording and the same with other test data, each with what came of training."""
+    """Return a recording and a copy with other test data, each with the results of a training."""
     hold_out, settings = HOLD_OUTS[request.param[0]], MODELS[request.param[1]]
     both = []
     for recording in (RECORDING, changed_where(RECORDING, Role.TEST, hold_out)):
@@ -97,7 +97,7 @@ def test_the_test_data_are_what_is_scored(pair):
 
 @pytest.mark.parametrize('name', HOLD_OUTS)
 def test_the_training_data_do_change_the_checkpoint(name):
-    """Else the test above could not fail."""
+    """Otherwise the first test could not fail."""
     hold_out = HOLD_OUTS[name]
     one, other = (
         train([recording], TINY, hold_out=hold_out)
