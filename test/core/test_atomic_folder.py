@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Folders: whole or not at all, and only a folder of the same kind is replaced."""
+"""Folders appear complete or not at all, and only a folder of the same kind is replaced."""
 
 import errno
 import os

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Files: outputs whole or not at all, nothing else touched, nothing waited for."""
+"""Files: outputs are complete or absent, nothing else is touched, nothing blocks."""
 
 import errno
 import json

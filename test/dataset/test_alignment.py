@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reference angles are found by joint name and time, and never made up."""
+"""Reference angles are matched by joint name and time, and never made up."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""When a wearer followed a cue: exact on made-up EMG, robust where none exists."""
+"""Cues are re-timed by the EMG: exactly on synthetic EMG, and sensibly without EMG."""
 
 from dataclasses import replace
 from itertools import pairwise

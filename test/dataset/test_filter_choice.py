@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which filters raw EMG and envelopes get."""
+"""The choice of filters for raw EMG and envelopes."""
 
 from dataclasses import replace
 

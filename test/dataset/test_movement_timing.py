@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""When movements were really made: by the EMG, whether labels are early or late."""
+"""The true timing of movements is found in the EMG, whether labels are early or late."""
 
 from dataclasses import replace
 

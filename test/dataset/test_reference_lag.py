@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The lag of a reference against the EMG is found where there is one, and doubted or refused."""
+"""The lag of a reference is found, doubted or refused."""
 
 from dataclasses import replace
 import json
@@ -64,7 +64,7 @@ def moving_hand(
     jitter=0.0,
     seed=0,
 ):
-    """Return a recording whose EMG is as loud as its joints will be bent `delay` seconds later."""
+    """Return a recording whose EMG level follows the angles `delay` seconds ahead."""
     random = np.random.default_rng(seed)
     angles = motion(len(joints), seed)
     seconds = np.arange(round(duration * rate)) / rate

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Segments: nothing of what is held out, each angle in its place, led in by what comes before."""
+"""Segments: no held-out data, each angle in its place, and the right lead-in."""
 
 from dataclasses import replace
 
@@ -235,7 +235,7 @@ def test_a_few_pieces_may_be_long_gaps():
 
 @pytest.mark.parametrize('sizes', [[7, 1, 30] * 20, [1] * 600, [600]])
 def test_a_recording_without_faults_is_one_run(sizes):
-    """It is told at once, and is what reading chunk by chunk makes of it."""
+    """The fast path gives the same as reading chunk by chunk."""
     recording = make_recording()
     chunks = cut(emg_of(recording)[:600], sizes)
     # A clock that is 0.1 % slow and stamps that are off by a little.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What train says of a recording before it begins: nothing of it is lost without a word."""
+"""The summary before a training names everything that is left out."""
 
 from dataclasses import replace
 

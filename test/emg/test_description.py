@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the electrodes sit, as a text that travels with the signal."""
+"""The description of the electrodes, as text that travels with the signal."""
 
 from leconvmn_ros.core.errors import MalformedMessageError
 from leconvmn_ros.emg.description import EmgDescription, parse_description

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Filters of raw EMG: what they pass, what they stop, and that chunks do not matter."""
+"""Filters of raw EMG: pass band, stop band, and independence of chunks."""
 
 from leconvmn_ros.emg.filters import Cascade, high_pass, notch, sections
 from leconvmn_ros.emg.signal_path import SignalPath, SignalPathConfig

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Every fault of a source, what becomes of it, and that the counters tell the truth."""
+"""Every fault of a source: how it is handled, and that the counters are exact."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -147,7 +147,7 @@ def test_short_gap_is_bridged_by_the_newest_samples_backwards():
 
 
 def test_bridge_keeps_the_rms():
-    """Mirrored, a bridge has the power of what came before it: the RMS of the paper's window."""
+    """A mirrored bridge has the same power as the samples before it, so the RMS stays."""
     random = np.random.default_rng(0)
     noise = random.normal(0, 1e-4, (300, 2)).astype(np.float32)
     intake = make_intake()
@@ -353,7 +353,7 @@ def test_age_is_not_judged_without_a_limit_or_without_a_clock():
 
 
 def test_counter_that_falls_far_back_starts_afresh_whatever_the_clock_says():
-    """Else a source that restarts while its clock is set back would stay silent for hours."""
+    """Otherwise a source that restarts while its clock is set back would be silent for hours."""
     intake = make_intake()
     feed(intake, chunk_of(3_600_000, 20))
     restarted = chunk_of(0, 20)._replace(stamp_ns=stamp_at(3_599_800))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""EMG in a wrong unit is told from EMG."""
+"""EMG in a wrong unit is detected."""
 
 from leconvmn_ros.emg.level import level_words, LevelMeter, unit_words
 from leconvmn_ros.emg.signal_path import FeatureStatistics, SignalPath, SignalPathConfig

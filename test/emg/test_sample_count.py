@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Lost samples are counted exactly, however the messages come."""
+"""Lost samples are counted exactly, in whatever order messages arrive."""
 
 from builders import evenly_cut, make_emg, RATE, START_NS
 from hypothesis import given, settings

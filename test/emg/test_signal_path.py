@@ -50,7 +50,7 @@ def naive_rms(samples, window):
 
 
 def chunked(values, lengths):
-    """Cut values into chunks of these lengths, over and over; the last one takes what is left."""
+    """Cut values into chunks of these lengths, repeatedly; the last takes the remainder."""
     first = 0
     while first < len(values):
         for length in lengths:
@@ -356,7 +356,7 @@ def test_statistics_of_another_channel_count_are_refused():
 
 
 def ramp(samples, channels=2):
-    """Return features that tell their own index: sample i of channel c is 1000 c + i."""
+    """Return features that encode their index: sample i of channel c is 1000 c + i."""
     return (np.arange(samples)[:, None] + 1000 * np.arange(channels)).astype(np.float32)
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which channels are masked, when, and that a clean recording never notices."""
+"""Which channels are masked and when; clean recordings are never masked."""
 
 from builders import CHANNELS, cut, evenly_cut, make_checkpoint, make_emg, RATE
 from hypothesis import given, settings
@@ -29,7 +29,7 @@ SECOND = int(RATE)
 
 
 def judged(samples, *, features=None, rate=RATE, chunk=7, **options):
-    """Return the quality after samples came in chunks, and the features that are left."""
+    """Return the quality after samples in chunks, and the masked features."""
     counts = IntakeCounts()
     config = SignalPathConfig(channels=samples.shape[1], sampling_rate=rate)
     quality = SignalQuality(config, counts, **options)

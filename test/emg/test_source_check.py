@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a recorded source says is compared with what it does, before any work is done."""
+"""The claims of a recorded source are checked against its messages."""
 
 from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.emg.source_check import checked_source

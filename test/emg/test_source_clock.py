@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Counter and stamps of sources as they are, and what is made of them."""
+"""How counters and stamps of real sources are interpreted."""
 
 from leconvmn_ros.emg.intake import Intake
 from leconvmn_ros.emg.source_clock import (
@@ -56,7 +56,7 @@ def is_read_as_it_is(chunks):
 
 
 def test_what_follows_plainly_is_read_as_it_is():
-    """One thing or two of a source are off, by any amount; few plain ones may be missed."""
+    """One or two properties of a source are off by any amount; few plain sources may be missed."""
     random = np.random.default_rng(0)
     told, plain = [], []
     for _ in range(400):

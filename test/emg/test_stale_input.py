@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""When the input is stale, and what time it would be at its source."""
+"""Stale input is detected, and the time of its source extrapolated."""
 
 from leconvmn_ros.emg.stale_input import StaleInput
 import pytest

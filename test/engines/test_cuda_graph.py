@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The engine for GPUs: where there is none, all of it but the capture is tried on the CPU."""
+"""The engine with CUDA graphs; without a GPU, all but the capture runs on the CPU."""
 
 from contextlib import nullcontext
 import logging
@@ -187,7 +187,7 @@ def test_a_device_that_cannot_is_one_clear_error(monkeypatch):
 
 
 class FullGpu(EagerEngine):
-    """In place of an engine on a GPU that has no memory left."""
+    """Replaces an engine, as on a GPU without free memory."""
 
     def __init__(self, network, device, threads):
         if device == 'cuda':

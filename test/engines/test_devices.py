@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Devices: see also test_decoder.py, which goes through the decoder."""
+"""Devices; test_decoder.py tests them through the decoder."""
 
 from contextlib import nullcontext
 

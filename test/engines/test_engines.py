@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The engines: what the model gives, alone and together, and the rule that chooses one."""
+"""Engines equal the model, alone and together; a rule chooses one."""
 
 import gc
 from itertools import pairwise
@@ -255,7 +255,7 @@ def test_decoder_with_each_engine(choice):
 
 
 def test_the_same_recording_gives_the_same_bits_live_and_offline():
-    """Even with another number of threads, and however the messages were cut."""
+    """This holds for any number of threads, and for any length of messages."""
     checkpoint, emg = make_checkpoint(planes=(6, 4)), make_emg(900)
     chunks = cut(emg, [7] * 60 + [31] * 10)
     decoder = Decoder(checkpoint)
@@ -267,7 +267,7 @@ def test_the_same_recording_gives_the_same_bits_live_and_offline():
 
 @pytest.mark.parametrize('name', ON_CPU)
 def test_a_stream_leaves_nothing_behind(name):
-    """However long it is: what a decoder holds after a minute is what it held after a second."""
+    """A decoder holds no more memory after a minute than after a second."""
     decoder = Decoder(make_checkpoint(), engine=name)
     emg = chunks_for_ever(make_emg(7), 100.0)
     tracemalloc.start()

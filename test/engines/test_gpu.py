@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where there is a GPU: training and decoding there is as on the CPU; see test_graph_engine.py."""
+"""Training and decoding on a GPU give the results of the CPU; see test_cuda_graph.py."""
 
 from pathlib import Path
 import subprocess

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""ONNX Runtime keeps quiet: no look-up, no connection, no file of its own."""
+"""ONNX Runtime sends no telemetry: no look-up, no connection, no file of its own."""
 
 import ast
 import os
@@ -69,7 +69,7 @@ def test_a_decoder_leaves_no_file_of_onnx_runtime(tmp_path):
 
 
 def test_onnx_runtime_itself_would_leave_files(tmp_path):
-    """What the test above looks for is there without our care, or that test shows nothing."""
+    """Without our setting the files appear; otherwise the test above would show nothing."""
     if not run(PLAIN, tmp_path / 'home'):
         pytest.skip('this ONNX Runtime has no telemetry')
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The ranges of a wearer: measured, refused, saved and read."""
+"""The range of motion of a wearer: measured, refused, saved and read."""
 
 from math import inf, nan
 

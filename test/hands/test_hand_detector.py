@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""MediaPipe's real detector on pictures of our hand model, of which every angle is known."""
+"""MediaPipe's real detector on pictures of our hand model with known angles."""
 
 import inspect
 from itertools import count
@@ -47,7 +47,7 @@ def model(request):
 
 @pytest.fixture(scope='module')
 def detector(model):
-    """Makes detectors, one for each way to look: to load the library takes seconds."""
+    """Makes one detector for each setting, because loading the library takes seconds."""
     made = {}
 
     def make(side, *, mirrored=False):
@@ -65,7 +65,7 @@ FRAMES = count()
 
 
 def see(detector, picture, times=3):
-    """Show nothing, then a picture for some frames as a camera would; return the last sight."""
+    """Show an empty picture, then a picture for some frames; return the last sight."""
     for shown in [NOTHING, *[picture] * times]:
         sight = detector.look(shown, next(FRAMES) / 30)
     return sight

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The hand to look at: its URDF, read by a loader that is not ours, moves as a hand does."""
+"""The URDF of the human hand, read by a foreign loader, moves as a hand does."""
 
 from io import StringIO
 from itertools import pairwise
@@ -38,7 +38,7 @@ MIRROR = np.diag([1.0, -1.0, 1.0])
 
 @pytest.fixture(scope='module', params=SIDES)
 def hand(request):
-    """Return a hand as another library reads it; tests pose it as they need it."""
+    """Return a hand as read by another library, for tests to pose."""
     return load(request.param)
 
 
@@ -163,7 +163,7 @@ def test_the_thumb_meets_the_index_finger(hand):
 
 
 def test_a_fist_is_closed(hand):
-    """Every finger tip comes to the flesh of the palm, none goes through it."""
+    """Every fingertip reaches the flesh of the palm, and none penetrates it."""
     fist = {joint.name: joint.upper for joint in JOINTS}
     for finger in LONG_FINGERS:
         end, knuckle = place(hand, tip(finger), **fist), place(hand, f'{finger.name}_mcp_link')

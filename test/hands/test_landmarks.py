@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Landmarks to flexions: exact on our own hand model, whatever the frame, on both sides."""
+"""Landmarks to flexions: exact on our own hand model, in any frame, on both sides."""
 
 from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Manus gloves: names and degrees to our joints and radians."""
+"""Manus gloves: their names and degrees become our joints and radians."""
 
 from math import nan, radians
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How commands move: with and without anchors, limits, speed and acceleration, from any pose."""
+"""Commands obey limits, speed and acceleration from any pose, with and without anchors."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +41,7 @@ def random_closings(rng):
 
 
 def run(motion, pose, closings, steps):
-    """Return the poses commanded with the same human hand."""
+    """Return the poses commanded for a constant human hand."""
     poses = [pose]
     for _ in range(steps):
         poses.append(motion.advance(poses[-1], closings, motion.profile.command.period).pose)

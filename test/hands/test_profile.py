@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Profiles of robot hands: what is shipped, and what a wrong file is told."""
+"""Profiles of robot hands: the shipped ones, and the errors for invalid files."""
 
 from contextlib import suppress
 from copy import deepcopy

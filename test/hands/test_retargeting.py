@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is sent to a hand, whatever comes in: limits, speed, start, silence."""
+"""The commands of a hand for any input: limits, speed, start, silence."""
 
 from math import inf, nan, pi
 
@@ -75,7 +75,7 @@ class Clock:
         return commands
 
     def settle(self, angles):
-        """Return where the hand comes to (rad), by joint."""
+        """Return the final pose (rad), by joint."""
         seconds = 4 * pi / min(map(self.retargeter.profile.speed_of, self._joints))
         steps = int(seconds / self.retargeter.profile.command.period)
         command = self.run(angles, steps)[-1]
@@ -246,7 +246,7 @@ SOMEWHERE = {'a': 1.1, 'b': 0.3, 'c': -0.9, 'd': 0.2}
 
 
 class Robot(Clock):
-    """A hand that reports its pose and goes where it is commanded, unless it is held."""
+    """A hand that reports its pose and follows its commands, unless it is held."""
 
     def __init__(self, pose=SOMEWHERE, then='hold', after=0.5, **options):
         profile = small(**WITH_STATE, stale={'after': after, 'then': then})
@@ -254,7 +254,7 @@ class Robot(Clock):
         self.pose = dict(pose)
 
     def drive(self, angles, steps=1, *, held=False, reports=True):
-        """Return the commands that came meanwhile."""
+        """Return the commands sent meanwhile."""
         commands = []
         for _ in range(steps):
             if reports:
@@ -450,7 +450,7 @@ def test_what_the_decoder_does_not_give_stays_at_rest():
 
 
 def test_joints_that_come_in_turns_are_put_together():
-    """Two halves of a hand in messages of their own: no finger trembles."""
+    """Two halves of a hand in separate messages: no finger trembles."""
     clock = Clock(Retargeter(small()))
     halves = [{'index_mcp': FIST['index_mcp']}, {'ring_pip': FIST['ring_pip']}]
     commands = [clock.run(halves[step % 2])[0].positions for step in range(100)]

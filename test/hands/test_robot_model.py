@@ -188,7 +188,7 @@ def test_a_draft_bends_each_finger_the_right_way(urdf, tmp_path, named):
 
 @pytest.fixture(scope='module')
 def fitted(tmp_path_factory):
-    """Our own hand with anchors, searched in a second instead of a minute."""
+    """Our own hand with anchors, fitted in a second instead of a minute."""
     path = tmp_path_factory.mktemp('model') / 'hand.urdf'
     path.write_text(solid_hand(), encoding='utf-8')
     # Thumb, index and middle finger.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings of other makers become bags that train and evaluate take."""
+"""Recordings of other formats become bags for training and evaluation."""
 
 from contextlib import suppress
 import json
@@ -54,7 +54,7 @@ def convert(path, output, *words):
 
 
 def refused(capsys, path, output, *words):
-    """Run the command and return the one line that it writes instead of a bag."""
+    """Run the command and return its one-line error."""
     assert main(['convert', str(path), '--output', str(output), *map(str, words)]) != 0
     assert not output.exists() or not list(output.iterdir())
     lines = [line for line in capsys.readouterr().err.splitlines() if 'leconvmn_ros' in line]
@@ -478,7 +478,7 @@ def test_a_lerobot_dataset_becomes_a_bag(tmp_path, version, window):
 
 
 def test_a_lerobot_dataset_that_expands_is_refused_by_its_counts(tmp_path, monkeypatch):
-    """A list of one value a hundred million times takes a few bytes in parquet."""
+    """In parquet, a list of one value repeated a hundred million times takes a few bytes."""
     arrow = pytest.importorskip('pyarrow')
     parquet = pytest.importorskip('pyarrow.parquet')
     for name in ('meta', 'data'):

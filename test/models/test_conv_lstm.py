@@ -67,7 +67,7 @@ def sigmoid(x):
 
 
 def neighbourhood(plane, tall, *, ring):
-    """Return a plane with what lies beyond its edges: zeros, or around the ring the other edge."""
+    """Return a plane padded with zeros or, around the ring, with the other edge."""
     reach = tall // 2
     if ring:
         rows = np.arange(-reach, len(plane) + reach) % len(plane)
@@ -76,7 +76,7 @@ def neighbourhood(plane, tall, *, ring):
 
 
 def correlated(planes, weight, *, ring=False, all_rows=False, all_columns=False):
-    """Sum what each kernel finds in its plane: what torch calls a convolution."""
+    """Correlate planes and kernels and sum them, which torch calls a convolution."""
     tall, wide = weight.shape[2:]
     beyond = 0 if all_columns else wide // 2
 
@@ -237,7 +237,7 @@ def test_over_the_whole_image_it_is_an_lstm_over_flattened_images():
 
 @every_reach
 def test_forgetting_nowhere_is_the_same_as_not_being_asked_to_forget(reach):
-    """Without anything to forget the steps may be taken in another way."""
+    """Without resets the steps may be computed in another way."""
     cell = make_cell(reach)
     images, state = make_images(reach, steps=4, batch=2), make_state(cell, batch=2)
     outputs = []

@@ -100,7 +100,7 @@ def test_shapes():
 
 
 def read_by_hand(head, hidden, options):
-    """Return the angles of a head by what each layer says, (planes, rows, columns) each."""
+    """Return the angles of a head from each layer, (planes, rows, columns)."""
     kind = options.get('head', 'shared')
     if kind == 'shared':
         # One map for all joints: plane j, channel by channel, gives joint j.

@@ -39,7 +39,7 @@ def make_images(steps, batch=1, seed=0):
 
 
 def run(model, images, state=None, fresh=None):
-    """Run step by step, starting anew where it is said, one of the batch after the other."""
+    """Run step by step and item by item of the batch, with resets where `fresh`."""
     steps, batch = images.shape[:2]
     fresh = torch.zeros(steps, batch, dtype=torch.bool) if fresh is None else fresh
     state = model.initial_state(batch) if state is None else state

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What all models have in common."""
+"""The common behaviour of all models."""
 
 from builders import one_stack
 from leconvmn_ros.models.base import parameter_count

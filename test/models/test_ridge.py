@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Ridge regression against that of scikit-learn, and what it takes from an image."""
+"""Ridge regression against scikit-learn, and its input from an image."""
 
 from leconvmn_ros.models.config import MOST_WEIGHTS
 from leconvmn_ros.models.ridge import RidgeConfig

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Bags of others, and bags that are damaged."""
+"""Bags from other recorders, and damaged bags."""
 
 import shutil
 import struct
@@ -70,7 +70,7 @@ def label(stamp_ns, movement, repetition):
 
 
 def write(path, messages, plugin=StoragePlugin.MCAP, compression=None, version=9):
-    """Write (topic, message, log time) as a recorder of somebody else does: no custom data."""
+    """Write (topic, message, log time) like a foreign recorder, without custom data."""
     writer = Writer(path, version=version, storage_plugin=plugin)
     if compression is not None:
         writer.set_compression(compression, CompressionFormat.ZSTD)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A bag that is written while its messages arrive, and what a killed recorder leaves."""
+"""A bag is written while its messages arrive, and recovered after a kill."""
 
 import signal
 import struct
@@ -121,7 +121,7 @@ with BagRecorder(sys.argv[1], information={'subject': 'S1'}) as bag:
 
 @pytest.fixture
 def killed(tmp_path):
-    """Folder that a killed recorder left."""
+    """The folder of a killed recorder."""
     child = subprocess.run(
         [sys.executable, '-c', KILLED, tmp_path / 'bag'],
         cwd=__file__.rpartition('/')[0],
@@ -193,7 +193,7 @@ def test_a_full_disk_is_named_and_what_was_written_can_be_recovered(tmp_path):
 
 
 def test_links_beside_and_in_an_unfinished_recording_are_not_followed(tmp_path):
-    """A link under the old name of the scratch folder emptied the folder that it leads to."""
+    """A link with the old name of the scratch folder once emptied its target folder."""
     (tmp_path / 'home').mkdir()
     (tmp_path / 'home' / 'precious').write_text('mine')
     (tmp_path / '.bag.recovered').symlink_to('home')

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Bags that a stock rosbag2 opens, and that are either whole or not there."""
+"""Bags that a stock rosbag2 opens, and that are complete or absent."""
 
 import os
 from pathlib import Path

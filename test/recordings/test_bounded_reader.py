@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Bags that claim more than they hold, or hold more than they claim, take no memory."""
+"""Bags with false claims about their size allocate no memory."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ COMPRESSORS = {'zstd': zstd.compress, 'lz4': lz4.frame.compress}
 
 
 def memory_of(action):
-    """Return the most memory that an action took which ends in a RecordingError."""
+    """Return the peak memory of an action that ends in a RecordingError."""
     tracemalloc.start()
     try:
         with pytest.raises(RecordingError):
@@ -48,7 +48,7 @@ def memory_of(action):
 
 
 def copied(bag, target):
-    """Write a bag anew, as rosbags does it: without chunks."""
+    """Rewrite a bag as rosbags does, without chunks."""
     rewrite(bag, target, StoragePlugin.MCAP)
     return target
 
@@ -70,7 +70,7 @@ def test_a_read_is_no_longer_than_the_file(tmp_path):
 
 
 def test_a_record_that_claims_more_than_memory_is_refused(tmp_path, bag):
-    """Found by fuzzing: room was made for any length that a record claims."""
+    """Found by fuzzing: memory was allocated for any length that a record claims."""
     path = copied(bag, tmp_path / 'bag') / 'bag.mcap'
     whole = path.read_bytes()
     (summary,) = struct.unpack('<Q', whole[-28:-20])
@@ -137,7 +137,7 @@ BOMBS = {
 
 @pytest.mark.parametrize('bomb', BOMBS)
 def test_metadata_that_stand_for_more_are_refused(tmp_path, bag, bomb):
-    """Found by hand: merges of merges took minutes, and custom data were written out."""
+    """Found by hand: nested merges took minutes, and custom data were expanded."""
     path = copied(bag, tmp_path / 'bag') / 'metadata.yaml'
     path.write_text(BOMBS[bomb] + path.read_text())
     with pytest.raises(RecordingError, match=r'alias|within one another'):
@@ -153,7 +153,7 @@ def test_custom_data_that_stand_for_more_are_refused(tmp_path, bag):
 
 @pytest.mark.parametrize('plugin', [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
 def test_qos_that_stand_for_more_are_refused(tmp_path, monkeypatch, plugin):
-    """They are YAML within the file that holds the messages."""
+    """The QoS is YAML in the file of the messages."""
     bomb = '- ' + BOMBS['merges'].replace('\n', '\n  ')
     monkeypatch.setattr(writer, 'dump_qos_v9', lambda _: bomb)
     with Writer(tmp_path / 'bag', version=9, storage_plugin=plugin) as bag:

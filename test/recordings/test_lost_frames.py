@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Frames in which a camera or a glove measured nothing."""
+"""Frames without a measurement by a camera or a glove."""
 
 from leconvmn_ros.core.recording import JointTrack
 from leconvmn_ros.recordings.lost_frames import find_lost_frames

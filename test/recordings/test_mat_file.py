@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Files of MATLAB, and files that only claim to be."""
+"""MATLAB files, and files that only claim to be MATLAB files."""
 
 import struct
 import sys
@@ -99,7 +99,7 @@ def test_a_matlab_7_3_file_without_h5py_says_what_to_install(tmp_path, monkeypat
 
 
 def write_7_3(path, variables):
-    """Write what MATLAB writes: 512 bytes for the user, and arrays with reversed dimensions."""
+    """Write a file like MATLAB: a user block of 512 bytes, arrays with reversed dimensions."""
     h5py = pytest.importorskip('h5py')
     with h5py.File(path, 'w', userblock_size=512) as file:
         for name, value in variables.items():

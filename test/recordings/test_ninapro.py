@@ -211,7 +211,7 @@ def test_explicit_database_must_fit(tmp_path):
 
 
 def assert_bag_holds(subject, path):
-    """Compare a bag at 100 Hz of reference with the subject it was made of."""
+    """Compare a bag with reference at 100 Hz with its subject."""
     recording = read_bag(path)
     samples = len(subject.emg)
     times = FIRST_STAMP_NS + np.rint(np.arange(samples) * (1e9 / subject.sampling_rate))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The clock of a replay, against a clock that the test turns."""
+"""The clock of a replay, against a clock that the test controls."""
 
 from threading import Thread
 import time
@@ -25,7 +25,7 @@ FIRST_NS = 1_700_000_000 * SECOND
 
 
 class Waiting:
-    """Stands in for the condition: waiting turns the clock, maybe too far, as a real one does."""
+    """Replaces the condition: waiting advances the clock, maybe too far, as in reality."""
 
     def __init__(self):
         self.now = 1000.0

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a notebook imports from the room of recordings."""
+"""The public names of the room of recordings, as a notebook uses them."""
 
 import subprocess
 import sys

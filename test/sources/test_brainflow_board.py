@@ -44,7 +44,7 @@ def opened():
 
 
 class Reader:
-    """Reads a source like the node does."""
+    """Reads a source as the node does."""
 
     def __init__(self, source, description):
         self.source = source

@@ -59,7 +59,7 @@ def collect(source, description, seconds, until=lambda _: False):
 
 
 def counted(chunks):
-    """Return what the first channel counts."""
+    """Return the counter in the first channel."""
     return np.concatenate([chunk.samples[:, 0] for chunk in chunks]) * 1e6
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The Myo source: the real pymyo on a Bluetooth client that is none."""
+"""The Myo source: the real pymyo with an emulated Bluetooth client."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ EMG = [f'd506{number:04x}-a904-deb9-4748-2c7f4a124842' for number in (0x105, 0x2
 
 
 class Band:
-    """Stands in for bleak's BleakClient: an armband at 200 Hz, two samples a packet."""
+    """Replaces bleak's BleakClient: an armband at 200 Hz with two samples per packet."""
 
     last = None
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The sources that there are, and those that strangers add."""
+"""The available sources, and sources of other packages."""
 
 import sys
 
@@ -50,7 +50,7 @@ class Impostor:
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """An installed package of somebody else with a source in it."""
+    """An installed foreign package with a source."""
     (tmp_path / 'my_armband_package.py').write_text(MODULE)
     metadata = tmp_path / 'my_armband_package-1.0.dist-info'
     metadata.mkdir()

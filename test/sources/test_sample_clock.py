@@ -24,7 +24,7 @@ WARM_UP = 20.0
 
 
 def stamped(clock, taken, arrived):
-    """Return the errors of the stamps and the times of the samples (s)."""
+    """Return the errors of the stamps, and the true times of the samples (s)."""
     errors, times = [], []
     for _, begin, end in polls(arrived):
         if end > begin:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A session keeps a source going, whatever the device or a stranger's module does."""
+"""A session keeps a source running, whatever the device or foreign code does."""
 
 from threading import Event, Thread
 import time
@@ -30,7 +30,7 @@ RATE = 500.0
 
 
 class Device(EmgSource):
-    """A device that does what a test tells it."""
+    """A device controlled by a test."""
 
     def __init__(self):
         super().__init__(SourceOptions())
@@ -64,7 +64,7 @@ class Device(EmgSource):
 
 
 class Running:
-    """A session in its thread, and all that it says."""
+    """A session in its thread, with its messages."""
 
     def __init__(self, device, **settings):
         self.device = device

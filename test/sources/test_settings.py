@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Channels, rings, scale and rate as a user says them."""
+"""User settings of channels, rings, scale and rate."""
 
 from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.sources.contract import SourceDescription

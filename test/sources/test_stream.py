@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From readings of a device to chunks: numbers, stamps, backlogs, volts, on simulated devices."""
+"""Readings of simulated devices become chunks: numbers, stamps, backlogs, volts."""
 
 from leconvmn_ros.sources.contract import DeviceCounter, Reading, SourceDescription
 from leconvmn_ros.sources.stream import EmgStream

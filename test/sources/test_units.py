@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Units of devices as volts."""
+"""Units of devices are converted to volts."""
 
 from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.sources.units import volts_per

@@ -23,7 +23,7 @@ import pytest
 
 
 def machine(most):
-    """A node that holds rates up to this one, and the rates that were tried."""
+    """A node that sustains rates up to this one, and the rates tried."""
     tried = []
 
     def try_rate(rate):
@@ -50,7 +50,7 @@ def test_a_node_that_holds_everything_and_one_that_holds_nothing():
 
 
 def trip(**changes):
-    """Four seconds at 50 Hz, of which the last estimate is not there yet."""
+    """Four seconds at 50 Hz, without the last estimate."""
     good = {
         'late_ms': {'median': 0.1, 'p99': 1.0, 'most': 2.0},
         'latency_ms': {'median': 3.0, 'p99': 9.0, 'most': 20.0},

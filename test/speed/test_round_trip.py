@@ -21,7 +21,7 @@ WALL = 10**18
 
 
 def sent(chunks=10, chunk=20, rate=2000.0, late_ms=0.0):
-    """A source whose steady clock starts at 0 and that publishes everything as late as this."""
+    """A source whose monotonic clock starts at 0 and that publishes with this delay."""
     trip = RoundTrip(chunk, rate, chunks)
     trip.begin(0, WALL)
     for number, _, due in trip.plan():

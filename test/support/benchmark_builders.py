@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Small benchmarks: bags, plans, and results that were made up rather than trained."""
+"""Small benchmarks: bags, plans, and synthetic results without training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +52,7 @@ def make_bag(folder: Path, name: str, *, seed: int = 0, **information: str) -> P
 
 
 def made_up_bag(name: str) -> Bag:
-    """Return a bag that is nowhere; its hash differs from those of other names."""
+    """Return a bag that does not exist; its hash depends on its name."""
     return Bag(name=name, path=f'/nowhere/{name}', sha256=f'hash of {name}', size=1000)
 
 
@@ -70,7 +70,7 @@ def make_plan(bags, **changes) -> Plan:
 
 
 def in_process(jobs):
-    """Do runs one after the other in this process."""
+    """Do the runs one after another in this process."""
     for job in jobs:
         yield job, 0.5
         yield (
@@ -88,7 +88,7 @@ def make_comparison(*, error: float, seed: int = 0) -> Comparison:
 
 
 def made_up_use(cc: float) -> UseFigures:
-    """Return figures of a decoder that is worse by 0.1 in shuffled order."""
+    """Return scores of a decoder that is worse by 0.1 in shuffled order."""
     return UseFigures(
         shuffled_cc=cc - 0.1,
         gap=0.1,
@@ -104,7 +104,7 @@ def made_up_use(cc: float) -> UseFigures:
 
 
 def make_output(job, *, error: float = 0.1, **information: str) -> RunOutput:
-    """Return what a run might have handed back whose estimates are off by so much (rad)."""
+    """Return the output of a run whose estimates have this error (rad)."""
     comparison = make_comparison(error=error, seed=job.settings.seed)
     scores = Scores.of(comparison.score())
     outcome = Scored(

@@ -114,7 +114,7 @@ class Page:
             time.sleep(0.1)
 
     def screenshot(self) -> bytes:
-        """Return what is seen, as a PNG."""
+        """Return a screenshot as PNG."""
         return b64decode(self.call('Page.captureScreenshot', format='png')['data'])
 
     def close(self) -> None:

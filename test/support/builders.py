@@ -99,7 +99,7 @@ def random_network(
     spread: float = 0.5,
     seed: int = 0,
 ) -> Network:
-    """Return a network whose gates open and close and whose members do not count alike."""
+    """Return a network with active gates and unequal weights of its members."""
     random = np.random.default_rng(seed)
     weights = {
         name: (spread * random.standard_normal(shape)).astype(np.float32)
@@ -118,7 +118,7 @@ def make_emg(samples: int, channels: int = CHANNELS, seed: int = 0) -> np.ndarra
 
 
 def cut(emg: np.ndarray, sizes: Iterable[int], rate: float = RATE) -> list[EmgChunk]:
-    """Cut EMG into messages of these sizes; what is left is the last one."""
+    """Cut EMG into messages of these sizes; the last takes the remainder."""
     edges = [0]
     for size in sizes:
         edges.append(min(edges[-1] + size, len(emg)))
@@ -175,7 +175,7 @@ def emg_of(recording: Recording) -> np.ndarray:
 
 
 def changed_where(recording: Recording, role: Role, hold_out: HoldOut) -> Recording:
-    """Return the recording with other EMG and other angles where it plays a role."""
+    """Return the recording with other EMG and angles wherever it has this role."""
     emg = emg_of(recording)
     stamps_ns = START_NS + PERIOD_NS * np.arange(len(emg))
     of_emg = hold_out.roles(stamps_ns, recording.labels, recording.span_ns) == role

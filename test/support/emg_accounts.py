@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""EMG of which every sample is accounted for: how it is sent, and what the decoder says of it."""
+"""EMG in which every sample is accounted for, and the decoder's counters."""
 
 from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
@@ -35,7 +35,7 @@ def message_at(sample):
 
 
 def sample_of(state):
-    """Return the sample with which the image of an estimate ended."""
+    """Return the last sample in the image of an estimate."""
     return round((stamp_to_ns(state.header.stamp) - START_NS) * RATE / NANOSECONDS)
 
 

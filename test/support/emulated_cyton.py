@@ -64,7 +64,7 @@ class EmulatedCyton:
         self.pull_the_cable()
 
     def pull_the_cable(self):
-        """Let the port vanish."""
+        """Make the port vanish."""
         if not self._ending.is_set():
             self._ending.set()
             self._thread.join()

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Pictures of our hand model, drawn as spheres: plain enough to be quick, a hand for MediaPipe."""
+"""Pictures of our hand model drawn as spheres: fast, and a hand for MediaPipe."""
 
 from functools import cache
 from pathlib import Path
@@ -90,7 +90,7 @@ def picture_of(pose, side, *, turn=0.0, palm=True, size=(480, 640), distance=0.5
 
 
 def _draw(canvas, middle, pixels, z, radius):
-    """Draw a ball where nothing is nearer."""
+    """Draw a ball where no other is nearer."""
     picture, depth = canvas
     left, top = (max(int(place - pixels), 0) for place in middle)
     columns = np.arange(left, min(int(middle[0] + pixels + 2), picture.shape[1]))

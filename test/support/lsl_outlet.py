@@ -58,7 +58,7 @@ level = -3
 
 
 def stay_on_this_machine(folder: Path) -> None:
-    """Make LSL, in this process and its children, look nowhere but at this test's own streams."""
+    """Make LSL in this process and its children see only the streams of this test."""
     file = folder / 'lsl_api.cfg'
     file.write_text(CONFIGURATION.format(session=f'leconvmn-test-{os.getpid()}'))
     os.environ['LSLAPICFG'] = str(file)

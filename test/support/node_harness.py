@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Node processes under test, and the test's own end of their topics and services."""
+"""Node processes under test, and the test's own topics and services."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,7 +54,7 @@ def lossless(*topics: str) -> dict[str, object]:
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> bool:
-    """Return whether the condition came true in time."""
+    """Wait for a condition; return whether it became true in time."""
     deadline = time.monotonic() + timeout
     while not (met := bool(condition())) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -67,7 +67,7 @@ SHARED_FILES: set[Path] = set()
 
 
 def _own_shared_files(pid: int) -> set[Path]:
-    """Return what a process alone has made in shared memory, named after its participant."""
+    """Return the files in shared memory that only this process created."""
     try:
         lines = Path(f'/proc/{pid}/maps').read_text().splitlines()
     except OSError:  # it has ended
@@ -94,11 +94,11 @@ class RunningNode:
 
     @property
     def text(self) -> str:
-        """What it has printed so far."""
+        """Its output so far."""
         return self._log.read_text(encoding='utf-8', errors='replace')
 
     def wait_for_text(self, text: str) -> None:
-        """Wait until it has printed this."""
+        """Wait until its output contains a text."""
         wait_until(lambda: text in self.text or self.process.poll() is not None)
         assert text in self.text, self.text
 
@@ -110,7 +110,7 @@ class RunningNode:
             raise AssertionError(f'still running after {timeout} s:\n{self.text}') from None
 
     def kill(self) -> None:
-        """Kill it, if it runs, and remember what it cannot clean up."""
+        """Kill it if it runs, and note the files that it cannot clean up."""
         if self.process.poll() is None:
             SHARED_FILES.update(_own_shared_files(self.process.pid))
             self.process.kill()
@@ -165,7 +165,7 @@ def started_nodes(folder: Path) -> Iterator[Nodes]:
 
 
 class Arrival(NamedTuple):
-    """A message and when it came (s, monotonic)."""
+    """A message and its time of arrival (s, monotonic)."""
 
     message: Any
     time: float
@@ -183,23 +183,23 @@ class Peer:
         self._made: list[Callable[[], None]] = []
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         self.forget()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
     def forget(self) -> None:
-        """Remove what one test made."""
+        """Remove everything that a test created."""
         for undo in self._made:
             undo()
         self._made.clear()
 
     def spin(self, seconds: float) -> None:
-        """Take what comes in for some time."""
+        """Process incoming messages for some time."""
         self.spin_until(lambda: False, seconds)
 
     def spin_until(self, condition: Callable[[], Any], timeout: float = PATIENCE) -> bool:
-        """Take what comes in; return whether the condition came true in time."""
+        """Process incoming messages; return whether the condition became true in time."""
         deadline = time.monotonic() + timeout
         while not (met := bool(condition())) and time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.02)

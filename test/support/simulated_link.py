@@ -65,7 +65,7 @@ def arrivals(link, rate, seconds, seed=0):
 
 
 def polls(arrived, period=0.02):
-    """Yield (now, begin, end): the samples that a reader finds every `period` seconds."""
+    """Yield (now, begin, end): the new samples for a reader every `period` seconds."""
     now, begin = arrived[0], 0
     while begin < len(arrived):
         end = int(np.searchsorted(arrived, now, 'right'))

@@ -29,7 +29,7 @@ RATE, CHANNELS = 200.0, 4
 def sampled_subject(
     seconds: float, *, rate: float = RATE, channels: int = CHANNELS, seed: int = 0
 ) -> SampledSubject:
-    """Make noise that is loud and quiet in turn, waving fingers and a repetition each 2 s."""
+    """Make noise of alternating level, moving fingers, and a repetition every 2 s."""
     random = np.random.default_rng(seed)
     samples = round(seconds * rate)
     time = np.arange(samples) / rate

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Makes files that are not regular, to put them in the place of inputs and outputs."""
+"""Creates files that are not regular, in the place of inputs and outputs."""
 
 import os
 import socket

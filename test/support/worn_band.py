@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A synthetic wearer and a decoder that was trained on him, for tests of what moves afterwards."""
+"""A synthetic wearer and his trained decoder, for tests in which the band moves."""
 
 from functools import cache
 from pathlib import Path
@@ -75,5 +75,5 @@ def trained_on(subject: SampledSubject, preset: str, hold_out: RepetitionHoldOut
 
 
 def turned(emg: NDArray[np.float32], electrodes: int) -> NDArray[np.float32]:
-    """Return EMG of a band of 8 that turned by so many electrodes."""
+    """Return the EMG of a band of 8 turned by this many electrodes."""
     return np.roll(emg, electrodes, axis=1)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The synthetic subject: what it promises about movements, labels, EMG and their relation."""
+"""The synthetic subject: movements, labels, EMG and their relation."""
 
 import json
 
@@ -282,7 +282,7 @@ def test_emg_leads_the_movement() -> None:
 
 
 def _lead(cause: np.ndarray, effect: np.ndarray, rate: float) -> float:
-    """How long `effect` follows `cause` (s), by the largest cross-correlation."""
+    """Delay of `effect` after `cause` (s), by the largest cross-correlation."""
     cause, effect = cause - cause.mean(), effect - effect.mean()
     correlation = signal.correlate(effect, cause, mode='full')
     lags = signal.correlation_lags(len(effect), len(cause), mode='full')

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The simulated wearer follows the cue late, unevenly, and with EMG that tells what it does."""
+"""The simulated wearer follows the cue late and unevenly, with matching EMG."""
 
 from leconvmn_ros.core.recording import NANOSECONDS
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
@@ -27,7 +27,7 @@ START_NS = 5_000 * NANOSECONDS
 
 
 def follow(cue, seconds, **config):
-    """Show a cue, a function of time, and return EMG and motion each 20 ms."""
+    """Show a cue (a function of time), and return EMG and motion every 20 ms."""
     wearer = SimulatedWearer(SyntheticSubjectConfig(**config), REST)
     emg, motion = [], []
     for step in range(round(seconds / 0.02)):

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The part of the page that leads a wearer, the picture of the band, and dark mode."""
+"""The guide on the page, the picture of the band, and dark mode."""
 
 import gzip
 from types import SimpleNamespace
@@ -94,7 +94,7 @@ def test_two_rings_are_two_rings_and_a_ring_of_other_channels_is_no_error():
 
 
 class Handle(SimpleNamespace):
-    """Counts what would go to the browser."""
+    """Counts the updates sent to the browser."""
 
     def __setattr__(self, name, value):
         if 'sent' in self.__dict__:
@@ -108,7 +108,7 @@ class Handle(SimpleNamespace):
 
 
 class Gui:
-    """What the panel asks of viser."""
+    """The part of viser that the panel uses."""
 
     def __init__(self):
         self.made = {}

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the live view keeps of the signals, the frames of the hand, and the page that it serves."""
+"""The signals kept for the live view, the frames of the hand, and the served page."""
 
 from http.client import HTTPConnection
 import socket
@@ -169,7 +169,7 @@ def test_a_late_state_is_not_shown_but_a_new_start_is():
 
 @pytest.fixture
 def signals():
-    """Return signals and a list with the time that their clock shows."""
+    """Return signals and a list with the time on their clock."""
     now = [0.0]
     made = LiveSignals(clock=lambda: now[0])
     return made, now
@@ -249,7 +249,7 @@ ARM = """<robot name="arm">
 
 
 def positions(frames, angles):
-    """Return the place of each frame, as a browser with nested frames has it."""
+    """Return the position of each frame, as in a browser with nested frames."""
     places = {}
     for frame in frames:
         parent = frame.path.rpartition('/')[0]

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The signals of the live view take bounded memory, whatever comes."""
+"""The live view keeps its signals in bounded memory, whatever comes."""
 
 import tracemalloc
 
