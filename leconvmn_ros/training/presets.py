@@ -105,9 +105,10 @@ _COARSE = ExposureConfig(column_period=0.02)
 
 DEFAULT_PRESET = 'le_convmn'
 
-# What each is worth: see resource/ablation.md. What turns with the electrodes;
+# docs/explanation/ablation.md says what each of these stacks is worth.
+# It treats all electrodes alike, so what it finds turns with the ring.
 _RING = StackConfig(planes=(32, 32), electrodes='ring', time='all', head='all', dropout=0.3)
-# the same, and then where on the ring it was;
+# Its second layer also sees where on the ring something happened.
 _RING_THEN_ALL = StackConfig(
     planes=(32, 128),
     electrodes='ring_then_all',
@@ -116,15 +117,15 @@ _RING_THEN_ALL = StackConfig(
     dropout=0.3,
     layer_dropout=0.3,
 )
-# and the whole image at once.
+# Its first layer sees all electrodes at once.
 _WHOLE = _RING_THEN_ALL.model_copy(update={'planes': (128, 128), 'electrodes': 'all'})
-# Single repetitions in random order: what a decoder needs to follow movements in any order. The
-# schedule ends at a rate of almost nothing and the weights are averaged, so the last epoch is as
-# good as any that a validation part would choose. On the development people an LSTM gained 0.024
-# in CC from 20 to 30 epochs and nothing from there to 40, LE-ConvMN 0.005 on DB5; one stack gained
-# nothing beyond 20.
+# Single repetitions in random order teach a decoder to follow movements in any order. The schedule
+# ends at a rate near 0 and the weights are averaged, so the last epoch is as good as any that a
+# validation part would choose. From 20 to 30 epochs an LSTM gained 0.024 in CC on the development
+# people and LE-ConvMN 0.005 on DB5; neither gained from there to 40, nor one stack beyond 20.
 _FIT = RecurrentFitSettings(epochs=30, noise=0.3, averaging=0.99, order='repetitions')
 _FIT_SMALL = _FIT.model_copy(update={'epochs': 20})
+# Version 0.1.0: long stretches in the order of the recording, and a second pass.
 _FIT_1 = _FIT.model_copy(update={'order': 'recording'})
 _LE_CONVMN = LeConvMnConfig(stacks=(_RING_THEN_ALL, _RING_THEN_ALL, _RING, _WHOLE))
 _SMALL = LeConvMnConfig(stacks=(_RING_THEN_ALL,))
