@@ -27,7 +27,7 @@ import os
 from pathlib import Path
 import subprocess
 import sys
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, BinaryIO, NamedTuple
 
 from leconvmn_ros.adaptation.report import sentences
@@ -77,12 +77,13 @@ class BackgroundAdaptation:
         self._save_to = save_to
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: Thread | None = None
+        self._cancelled = Event()
         self._answer: Answer | None = None
 
     @property
     def running(self) -> bool:
         """Whether an answer is due that was not taken yet."""
-        return self._process is not None
+        return self._thread is not None
 
     def start(self, chunks: Sequence[EmgChunk]) -> None:
         """Begin; `take` gives the answer later.
@@ -95,40 +96,37 @@ class BackgroundAdaptation:
         """
         if self.running:
             raise RuntimeError('an adaptation is running')
-        self._answer = None
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, '-m', __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=os.environ | dict.fromkeys(_ONE_THREAD, '1'),
-            # Ctrl-C is for the node, which ends the child.
-            start_new_session=True,
-        )
-        with suppress(OSError):  # it has ended already, which `_ask` will tell
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, _LOW_PRIORITY)
-        self._thread = Thread(target=self._wait, args=(self._process, chunks), daemon=True)
+        self._answer, self._process, self._cancelled = None, None, Event()
+        # To start a process takes longer than a step of a decoder.
+        self._thread = Thread(target=self._run, args=(chunks, self._cancelled), daemon=True)
         self._thread.start()
 
     def take(self) -> Answer | None:
         """Return the answer once it is there; None before. Then another one can be started."""
         if self._thread is None or self._thread.is_alive():
             return None
-        self._thread.join()
-        self._thread = self._process = None
+        self._thread = None
         return self._answer
 
     def close(self) -> None:
         """End what is running; there will be no answer."""
+        self._cancelled.set()
         if self._process is not None:
             self._process.kill()
         if self._thread is not None:
             self._thread.join()
-        self._thread = self._process = None
+        self._thread = None
 
-    def _wait(self, process: 'subprocess.Popen[bytes]', chunks: Sequence[EmgChunk]) -> None:
+    def _run(self, chunks: Sequence[EmgChunk], cancelled: Event) -> None:
+        try:
+            process = self._process = _child()
+        except OSError as error:
+            self._answer = Answer(False, None, f'no process can be started: {error}')
+            return
+        if cancelled.is_set():  # before `close` could see the process
+            process.kill()
         answer = _ask(process, self._request(chunks))
-        if answer.adapted and self._save_to is not None and process.returncode == 0:
+        if answer.adapted and self._save_to is not None and not cancelled.is_set():
             answer = self._saved(answer, self._save_to)
         self._answer = answer
 
@@ -150,6 +148,21 @@ class BackgroundAdaptation:
         except LeconvmnError as error:
             return answer._replace(words=f'{answer.words}; not saved: {error}')
         return answer._replace(words=f'{answer.words}; saved in {folder}')
+
+
+def _child() -> 'subprocess.Popen[bytes]':
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, '-m', __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | dict.fromkeys(_ONE_THREAD, '1'),
+        # Ctrl-C is for the node, which ends the child.
+        start_new_session=True,
+    )
+    with suppress(OSError):  # it has ended already, which `_ask` will tell
+        os.setpriority(os.PRIO_PROCESS, process.pid, _LOW_PRIORITY)
+    return process
 
 
 def _ask(process: 'subprocess.Popen[bytes]', request: bytes) -> Answer:

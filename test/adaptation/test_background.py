@@ -28,6 +28,7 @@ import pytest
 from worn_band import RING, turned, worn_band
 
 PATIENCE = 150.0  # s
+LOW_PRIORITY = 15
 
 
 def session(electrodes, seconds=72):
@@ -42,6 +43,17 @@ def answer_of(job):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return answer
+
+
+def process_of(job):
+    """Return the child, once it has its priority."""
+    deadline = time.monotonic() + PATIENCE
+    while (process := job._process) is None or (
+        os.getpriority(os.PRIO_PROCESS, process.pid) != LOW_PRIORITY
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
 
 
 @pytest.fixture
@@ -81,7 +93,7 @@ def test_too_little_emg_is_refused_and_then_it_can_be_tried_again(job):
 def test_there_is_one_at_a_time_and_it_has_low_priority(job):
     assert not job.running
     job.start(session(1))
-    assert os.getpriority(os.PRIO_PROCESS, job._process.pid) == 15
+    assert process_of(job).poll() is None
     with pytest.raises(RuntimeError, match='is running'):
         job.start(session(1))
     assert answer_of(job).adapted
@@ -90,7 +102,7 @@ def test_there_is_one_at_a_time_and_it_has_low_priority(job):
 
 def test_closing_ends_the_child_at_once(job):
     job.start(session(1))
-    process = job._process
+    process = process_of(job)
     started = time.monotonic()
     job.close()
     assert time.monotonic() - started < PATIENCE / 4
@@ -123,6 +135,14 @@ def test_what_cannot_be_saved_is_adopted_all_the_same(tmp_path):
     assert answer.electrode_map is not None
     assert 'not saved: ' in answer.words
     assert [path.name for path in (tmp_path / 'mine').iterdir()] == ['letter.txt']
+
+
+def test_where_no_process_can_be_started_there_is_an_answer(job, monkeypatch):
+    monkeypatch.setattr(sys, 'executable', '/nowhere/python')
+    job.start(session(1))
+    answer = answer_of(job)
+    assert not answer.adapted
+    assert 'no process can be started' in answer.words
 
 
 def test_no_torch_is_imported():

@@ -185,10 +185,17 @@ def test_a_node_that_ends_while_it_adapts_leaves_nothing_behind(wearer, ros):
     person = wearer()
     person.wear(turned(worn_band().emg, 1))
     person.ask()
-    pid = person.node.process.pid
-    listed = Path(f'/proc/{pid}/task/{pid}/children')
-    assert ros.spin_until(listed.read_text)
-    children = [Path('/proc', child) for child in listed.read_text().split()]
+    children = []
+
+    def found():
+        # Listed for the thread that started them.
+        lists = Path(f'/proc/{person.node.process.pid}/task').glob('*/children')
+        children[:] = [
+            Path('/proc', child) for each in lists for child in each.read_text().split()
+        ]
+        return children
+
+    assert ros.spin_until(found)
     assert person.node.end() < PATIENCE
     assert not any(child.exists() for child in children)
 
