@@ -24,6 +24,8 @@ from typing import Annotated, Literal
 from leconvmn_ros.core.strict_model import parse_message, StrictModel
 from pydantic import Field, model_validator
 
+# Key of the description in the metadata of a bag that was converted or computed, not recorded.
+INFORMATION_KEY = 'emg_description'
 MOST_CHANNELS = 1024
 LONGEST_NAME = 200  # characters
 Text = Annotated[str, Field(max_length=LONGEST_NAME)]

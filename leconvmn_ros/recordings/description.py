@@ -20,13 +20,11 @@ from typing import Any
 
 from leconvmn_ros.core.errors import MalformedMessageError
 from leconvmn_ros.core.strict_model import LARGEST_MESSAGE
-from leconvmn_ros.emg.description import EmgDescription, parse_description
+from leconvmn_ros.emg.description import EmgDescription, INFORMATION_KEY, parse_description
 from leconvmn_ros.recordings.bag_reader import open_bag, OpenBag
 from leconvmn_ros.recordings.bag_types import DESCRIPTION_TOPIC, typestore
 
 _TYPE = 'std_msgs/msg/String'
-# Key in the metadata of a bag that was converted, not recorded.
-INFORMATION_KEY = 'emg_description'
 
 
 def read_description(path: str | Path, topic: str = DESCRIPTION_TOPIC) -> EmgDescription | None:

@@ -23,8 +23,7 @@ from leconvmn_ros.core.errors import ConfigurationError, RecordingError
 from leconvmn_ros.core.files import hash_file
 from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.core.recording import SampledSubject
-from leconvmn_ros.emg.description import EmgDescription
-from leconvmn_ros.recordings.description import INFORMATION_KEY
+from leconvmn_ros.emg.description import EmgDescription, INFORMATION_KEY
 from leconvmn_ros.recordings.mat_file import MatFile, open_mat
 from leconvmn_ros.recordings.ninapro_layouts import Database, ELECTRODES, GLOVE_COLUMNS, LAYOUTS
 from leconvmn_ros.recordings.subject_check import first_non_finite, LARGEST_LABEL

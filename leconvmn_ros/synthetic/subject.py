@@ -28,6 +28,7 @@ from collections.abc import Callable
 
 from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.core.recording import SampledSubject
+from leconvmn_ros.emg.description import EmgDescription, INFORMATION_KEY
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.emg import muscle_excitation, record_emg
 from leconvmn_ros.synthetic.motion import move_fingers, on_time_base
@@ -53,7 +54,7 @@ def synthesize(
     Returns:
         EMG, angles within the limits of JOINTS, and labels. Labels follow the cue; the motion lies
         within it. information['emg_kind'] is 'raw' or 'envelope', information['config'] the
-        configuration as JSON.
+        configuration as JSON; the electrodes are one ring.
     """
     kinematics, effort, anatomy, source, electrodes = np.random.SeedSequence(config.seed).spawn(5)
     motion = move_fingers(config, kinematics)
@@ -75,7 +76,18 @@ def synthesize(
             'joint_unit': 'rad',
             'joints': ' '.join(JOINT_NAMES),
             'config': config.model_dump_json(),
+            INFORMATION_KEY: _electrodes(config).to_json(),
         },
+    )
+
+
+def _electrodes(config: SyntheticSubjectConfig) -> EmgDescription:
+    return EmgDescription(
+        source='synthetic',
+        device=f'synthetic subject {config.seed}',
+        sampling_rate=config.sampling_rate,
+        channels=tuple(map(str, range(config.channels))),
+        rings=(tuple(range(config.channels)),),
     )
 
 

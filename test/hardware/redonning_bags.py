@@ -35,10 +35,9 @@ import argparse
 from pathlib import Path
 
 from leconvmn_ros.core.recording import JointTrack, LabelTrack, NANOSECONDS, Recording
-from leconvmn_ros.emg.description import EmgDescription
+from leconvmn_ros.emg.description import EmgDescription, INFORMATION_KEY
 from leconvmn_ros.recordings.array_bag import regular_chunks, write_recording
 from leconvmn_ros.recordings.bags import FIRST_STAMP_NS
-from leconvmn_ros.recordings.description import INFORMATION_KEY
 from leconvmn_ros.recordings.ninapro_layouts import VOLTS_PER_MYO_COUNT
 import numpy as np
 

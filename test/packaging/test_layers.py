@@ -27,7 +27,7 @@ MAY_IMPORT = {
     'core': set(),
     'emg': set(),
     'models': set(),
-    'synthetic': set(),
+    'synthetic': {'emg'},
     'hands': set(),
     'engines': {'models'},
     'recordings': {'emg'},

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from leconvmn_ros.core.joints import JOINT_NAMES, JOINTS
 from leconvmn_ros.core.recording import SampledSubject
+from leconvmn_ros.emg.description import INFORMATION_KEY, parse_description
 from leconvmn_ros.synthetic import emg as synthetic_emg
 from leconvmn_ros.synthetic import motion as synthetic_hand
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
@@ -97,6 +98,12 @@ def test_information_says_what_it_is(default_subject) -> None:
     again = SyntheticSubjectConfig.model_validate(json.loads(information['config']))
     assert again == SyntheticSubjectConfig()
     assert all(isinstance(value, str) for value in information.values())
+
+
+def test_electrodes_are_one_ring(default_subject) -> None:
+    electrodes = parse_description(default_subject.information[INFORMATION_KEY])
+    assert electrodes.rings == (tuple(range(default_subject.emg.shape[1])),)
+    assert electrodes.sampling_rate == default_subject.sampling_rate
 
 
 def test_labels_follow_the_protocol() -> None:
