@@ -22,38 +22,37 @@ import os
 from pathlib import Path
 import re
 import time
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from leconvmn_ros.adaptation.report import sentences
 from leconvmn_ros.commands.parsers.wear import SYNTHETIC
 from leconvmn_ros.commands.progress import progress_bar, remark, say
+from leconvmn_ros.commands.wear_adaptation import adapted_by, session_to_adapt_by, write_session
+from leconvmn_ros.commands.wear_recordings import (
+    next_folder,
+    practice_scores,
+    read_with_reference,
+    session_folder,
+)
 from leconvmn_ros.core.errors import CheckpointError, ConfigurationError, RecordingError
 from leconvmn_ros.core.files import write_json
 from leconvmn_ros.core.node_processes import Launcher, node_processes, NodeProcess
-from leconvmn_ros.core.recording import Recording
 from leconvmn_ros.core.ros_domain import to_listen
-from leconvmn_ros.dataset.cue_timing import find_timings, retimed
-from leconvmn_ros.dataset.hold_out import default_hold_out, HoldOut, RepetitionHoldOut
-from leconvmn_ros.dataset.reference_lag import align_reference
 from leconvmn_ros.decoding.checkpoint import check_place, HeldOutScore, load_checkpoint
-from leconvmn_ros.evaluation.comparison import compare
-from leconvmn_ros.evaluation.metrics import as_json
 from leconvmn_ros.hands.profile import load_profile
-from leconvmn_ros.recordings.bag_types import CUE_TOPIC, ESTIMATE_TOPIC, REFERENCE_TOPIC
-from leconvmn_ros.recordings.bags import read_bag
 from leconvmn_ros.recordings.description import common_description
 from leconvmn_ros.sources.registry import source_names
 from leconvmn_ros.training.presets import PRESETS
 from leconvmn_ros.training.reports import EpochReport
 from leconvmn_ros.training.train_on_all import train_on_all
 from leconvmn_ros.view.page import import_viser
-from leconvmn_ros.wearing.folder import DESCRIPTION, read_record, session_bags, SessionFolder
+from leconvmn_ros.wearing.folder import session_bags
 from leconvmn_ros.wearing.session import load_session, Session
-from leconvmn_ros.wearing.status import GuideStatus
+from leconvmn_ros.wearing.status import Action, GuideStatus
 
 if TYPE_CHECKING:
     from leconvmn_ros.nodes.wear_link import WearLink
 
-WEARER_TOPIC = '/wearer_joint_states'
 LONGEST_START = 120.0  # s
 POLL_PERIOD = 0.1  # s
 # Approximate share of the first training in the work of both.
@@ -80,6 +79,17 @@ class Sitting:
         return Path(self.arguments.output) / 'decoder'
 
     @property
+    def adapted(self) -> Path:
+        """Folder of the checkpoint that was adapted last."""
+        return Path(self.arguments.output) / 'adapted'
+
+    @property
+    def newest(self) -> Path:
+        """Folder of the checkpoint to use: the adapted one, unless training came after it."""
+        there = [path for path in (self.decoder, self.adapted) if _made_at(path)]
+        return max(there, key=_made_at, default=self.decoder)
+
+    @property
     def clock(self) -> dict[str, object]:
         """Parameters for every node when the wearer's time is not real time."""
         return {'use_sim_time': True} if self.arguments.speed != 1 else {}
@@ -87,6 +97,12 @@ class Sitting:
     def start(self, name: str, **parameters: object) -> NodeProcess:
         """Start a node."""
         return self.launcher.start(name, parameters | self.clock)
+
+
+def _made_at(decoder: Path) -> float:
+    """Return when a checkpoint was written (s), 0 if there is none."""
+    file = decoder / 'checkpoint.json'
+    return file.stat().st_mtime if file.is_file() else 0.0
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -97,12 +113,15 @@ def run(arguments: argparse.Namespace) -> int:
         sitting = Sitting(arguments, launcher, link)
         _refuse_company(sitting)
         _start_viewer(sitting)
-        if _train_again(sitting):
-            bags = _record(sitting, session)
-            _train(sitting, bags)
-        else:
-            _start_source(sitting)
-        _go_live(sitting)
+        choice = _choice(sitting)
+        _start_source(sitting)
+        decoder = sitting.newest
+        if choice == 'train':
+            _train(sitting, _record(sitting, session))
+            decoder = sitting.decoder
+        elif choice == 'adapt':
+            decoder = _adapt(sitting)
+        _go_live(sitting, decoder)
         if arguments.practice:
             _practise(sitting, session)
         _until_ended(sitting)
@@ -131,7 +150,10 @@ def _checked(arguments: argparse.Namespace) -> Session:
             f'--reference {arguments.reference} needs --camera-model, the hand_landmarker.task of '
             'MediaPipe'
         )
+    if arguments.adapt and _is_bag(arguments.source):
+        raise ConfigurationError('--adapt needs somebody who follows; a bag does not')
     check_place(arguments.output / 'decoder')
+    check_place(arguments.output / 'adapted')
     return session
 
 
@@ -191,27 +213,36 @@ def _start_viewer(sitting: Sitting) -> None:
     remark(f'to listen meanwhile: {to_listen(sitting.launcher.environment)} ros2 topic list')
 
 
-def _train_again(sitting: Sitting) -> bool:
-    """Whether to record and train: there is no decoder, or the wearer wants a new one."""
+def _choice(sitting: Sitting) -> Action:
+    """Return whether to train, to adapt the decoder that is there, or to use it as it is."""
     arguments = sitting.arguments
-    if arguments.again or not (sitting.decoder / 'checkpoint.json').exists():
-        return True
+    if arguments.again or not _made_at(sitting.decoder):
+        if arguments.adapt:
+            raise ConfigurationError(f'--adapt: there is no decoder in {sitting.decoder} yet')
+        return 'train'
     text = _score_text(_known_score(sitting.decoder))
     if arguments.use:
-        return False
-    made = time.strftime('%A %d %B, %H:%M', time.localtime(sitting.decoder.stat().st_mtime))
+        return 'use'
+    if arguments.adapt:
+        session_to_adapt_by(sitting.decoder)
+        return 'adapt'
+    made = time.strftime('%A %d %B, %H:%M', time.localtime(_made_at(sitting.newest)))
+    actions, otherwise = _offered(sitting)
     sitting.link.show(
         GuideStatus(
             state='choose',
             title='Welcome back',
             message=f'There is a decoder of {made}. It fits if the band sits as it did then; '
-            'otherwise record and train again.',
+            f'otherwise {otherwise}.',
             score=text,
-            actions=('use', 'train'),
+            actions=actions,
         )
     )
-    remark(f'there is a decoder of {made}: choose on the page, or start with --use or --again')
-    answer: list[str] = []
+    remark(
+        f'there is a decoder of {made}: choose on the page, or start with --use, --adapt '
+        'or --again'
+    )
+    answer: list[Action] = []
 
     def answered() -> bool:
         action = sitting.link.pressed()
@@ -220,7 +251,20 @@ def _train_again(sitting: Sitting) -> bool:
         return bool(answer)
 
     _wait(sitting, answered, '', forever=True)
-    return answer[0] == 'train'
+    return answer[0]
+
+
+def _offered(sitting: Sitting) -> tuple[tuple[Action, ...], str]:
+    """Return what the wearer may choose, and what to do where the band sits elsewhere."""
+    train = 'record and train again'
+    if _is_bag(sitting.arguments.source):
+        return ('use', 'train'), train
+    try:
+        seconds = session_to_adapt_by(sitting.decoder).duration
+    except ConfigurationError as error:
+        remark(f'adaptation is not offered: {error}')
+        return ('use', 'train'), train
+    return ('use', 'adapt', 'train'), f'adapt it ({seconds:.0f} s), or {train}'
 
 
 def _known_score(decoder: Path) -> HeldOutScore | None:
@@ -252,7 +296,6 @@ def _start_source(sitting: Sitting) -> None:
 def _record(sitting: Sitting, session: Session) -> list[Path]:
     """Run the session and return its bags."""
     arguments = sitting.arguments
-    _start_source(sitting)
     if _is_bag(arguments.source):
         return [Path(arguments.source)]
     if arguments.reference in {'camera', 'mirrored'}:
@@ -264,13 +307,17 @@ def _record(sitting: Sitting, session: Session) -> list[Path]:
             calibration=arguments.camera_calibration,
             side=other if arguments.reference == 'mirrored' else arguments.side,
         )
-    folder = _session_folder(arguments, session)
+    return _guided(sitting, session, arguments.session, session_folder(arguments, session))
+
+
+def _guided(sitting: Sitting, session: Session, name: str | Path, folder: Path) -> list[Path]:
+    """Run a session that the guide knows by a name, and return its bags."""
     sitting.link.show(None)
     guide = sitting.start(
         'guide',
-        session=arguments.session,
+        session=str(name),
         output=folder,
-        auto_start=arguments.auto_start,
+        auto_start=sitting.arguments.auto_start,
         end_when_done=True,
     )
     remark(f'session {session.name}: follow the hand on the page ({folder})')
@@ -278,24 +325,31 @@ def _record(sitting: Sitting, session: Session) -> list[Path]:
     return session_bags(folder)
 
 
-def _session_folder(arguments: argparse.Namespace, session: Session) -> Path:
-    """Return the folder of the newest unfinished session, or a new one."""
-    taken = [
-        int(path.name.partition('_')[2])
-        for path in Path(arguments.output).glob('session_*')
-        if re.fullmatch(r'session_\d+', path.name)
-    ]
-    newest = max(taken, default=0)
-    place = Path(arguments.output) / f'session_{newest}'
-    if (
-        newest
-        and (place / DESCRIPTION).is_file()
-        and read_record(place).session == session
-        and len(SessionFolder(place, session).finished())
-        < len(session.movements) * session.repetitions
-    ):
-        return place
-    return Path(arguments.output) / f'session_{newest + 1}'
+def _adapt(sitting: Sitting) -> Path:
+    """Run a short session, adapt the decoder by it, and return which decoder to use."""
+    session = session_to_adapt_by(sitting.decoder)
+    folder = next_folder(Path(sitting.arguments.output), 'adapt')
+    file = folder.with_suffix('.yaml')
+    write_session(session, file)
+    bags = _guided(sitting, session, file, folder)
+    status = GuideStatus(state='training', title='Adapting', message='You can rest your arm.')
+    sitting.link.show(status)
+    with progress_bar('adapt') as progress:
+
+        def on_epoch(report: EpochReport) -> None:
+            share = report.share(second_pass=False)
+            progress(share, report.text())
+            sitting.link.show(status.model_copy(update={'progress': min(share, 1.0)}))
+
+        try:
+            adaptation = adapted_by(sitting.decoder, bags, on_epoch)
+        except (ConfigurationError, RecordingError) as error:
+            remark(f'not adapted: {error}; the decoder is used as it was trained')
+            return sitting.decoder
+    adaptation.checkpoint.save(sitting.adapted)
+    for line in sentences(adaptation):
+        say(line)
+    return sitting.adapted
 
 
 def _train(sitting: Sitting, bags: list[Path]) -> None:
@@ -309,7 +363,7 @@ def _train(sitting: Sitting, bags: list[Path]) -> None:
         'You can rest your arm.',
     )
     sitting.link.show(status)
-    recordings, hold_out = _read(bags, arguments.reference)
+    recordings, hold_out = read_with_reference(bags, arguments.reference)
     done = 0.0
     remark(f'training on {", ".join(bag.name for bag in bags)}')
     with progress_bar('train') as progress:
@@ -344,42 +398,11 @@ def _train(sitting: Sitting, bags: list[Path]) -> None:
     say(f'{_score_text(record.trained_on_all)}; trained on everything in {record.seconds:.0f} s')
 
 
-def _read(bags: list[Path], reference: str) -> tuple[list[Recording], HoldOut]:
-    """Read the bags with their reference; hold out the last repetition if possible."""
-    topic = CUE_TOPIC if reference == 'cue' else REFERENCE_TOPIC
-    recordings = [read_bag(bag, reference_topic=topic) for bag in bags]
-    numbers = sorted(
-        {
-            int(number)
-            for recording in recordings
-            if recording.labels is not None
-            for number in recording.labels.repetition
-            if number > 0
-        }
-    )
-    hold_out: HoldOut = default_hold_out(recordings[0])
-    if len(bags) > 1 and len(numbers) >= 3:
-        hold_out = RepetitionHoldOut(validation=(numbers[-2],), test=(numbers[-1],))
-    if reference == 'cue':
-        return [retimed(each, find_timings(each)) for each in recordings], hold_out
-    aligned = []
-    for each in recordings:
-        try:
-            recording, lag = align_reference(each, 'auto', hold_out)
-        except RecordingError as error:  # too short, or without motion
-            remark(f'{error}; its reference is used as it is')
-            recording, lag = each, 0.0
-        if lag:
-            remark(f'{each.name}: the reference is taken to be {lag:.2f} s late')
-        aligned.append(recording)
-    return aligned, hold_out
-
-
-def _go_live(sitting: Sitting) -> None:
+def _go_live(sitting: Sitting, checkpoint: Path) -> None:
     """Start the decoder, and the hand if there is one."""
     arguments = sitting.arguments
     score = _known_score(sitting.decoder)
-    decoder = sitting.start('decoder', checkpoint=sitting.decoder)
+    decoder = sitting.start('decoder', checkpoint=checkpoint)
     if arguments.hand is not None:
         sitting.start('retarget', profile=arguments.hand)
     _wait(sitting, lambda: bool(decoder.said()), 'the decoder does not start')
@@ -397,7 +420,7 @@ def _go_live(sitting: Sitting) -> None:
 def _practise(sitting: Sitting, session: Session) -> None:
     """Run one more session and score the live estimates on the intended or the real motion."""
     arguments = sitting.arguments
-    folder = _next_folder(Path(arguments.output), 'practice')
+    folder = next_folder(Path(arguments.output), 'practice')
     estimates = folder / 'estimates'
     folder.mkdir(parents=True)
     recorder = sitting.start(
@@ -415,7 +438,7 @@ def _practise(sitting: Sitting, session: Session) -> None:
     _wait(sitting, lambda: guide.process.poll() is not None, '', forever=True)
     recorder.process.terminate()
     recorder.process.wait()
-    report = _practice_scores(session_bags(folder / 'session'), estimates, arguments.source)
+    report = practice_scores(session_bags(folder / 'session'), estimates, arguments.source)
     write_json(folder / 'scores.json', report)
     say(
         f'practice: CC {report["mean"]["cc"]:.3f} of the live estimates with '
@@ -428,32 +451,6 @@ def _practise(sitting: Sitting, session: Session) -> None:
             score=f'CC {report["mean"]["cc"]:.2f} in the practice',
         )
     )
-
-
-def _next_folder(place: Path, name: str) -> Path:
-    taken = [
-        int(path.name.rpartition('_')[2])
-        for path in place.glob(f'{name}_*')
-        if re.fullmatch(rf'{name}_\d+', path.name)
-    ]
-    return place / f'{name}_{max(taken, default=0) + 1}'
-
-
-def _practice_scores(bags: list[Path], estimates: Path, source: str) -> dict[str, Any]:
-    live = read_bag(estimates, reference_topic=ESTIMATE_TOPIC)
-    if live.reference is None:
-        raise RecordingError(f'{estimates} holds no estimates')
-    if source == SYNTHETIC:
-        truth = read_bag(estimates, reference_topic=WEARER_TOPIC)
-        what = 'what the simulated hand did'
-    else:
-        cue = read_bag(bags[0], reference_topic=CUE_TOPIC)
-        truth = retimed(cue, find_timings(cue))
-        what = 'the intended poses'
-    if truth.reference is None:
-        raise RecordingError(f'{estimates} holds nothing to score against')
-    comparison = compare(live.reference, truth.reference, None, live.span_ns, None)
-    return as_json(comparison.score()) | {'truth': what}
 
 
 def _until_ended(sitting: Sitting) -> None:

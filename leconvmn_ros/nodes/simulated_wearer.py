@@ -14,8 +14,8 @@
 
 """A node in place of a person with an armband: follows the cue and publishes the EMG of it.
 
-Subscribes `cue_joint_states`. Publishes `emg`, and what the simulated hand really did on
-`wearer_joint_states`, for scoring alone: no device would know it.
+Subscribes `cue_joint_states`. Publishes `emg` and `emg_description` (latched), and what the
+simulated hand really did on `wearer_joint_states`, for scoring alone: no device would know it.
 With `speed` other than 1 it publishes `/clock`, and all nodes need `use_sim_time`.
 """
 
@@ -25,11 +25,13 @@ from leconvmn_ros.core.errors import ConfigurationError
 from leconvmn_ros.core.joints import JOINT_NAMES
 from leconvmn_ros.core.recording import EmgChunk, NANOSECONDS
 from leconvmn_ros.core.strict_model import first_problem
+from leconvmn_ros.emg.description import EmgDescription
 from leconvmn_ros.emg.message import fill_message, stamp_to_ns
 from leconvmn_ros.msg import EmgArray
 from leconvmn_ros.nodes.parameters import declare_parameters, Parameter
-from leconvmn_ros.nodes.quality_of_service import overridable, RELIABLE
+from leconvmn_ros.nodes.quality_of_service import LATCHED, overridable, RELIABLE
 from leconvmn_ros.nodes.running import every, run_node
+from leconvmn_ros.recordings.bag_types import DESCRIPTION_TOPIC
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
 from leconvmn_ros.synthetic.motion import CONTROL_RATE
 from leconvmn_ros.synthetic.wearer import SimulatedWearer
@@ -40,6 +42,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 
 PERIOD = 0.02  # s of the wearer's time, in each message
 TICKS = round(PERIOD * CONTROL_RATE)
@@ -90,6 +93,10 @@ class SimulatedWearerNode(Node):
         self._cue_ns: int | None = None
         self._seen = 0.0
         self._emg = self.create_publisher(EmgArray, 'emg', **overridable(RELIABLE))
+        self._description = self.create_publisher(
+            String, DESCRIPTION_TOPIC.lstrip('/'), **overridable(LATCHED)
+        )
+        self._description.publish(String(data=_description(config).to_json()))
         self._truth = self.create_publisher(
             JointState, 'wearer_joint_states', **overridable(RELIABLE)
         )
@@ -151,6 +158,15 @@ class SimulatedWearerNode(Node):
 
     def close(self) -> None:
         """Nothing is left half done."""
+
+
+def _description(config: SyntheticSubjectConfig) -> EmgDescription:
+    return EmgDescription(
+        source='simulated_wearer',
+        sampling_rate=config.sampling_rate,
+        channels=tuple(map(str, range(config.channels))),
+        rings=(tuple(range(config.channels)),),
+    )
 
 
 def main() -> None:

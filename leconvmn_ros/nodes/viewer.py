@@ -53,6 +53,7 @@ SERVICES: dict[Action, str] = {
     'pause': 'guide/pause',
     'redo': 'guide/redo',
     'use': 'wear/use',
+    'adapt': 'wear/adapt',
     'train': 'wear/train',
 }
 PARAMETERS = (

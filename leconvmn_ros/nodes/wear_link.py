@@ -35,7 +35,7 @@ DISCOVERY = 1.5
 
 
 class WearLink:
-    """Publishes `guide_status` and offers the services `wear/use` and `wear/train`."""
+    """Publishes `guide_status` and offers `wear/use`, `wear/adapt` and `wear/train`."""
 
     def __init__(self) -> None:
         """Join the graph that the environment names."""
@@ -46,7 +46,7 @@ class WearLink:
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node('wear', context=self._context)
         self._publisher = self._node.create_publisher(String, 'guide_status', NEWEST)
-        offered: tuple[Action, ...] = ('use', 'train')
+        offered: tuple[Action, ...] = ('use', 'adapt', 'train')
         for action in offered:
             self._offer(action)
         self._node.create_timer(HEARTBEAT, self._publish)

@@ -47,6 +47,7 @@ BUTTONS: dict[Action, Button] = {
     'pause': Button('Pause', 'P'),
     'redo': Button('Repeat that one', 'R', 'gray'),
     'use': Button('Use the last decoder', 'U', 'green'),
+    'adapt': Button('Adapt it to how the band sits now', 'D', 'green'),
     'train': Button('Record and train again', 'T', 'gray'),
 }
 BAR, BACK = '#2a78b8', 'rgba(128,128,128,.25)'

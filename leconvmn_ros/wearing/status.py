@@ -29,7 +29,7 @@ Text = Annotated[str, Field(max_length=400)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=1e6)]
 # What may be asked for at this moment: the buttons of the page.
-Action = Literal['start', 'start_anyway', 'pause', 'redo', 'use', 'train']
+Action = Literal['start', 'start_anyway', 'pause', 'redo', 'use', 'adapt', 'train']
 State = Literal[
     'check', 'ready', 'countdown', 'move', 'rest', 'paused', 'done', 'choose', 'training', 'live'
 ]

@@ -146,13 +146,28 @@ def test_the_next_day_it_offers_to_go_on_with_the_decoder(worn, wear, ros):
     assert ros.spin_until(lambda: statuses, 60)
     status = parse_status(statuses[-1].message.data)
     assert status.state == 'choose'
-    assert status.actions == ('use', 'train')
+    assert status.actions == ('use', 'adapt', 'train')
     assert status.score.startswith('CC 0.')
     assert ros.call('/wear/use', Trigger, Trigger.Request()).success
     again.wait_for_text('the decoder is running')
     assert ros.spin_until(lambda: parse_status(statuses[-1].message.data).state == 'live', 60)
     assert not ros.call('/wear/train', Trigger, Trigger.Request()).success  # not now
     assert again.end() == 130
+    assert again.children() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_next_day_it_adapts_the_decoder_by_a_short_session(worn, wear):
+    trained = (worn.folder / 'decoder' / 'checkpoint.json').read_bytes()
+    again = wear('me', '--adapt', '--end')
+    assert again.process.wait(300) == 0, again.text
+    assert 'session Adapt: follow the hand' in again.text
+    assert 'electrodes: as in the training (confidence ' in again.text
+    assert 'the decoder is running' in again.text
+    assert (worn.folder / 'decoder' / 'checkpoint.json').read_bytes() == trained
+    adapted = load_checkpoint(worn.folder / 'adapted').description
+    assert adapted.joints == load_checkpoint(worn.folder / 'decoder').description.joints
     assert again.children() == []
 
 

@@ -91,6 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     again = parser.add_mutually_exclusive_group()
     again.add_argument('--use', action='store_true', help='use the last decoder')
+    again.add_argument(
+        '--adapt',
+        action='store_true',
+        help='adapt the last decoder to how the band sits now, by a session of 30 to 100 s',
+    )
     again.add_argument('--again', action='store_true', help='record and train again')
     parser.add_argument(
         '--practice',
