@@ -15,7 +15,7 @@
 """By how much bands of electrodes may have turned around the forearm, and what undoes it.
 
 Positions are counted in electrodes: an electrode `i` of a band that turned by `t` sits where the
-training had electrode `i + t`, between two of them where `t` is no whole number.
+training had electrode `i + t`, between two of them where `t` is not a whole number.
 """
 
 from collections.abc import Sequence

@@ -138,7 +138,9 @@ class _Run:
                 if overlap := overlap_of(
                     recording, None, trained.checkpoint.description.training.learnt
                 ):
-                    raise RecordingError(f'{recording.name} is no new session: {overlap.text()}')
+                    raise RecordingError(
+                        f'{recording.name} is not a new session: {overlap.text()}'
+                    )
                 place = _Place(self._session(number), 0, (*self._seed, number))
                 yield from self._adapted(trained, split(recording, None), place, self._rings)
             self._on_progress((done + 1) / steps)

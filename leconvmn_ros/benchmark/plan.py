@@ -150,7 +150,7 @@ class Plan(StrictModel):
             )
         unknown = sorted({*self.development} - {bag.name for bag in self.bags})
         if unknown:
-            raise ValueError(f'development bags {", ".join(unknown)} are no bags of the plan')
+            raise ValueError(f'development bags {", ".join(unknown)} are not bags of the plan')
         for what, values in (
             ('seeds', self.seeds),
             ('names of bags', tuple(bag.name for bag in self.bags)),

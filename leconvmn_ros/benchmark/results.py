@@ -232,7 +232,7 @@ def read_result(folder: Path) -> RunResult | None:
         return RunResult.model_validate_json(content)
     except ValidationError as error:
         raise RecordingError(
-            f'{path} is no result of this version: {first_problem(error)}'
+            f'{path} is not a result of this version: {first_problem(error)}'
         ) from error
 
 

@@ -81,7 +81,7 @@ def load_plan(folder: Path) -> AnyPlan:
         ) from error
     except ValidationError as error:
         raise RecordingError(
-            f'{path} is no benchmark of this version: {first_problem(error)}'
+            f'{path} is not a benchmark of this version: {first_problem(error)}'
         ) from error
 
 

@@ -59,7 +59,7 @@ class FolderKind(NamedTuple):
         """
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode):
-            return f'is no {self.name} but {kind_of(status)}'
+            return f'is not a {self.name} but {kind_of(status)}'
         entries = list(folder.iterdir())
         foreign = sorted(
             entry.name
@@ -68,9 +68,9 @@ class FolderKind(NamedTuple):
             or not stat.S_ISREG(entry.lstat().st_mode)
         )
         if foreign:
-            return f'is no {self.name}: it holds {", ".join(foreign[:3])}'
+            return f'is not a {self.name}: it holds {", ".join(foreign[:3])}'
         if self.landmark not in {entry.name for entry in entries}:
-            return f'is no {self.name}: it has no {self.landmark}'
+            return f'is not a {self.name}: it has no {self.landmark}'
         return ''
 
 

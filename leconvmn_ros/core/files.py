@@ -56,7 +56,7 @@ def open_input(path: str | Path) -> BufferedReader:
     """Open a regular file for reading, without waiting. A link is followed.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file; `strerror` says why.
+        OSError: it cannot be opened, or is not a regular file; `strerror` says why.
     """
     try:
         # Before it is opened, because opening alone changes some devices.
@@ -76,7 +76,7 @@ def open_for_repair(path: str | Path) -> BinaryIO:
     """Open a regular file for reading and writing, without waiting. A link is not followed.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file; `strerror` says why.
+        OSError: it cannot be opened, or is not a regular file; `strerror` says why.
     """
     _check_regular(os.lstat(path), path)
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -102,7 +102,7 @@ def read_input(path: str | Path, most: int) -> bytes:
     """Return the content of a regular file of at most `most` bytes.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is larger; `strerror` says why.
+        OSError: it cannot be read, is not a regular file, or is larger; `strerror` says why.
     """
     with open_input(path) as file:
         size = os.fstat(file.fileno()).st_size

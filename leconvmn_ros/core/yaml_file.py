@@ -34,7 +34,7 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         ConfigurationError: the file cannot be read, is too large or too deep, uses aliases or
-            tags, or is no YAML.
+            tags, or is not YAML.
     """
     try:
         content = read_input(path, LARGEST_FILE)
@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return parse_yaml(content.decode('utf-8'))
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f'{path} is no UTF-8 text: {error}') from error
+        raise ConfigurationError(f'{path} is not UTF-8 text: {error}') from error
     except ConfigurationError as error:
         raise ConfigurationError(f'{path}: {error}') from error
 
@@ -62,7 +62,7 @@ def parse_yaml(text: str) -> Any:
     except Exception as error:
         # The reader raises ValueError for the 31st of February and TypeError for a list as a key;
         # no list of such exceptions would be complete.
-        raise ConfigurationError(f'no YAML: {_in_one_line(error)}') from error
+        raise ConfigurationError(f'not YAML: {_in_one_line(error)}') from error
 
 
 def _reader() -> YAML:
@@ -76,7 +76,7 @@ def check_structure(text: str) -> None:
     Raises:
         ConfigurationError: it has aliases, which can stand for one another, is nested too deeply,
             or has too many parts.
-        YAMLError: it is no YAML.
+        YAMLError: it is not YAML.
     """
     depth = nodes = 0
     for event in _reader().parse(text):

@@ -194,7 +194,7 @@ class Checkpoint:
         """Write the checkpoint; an older one is replaced when the new one is complete.
 
         Raises:
-            OutputError: the place cannot be written, or holds something that is no checkpoint.
+            OutputError: the place cannot be written, or holds something that is not a checkpoint.
         """
         data = save_tensors({n: np.ascontiguousarray(w) for n, w in self.weights.items()})
         described = self.description.model_copy(
@@ -212,7 +212,7 @@ def check_place(folder: Path) -> None:
     """Check, before any work is done, that a checkpoint may be written.
 
     Raises:
-        OutputError: the place cannot be written, or holds something that is no checkpoint.
+        OutputError: the place cannot be written, or holds something that is not a checkpoint.
     """
     check_output_folder(folder, _FOLDER, overwrite=True)
 
@@ -273,7 +273,7 @@ def _read_description(folder: Path) -> Description:
         content = read_input(path, LARGEST_DESCRIPTION)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(
-            f'{folder} is no checkpoint: '
+            f'{folder} is not a checkpoint: '
             f'a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE} is needed'
         ) from error
     except OSError as error:

@@ -67,7 +67,7 @@ class Calibration(StrictModel):
     def _human(self) -> 'Calibration':
         if foreign := sorted(set(self.joints) - set(JOINT_NAMES)):
             raise ValueError(
-                f'{foreign[0]} is no human joint; allowed are {", ".join(JOINT_NAMES)}'
+                f'{foreign[0]} is not a human joint; allowed are {", ".join(JOINT_NAMES)}'
             )
         return self
 
@@ -90,7 +90,7 @@ def load_calibration(path: Path) -> Calibration:
     """Read what `Calibration.save` wrote.
 
     Raises:
-        ConfigurationError: the file cannot be read or is no calibration.
+        ConfigurationError: the file cannot be read or is not a calibration.
     """
     try:
         content = read_input(path, LARGEST_FILE)
@@ -99,7 +99,7 @@ def load_calibration(path: Path) -> Calibration:
     try:
         return Calibration.model_validate_json(content)
     except ValidationError as error:
-        raise ConfigurationError(f'{path} is no calibration: {first_problem(error)}') from error
+        raise ConfigurationError(f'{path} is not a calibration: {first_problem(error)}') from error
 
 
 def median_pose(poses: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -69,8 +69,8 @@ class LandmarkWorker:
         """Start it and wait until the model is loaded.
 
         Raises:
-            ConfigurationError: the library is missing, the file is no model, or the child cannot
-                be kept from the network.
+            ConfigurationError: the library is missing, the file is not a model, or the child
+                cannot be kept from the network.
         """
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, '-m', __name__, str(model)],
@@ -149,7 +149,7 @@ def _load(model: str) -> tuple[Any, Any]:
     """Return the library and its landmarker.
 
     Raises:
-        ConfigurationError: the library is missing or too old, or the file is no model.
+        ConfigurationError: the library is missing or too old, or the file is not a model.
     """
     # Must be set before the import, which reads it.
     os.environ.setdefault('GLOG_minloglevel', '2')
@@ -174,7 +174,7 @@ def _load(model: str) -> tuple[Any, Any]:
         return library, vision.HandLandmarker.create_from_options(options)
     except (RuntimeError, ValueError) as error:
         text = ' '.join(str(error).split())[:200]
-        raise ConfigurationError(f'{model} is no model of hand landmarks: {text}') from error
+        raise ConfigurationError(f'{model} is not a model of hand landmarks: {text}') from error
 
 
 def _hands(found: Any) -> list[dict[str, Any]]:

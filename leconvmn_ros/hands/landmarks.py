@@ -171,7 +171,7 @@ def load_landmark_calibration(path: Path) -> LandmarkCalibration:
     """Read what `save` wrote.
 
     Raises:
-        ConfigurationError: it cannot be read, or is no landmark calibration.
+        ConfigurationError: it cannot be read, or is not a landmark calibration.
     """
     try:
         text = read_input(path, _LARGEST_FILE)

@@ -211,7 +211,7 @@ def read_urdf(urdf: Path) -> ET.Element:
     """
     try:
         if not urdf.is_file():
-            raise ConfigurationError(f'{urdf} is no file; a URDF is wanted')
+            raise ConfigurationError(f'{urdf} is not a file; a URDF is wanted')
         with open_input(urdf) as file:
             content = file.read(LARGEST_URDF + 1)
     except OSError as error:
@@ -223,9 +223,9 @@ def read_urdf(urdf: Path) -> ET.Element:
     try:
         root = ET.fromstring(content)  # noqa: S314 - without entities
     except (ET.ParseError, ValueError) as error:
-        raise ConfigurationError(f'{urdf} is no XML: {error}') from error
+        raise ConfigurationError(f'{urdf} is not XML: {error}') from error
     if root.tag != 'robot':
-        raise ConfigurationError(f'{urdf} is no URDF: its root is {root.tag}, not robot')
+        raise ConfigurationError(f'{urdf} is not a URDF: its root is {root.tag}, not robot')
     if any('${' in value for element in root.iter() for value in element.attrib.values()):
         raise ConfigurationError(f'{urdf} is a xacro file; expand it: xacro FILE > FILE.urdf')
     return root

@@ -347,7 +347,7 @@ def _accelerated(step: float, speed: float, limit: float, seconds: float) -> flo
     """
     change = limit * seconds
     # The speed from which the joint stops within `room`, in steps of this time: v^2 / 2a + vt / 2,
-    # and up to at^2 / 8 more, as v is no whole number of steps. One step's change stops at once.
+    # and up to at^2 / 8 more, as v need not be a whole number of steps. One step's change stops.
     room = max(abs(step) - change * seconds / 8, 0.0)
     stopping = sqrt((change / 2) ** 2 + 2 * limit * room) - change / 2
     fastest = max(stopping, min(abs(step) / seconds, change))

@@ -257,12 +257,12 @@ class _lines:  # noqa: N801 - a function that is a context
                 text = line.rstrip('\r\n')
                 if len(line) == _LONGEST_LINE:
                     raise RecordingError(
-                        f'{self._path} is no table: a line has {_LONGEST_LINE} characters and more'
+                        f'{self._path} is not a table: a line has over {_LONGEST_LINE} characters'
                     )
                 if text.strip() and not text.startswith(_COMMENTS):
                     yield text
         except UnicodeDecodeError as error:
-            raise RecordingError(f'{self._path} is no text: {error}') from error
+            raise RecordingError(f'{self._path} is not text: {error}') from error
 
 
 def _delimiter(line: str) -> str:

@@ -123,7 +123,7 @@ def open_edf(path: Path) -> Any:
     except OSError as error:
         raise RecordingError(f'cannot read {path}: {error.strerror or error}') from error
     except Exception as error:  # edfio raises whatever error a damaged file runs into
-        raise RecordingError(f'{path} is damaged or no EDF file: {error}') from error
+        raise RecordingError(f'{path} is damaged or not an EDF file: {error}') from error
     if not continuous:
         raise RecordingError(f'{path} has gaps (EDF+D), which cannot be read')
     return opened

@@ -340,7 +340,9 @@ def _row(path: Path, message: ForeignMessage, angles: AngleMapping) -> dict[str,
     row = {}
     for joint, known in wanted.items():
         if joint not in JOINT_NAMES:
-            raise ConfigurationError(f'{joint} is no joint; joints are {", ".join(JOINT_NAMES)}')
+            raise ConfigurationError(
+                f'{joint} is not a joint; joints are {", ".join(JOINT_NAMES)}'
+            )
         place = known if isinstance(known, int) else _place(names, known)
         if place is not None and place < len(values):
             row[joint] = float(values[place])

@@ -129,7 +129,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise RecordingError(f'{path} is damaged: it claims more than fits in memory') from error
     except Exception as error:
         reason = ' '.join(str(error).split())[:200] or type(error).__name__
-        raise RecordingError(f'{path} is damaged, or no bag: {reason}') from error
+        raise RecordingError(f'{path} is damaged, or not a bag: {reason}') from error
 
 
 def _store(

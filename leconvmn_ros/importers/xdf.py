@@ -73,7 +73,7 @@ def read_xdf(path: Path, options: ImportOptions) -> Iterator[Recording]:
         with file, collected_warnings('pyxdf') as remarks:
             streams, _ = pyxdf.load_xdf(file, verbose=False)
     except Exception as error:  # pyxdf raises whatever error a damaged file runs into
-        raise RecordingError(f'{path} is damaged or no XDF file: {error}') from error
+        raise RecordingError(f'{path} is damaged or not an XDF file: {error}') from error
     emg = _emg_stream(path, streams, options)
     names = _labels(emg)
     places = chosen_columns(options.emg, names) if options.emg else list(range(len(names)))

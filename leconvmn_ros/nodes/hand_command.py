@@ -87,8 +87,8 @@ def _array(profile: HandProfile, kind: Any) -> FillMessage:
     if numbers is None:
         have = ', '.join(f'{name} ({what})' for name, what in types.items())
         raise ConfigurationError(
-            f'{profile.hand}: {field} of {profile.command.type} is no array of numbers; it has '
-            f'{have}'
+            f'{profile.hand}: {field} of {profile.command.type} is not an array of numbers; '
+            f'it has {have}'
         )
     whole = numbers[1].endswith('int')
     constants = profile.command.constants
@@ -146,7 +146,7 @@ def element_of(kind: Any, array: str, field: str) -> tuple[Any, bool]:
         have = ', '.join(f'{name} ({what})' for name, what in (fields or types).items())
         where = f'{array}[]' if part else 'it'
         raise ConfigurationError(
-            f'{array}[].{field} of {kind.__name__} is no number of each element; '
+            f'{array}[].{field} of {kind.__name__} is not a number in each element; '
             f'{where} has {have}'
         )
     return part, number[1].endswith('int')

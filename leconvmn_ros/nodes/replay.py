@@ -299,7 +299,7 @@ class ReplayNode(Node):
             content = deserialize_message(message.data, publisher.msg_type)
         except RuntimeError as error:  # RMWError, which rclpy does not export
             raise RecordingError(
-                f'{self._path}: a message on {message.topic} is no {message.type_name}'
+                f'{self._path}: a message on {message.topic} is not a {message.type_name}'
             ) from error
         if shift_ns and hasattr(content, 'header'):
             _set_time(content.header.stamp, stamp_to_ns(content.header.stamp) + shift_ns)

@@ -89,7 +89,7 @@ class OpenBag:
         """Open the bag and read its index.
 
         Raises:
-            RecordingError: it does not exist, is no bag, or is damaged.
+            RecordingError: it does not exist, is not a bag, or is damaged.
         """
         _check_is_bag(self.path)
         with _readable(self.path):
@@ -218,7 +218,7 @@ def _check_is_bag(path: Path) -> None:
     if path.is_dir():
         if not (path / 'metadata.yaml').is_file():
             raise RecordingError(
-                f'{path} is no rosbag2 bag, or its recorder was killed: it has no metadata.yaml '
+                f'{path} is not a rosbag2 bag, or its recorder was killed: it lacks metadata.yaml '
                 f'(`leconvmn_ros record --recover {path}`, or `ros2 bag reindex` for other '
                 'recorders, may make it readable)'
             )
@@ -232,7 +232,7 @@ def _check_is_bag(path: Path) -> None:
         )
     if path.suffix not in _FILE_SUFFIXES:
         raise RecordingError(
-            f'{path} is no rosbag2 bag: neither a folder nor a file ending in .mcap or .db3'
+            f'{path} is not a rosbag2 bag: neither a folder nor a file ending in .mcap or .db3'
         )
     try:
         check_input(path)
@@ -258,4 +258,4 @@ def _readable(path: Path) -> Iterator[None]:
     except Exception as error:
         lines = str(error).strip().splitlines()
         reason = lines[0][:200] if lines else type(error).__name__
-        raise RecordingError(f'{path} is damaged or no rosbag2 bag: {reason}') from error
+        raise RecordingError(f'{path} is damaged or not a rosbag2 bag: {reason}') from error

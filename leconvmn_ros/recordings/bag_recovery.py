@@ -58,11 +58,13 @@ def recover_bag(folder: Path) -> int:
         The number of messages recovered.
 
     Raises:
-        RecordingError: the folder is no unfinished recording, is still being recorded, or cannot
-            be read or written.
+        RecordingError: the folder is not an unfinished recording, is still being recorded, or
+            cannot be read or written.
     """
     if not is_unfinished(folder):
-        raise RecordingError(f'{folder} is no unfinished recording: there is nothing to recover')
+        raise RecordingError(
+            f'{folder} is not an unfinished recording: there is nothing to recover'
+        )
     folder = Path(os.path.abspath(folder))  # noqa: PTH100
     file = folder / f'{folder.name}.mcap'
     try:
@@ -102,7 +104,7 @@ def _complete(file: Path) -> None:
     with open_for_repair(file) as content:
         length = os.fstat(content.fileno()).st_size
         if content.read(len(_MAGIC)) != _MAGIC:
-            raise RecordingError(f'{file} is no MCAP file')
+            raise RecordingError(f'{file} is not an MCAP file')
         end = content.tell()
         while length - end >= _HEAD.size:
             kind, size = _HEAD.unpack(content.read(_HEAD.size))
@@ -126,7 +128,7 @@ def _copy(file: Path, target: Path, information: dict[str, str]) -> int:
     try:
         storage = reader.storage
         if not isinstance(storage, BoundedMcapReader):
-            raise RecordingError(f'{file} is no MCAP file')
+            raise RecordingError(f'{file} is not an MCAP file')
         added = {known.id: _add(writer, known) for known in storage.connections}
         # File order, not time order: topics are buffered separately while they are recorded.
         for known, log_ns, data in storage.messages_scan(storage.connections):

@@ -70,7 +70,9 @@ def _recorded(bag: OpenBag, topic: str) -> str:
         said: Any = typestore().deserialize_cdr(last, _TYPE)
         return str(said.data)
     except Exception as error:  # a damaged message can raise anything, as in bag_reader
-        raise MalformedMessageError(f'{bag.path}: the message on {topic} is no {_TYPE}') from error
+        raise MalformedMessageError(
+            f'{bag.path}: the message on {topic} is not a {_TYPE}'
+        ) from error
 
 
 def _kept(information: Mapping[str, str]) -> str:

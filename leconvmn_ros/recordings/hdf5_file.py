@@ -95,7 +95,7 @@ class Hdf5File:
         except RecordingError:
             raise
         except Exception as error:  # h5py raises whatever error a damaged file runs into
-            raise RecordingError(f'{path} is damaged or no HDF5 file: {error}') from error
+            raise RecordingError(f'{path} is damaged or not an HDF5 file: {error}') from error
         by_name = {place.rpartition('/')[2]: variable for place, variable in found.items()}
         self.variables: Mapping[str, Hdf5Variable] = by_name | found
 

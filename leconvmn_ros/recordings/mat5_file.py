@@ -181,7 +181,7 @@ class Mat5File:
         header = file.read(_HEADER_BYTES)
         order = {b'IM': '<', b'MI': '>'}.get(header[126:128])
         if order is None:
-            raise RecordingError(f'{self.path} is no MATLAB 5 file (.mat)')
+            raise RecordingError(f'{self.path} is not a MATLAB 5 file (.mat)')
         return header, order
 
     def _scan(self, file: BinaryIO) -> dict[str, MatVariable]:
@@ -312,4 +312,4 @@ class Mat5File:
             start += -start % 8
 
     def _damaged(self, reason: str) -> RecordingError:
-        return RecordingError(f'{self.path} is damaged or no MATLAB 5 file: {reason}')
+        return RecordingError(f'{self.path} is damaged or not a MATLAB 5 file: {reason}')

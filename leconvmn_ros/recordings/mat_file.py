@@ -113,14 +113,14 @@ class Mat4File:
             with BoundedFile(path) as file:
                 found = whosmat(file)
         except Exception as error:  # scipy raises whatever error a damaged file runs into
-            raise RecordingError(f'{path} is no MATLAB file (.mat), or damaged') from error
+            raise RecordingError(f'{path} is not a MATLAB file (.mat), or damaged') from error
         self.variables = {
             name: Mat4Variable(tuple(map(int, shape)), kind)
             for name, shape, kind in found
             if name.isidentifier()
         }
         if not self.variables:
-            raise RecordingError(f'{path} is no MATLAB file (.mat), or holds no variable')
+            raise RecordingError(f'{path} is not a MATLAB file (.mat), or holds no variable')
 
     def load(self, name: str) -> NDArray[Any]:
         """Read a real numeric array; see `MatFile.load`."""

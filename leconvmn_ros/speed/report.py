@@ -44,7 +44,7 @@ def read_result(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigurationError(f'cannot read {path}: {error.strerror or error}') from error
     except ValueError as error:
-        raise ConfigurationError(f'{path} is no JSON: {error}') from error
+        raise ConfigurationError(f'{path} is not JSON: {error}') from error
     if not isinstance(result, dict) or result.get('format') not in {FORMAT, OLD_FORMAT}:
         raise ConfigurationError(f'{path} was not written by leconvmn_ros speed --json')
     return result

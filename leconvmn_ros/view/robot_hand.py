@@ -52,7 +52,7 @@ class RobotHand:
             ConfigurationError: yourdfpy is not installed, or the file cannot be read.
         """
         if not urdf.is_file():
-            raise ConfigurationError(f'the URDF of the robot hand {urdf} is no file')
+            raise ConfigurationError(f'the URDF of the robot hand {urdf} is not a file')
         try:
             extras = import_module('viser.extras')
             import_module('yourdfpy')

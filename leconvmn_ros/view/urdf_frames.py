@@ -91,7 +91,7 @@ def read_frames(urdf: str) -> list[Frame]:
     try:
         robot = ET.fromstring(urdf)  # noqa: S314 - our own file, without external entities
     except ET.ParseError as error:
-        raise ConfigurationError(f'the URDF of the hand is no XML: {error}') from error
+        raise ConfigurationError(f'the URDF of the hand is not XML: {error}') from error
     shapes = {link.get('name', ''): _shapes(link) for link in robot.iter('link')}
     children: dict[str, list[ET.Element]] = {}
     for joint in robot.iterfind('joint'):

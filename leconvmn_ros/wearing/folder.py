@@ -133,7 +133,7 @@ def read_record(folder: Path) -> SessionRecord:
     """Read what session a folder is for.
 
     Raises:
-        ConfigurationError: it is no folder of a session.
+        ConfigurationError: it is not the folder of a session.
     """
     path = folder / DESCRIPTION
     try:

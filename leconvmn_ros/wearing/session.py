@@ -153,7 +153,7 @@ class Session(StrictModel):
 
 def _named(name: str) -> dict[str, Any]:
     if name not in MOVEMENTS:
-        raise ValueError(f'{name!r} is no known movement; known are {", ".join(MOVEMENTS)}')
+        raise ValueError(f'{name!r} is not a known movement; known are {", ".join(MOVEMENTS)}')
     return {'name': name, 'fingers': dict(MOVEMENTS[name])}
 
 

@@ -164,7 +164,7 @@ def test_a_session_that_was_learnt_is_refused(bags):
     output = perform_donnings(
         replace(job, person=person), device='cpu', threads=1, on_progress=lambda _: None
     )
-    assert 'day_1 is no new session: 100% of it' in output.result.outcome.error
+    assert 'day_1 is not a new session: 100% of it' in output.result.outcome.error
 
 
 def test_a_preset_that_chooses_an_epoch_is_refused(bags):

@@ -91,5 +91,5 @@ def test_scores_of_both_stand_apart():
 
 
 def test_development_bags_are_among_those_of_the_plan():
-    with pytest.raises(ValidationError, match='development bags S9 are no bags of the plan'):
+    with pytest.raises(ValidationError, match='development bags S9 are not bags of the plan'):
         make_plan([made_up_bag('S1')], presets={'ours': QUICK}, development=('S9',))

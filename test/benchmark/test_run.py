@@ -216,7 +216,7 @@ def test_a_run_that_fails_says_why(job, bag, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ('content', 'message'),
-    [('{', 'is no result of this version'), ('{"format_version": 2}', 'no result')],
+    [('{', 'is not a result of this version'), ('{"format_version": 2}', 'not a result')],
 )
 def test_a_damaged_result_is_told(tmp_path, content, message):
     (tmp_path / RESULT_FILE).write_text(content)

@@ -148,7 +148,7 @@ def test_a_damaged_result_is_done_again(plan, tmp_path):
     runs = Runs()
     said, _ = finish(plan, tmp_path, runs)
     assert runs.asked == ['ours on S2, seed 0']
-    assert 'is no result of this version' in said[0]
+    assert 'is not a result of this version' in said[0]
 
 
 def test_a_failed_run_is_kept_told_and_tried_again(plan, tmp_path):
@@ -188,7 +188,7 @@ def test_plan_comes_back(plan, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('content', 'message'), [(None, 'holds no benchmark'), ('{}', 'is no benchmark of this')]
+    ('content', 'message'), [(None, 'holds no benchmark'), ('{}', 'is not a benchmark of this')]
 )
 def test_no_plan_is_one_clear_error(tmp_path, content, message):
     with suppress(TypeError):

@@ -43,7 +43,7 @@ FAILURES = {
     'synthesize over a bag': (f'synthesize --output {{}}/bag {" ".join(SMALL)}', 'exists already'),
     'synthesize over a thesis': (
         f'synthesize --output {{}}/other --overwrite {" ".join(SMALL)}',
-        'is no bag',
+        'is not a bag',
     ),
     'synthesize nothing': (
         'synthesize --output {new}/o --channels 0',
@@ -58,10 +58,10 @@ FAILURES = {
         'at most 500000000 are allowed',
     ),
     'train on nothing': ('train {}/no --output {new}/o', 'no does not exist'),
-    'train on a file': ('train {}/file --output {new}/o', 'file is no rosbag2 bag'),
-    'train on a checkpoint': ('train {}/checkpoint --output {new}/o', 'no rosbag2 bag'),
-    'train over a file': ('train {}/bag --output {}/file', 'file exists and is no checkpoint'),
-    'train over a bag': ('train {}/bag --output {}/bag', 'exists and is no checkpoint'),
+    'train on a file': ('train {}/file --output {new}/o', 'file is not a rosbag2 bag'),
+    'train on a checkpoint': ('train {}/checkpoint --output {new}/o', 'not a rosbag2 bag'),
+    'train over a file': ('train {}/bag --output {}/file', 'file exists and is not a checkpoint'),
+    'train over a bag': ('train {}/bag --output {}/bag', 'exists and is not a checkpoint'),
     'train over a thesis': ('train {}/bag --output {}/other', 'it holds thesis.tex'),
     'train to where nothing can be': ('train {}/bag --output /proc/nobody/o', 'cannot write'),
     'train no epoch': ('train {}/bag --output {new}/o --epochs 0', "--epochs: .*, got '0'"),
@@ -81,8 +81,8 @@ FAILURES = {
         'train {}/bag --output {new}/o --preset spgp',
         r'300 pseudo-inputs for \d+ training images; at most one for each',
     ),
-    'train from nothing': ('train {}/bag --output {new}/o --from {}/no', 'no is no checkpoint'),
-    'train from a bag': ('train {}/bag --output {new}/o --from {}/bag', 'bag is no checkpoint'),
+    'train from nothing': ('train {}/bag --output {new}/o --from {}/no', 'no is not a checkpoint'),
+    'train from a bag': ('train {}/bag --output {new}/o --from {}/bag', 'bag is not a checkpoint'),
     'train from a decoder by a preset': (
         'train {}/bag --output {new}/o --from {}/checkpoint --preset lstm',
         '--from keeps the model of its decoder: no --preset then',
@@ -145,8 +145,8 @@ FAILURES = {
         'train {}/bag {}/three_channels --output {new}/o',
         'different electrodes',
     ),
-    'evaluate nothing': ('evaluate {}/no {}/bag', 'no is no checkpoint'),
-    'evaluate a bag with a bag': ('evaluate {}/bag {}/bag', 'bag is no checkpoint'),
+    'evaluate nothing': ('evaluate {}/no {}/bag', 'no is not a checkpoint'),
+    'evaluate a bag with a bag': ('evaluate {}/bag {}/bag', 'bag is not a checkpoint'),
     'evaluate no bag': ('evaluate {}/checkpoint {}/no', 'no does not exist'),
     'evaluate other channels': (
         'evaluate {}/checkpoint {}/three_channels',
@@ -317,7 +317,7 @@ def test_module_runs_as_a_program(tmp_path):
     )
     assert done.returncode == EXIT_FAILED
     assert done.stdout == ''
-    assert 'is no checkpoint' in done.stderr
+    assert 'is not a checkpoint' in done.stderr
     assert 'Traceback' not in done.stderr
 
 

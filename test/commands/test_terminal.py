@@ -29,7 +29,7 @@ import pytest
 from rich.table import Table
 
 # A line break, a colour, the title of the window, a mark that turns the direction of writing, a
-# byte that is no text, and markup of rich.
+# byte that is not text, and markup of rich.
 EVIL = 'a\nb\x1b[31m\x1b]0;owned\x07\r\u202e\udcff[bold]x[/bold]'
 SHOWN = r'a\nb\x1b[31m\x1b]0;owned\x07\r\u202e\udcff[bold]x[/bold]'
 FORBIDDEN = ('\x1b', '\x07', '\r', '\u202e')

@@ -65,7 +65,7 @@ def test_only_a_folder_of_the_same_kind_is_replaced(tmp_path, make):
     make(tmp_path / 'output')
     before = state_of(tmp_path)
     for write in (make_box, lambda path: check_output_folder(path, KIND, overwrite=True)):
-        with pytest.raises(OutputError, match=r'output exists and is no box'):
+        with pytest.raises(OutputError, match=r'output exists and is not a box'):
             write(tmp_path / 'output')
     assert state_of(tmp_path) == before
 

@@ -229,7 +229,7 @@ def test_what_is_no_checkpoint_is_never_replaced(tmp_path, make):
 def test_a_link_to_a_checkpoint_is_read_and_never_written(tmp_path, saved):
     link = tmp_path / 'link'
     link.symlink_to(saved)
-    with pytest.raises(OutputError, match='is no checkpoint but a link'):
+    with pytest.raises(OutputError, match='is not a checkpoint but a link'):
         make_checkpoint(planes=(2,)).save(link)
     assert load_checkpoint(link).description.model.stacks[0].planes == (4,)
 
@@ -414,10 +414,10 @@ def flat_templates(joints, points=36):
 
 
 SPOILT = [
-    (remove_folder, 'is no checkpoint: a folder with'),
+    (remove_folder, 'is not a checkpoint: a folder with'),
     (remove_weights, 'cannot read .*weights.safetensors: No such file'),
-    (remove_description, 'is no checkpoint: a folder with'),
-    (make_it_a_file, 'is no checkpoint'),
+    (remove_description, 'is not a checkpoint: a folder with'),
+    (make_it_a_file, 'is not a checkpoint'),
     (weights_are_a_folder, 'weights.safetensors'),
     (weights_are_endless, 'it is a device'),
     (description_is_a_pipe, 'it is a FIFO'),

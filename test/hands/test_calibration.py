@@ -105,8 +105,8 @@ RANGE = '{"open": 0.0, "fist": 1.0}'
 @pytest.mark.parametrize(
     ('text', 'reason'),
     [
-        ('', 'no calibration'),
-        ('[]', 'no calibration'),
+        ('', 'not a calibration'),
+        ('[]', 'not a calibration'),
         ('{"joints": {}}', 'joints'),
         (f'{{"format": 2, "joints": {{"index_mcp": {RANGE}}}}}', 'format'),
         (f'{{"joints": {{"index_dip": {RANGE}}}}}', 'allowed are thumb_mcp'),
@@ -117,7 +117,7 @@ RANGE = '{"open": 0.0, "fist": 1.0}'
         ('{"joints": {"index_mcp": {"open": 0.0}}}', 'fist'),
         (f'{{"joints": {{"index_mcp": {RANGE}}}, "more": 1}}', 'more'),
         (' ' * (LARGEST_FILE + 1), 'too large'),
-        ('[' * 10_000, 'no calibration'),
+        ('[' * 10_000, 'not a calibration'),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, text, reason):

@@ -129,7 +129,7 @@ def test_a_model_that_is_not_there_says_where_to_get_it(tmp_path):
     with pytest.raises(ConfigurationError, match=r'download hand_landmarker\.task'):
         HandDetector(tmp_path / 'none.task', 'right')
     (tmp_path / 'wrong.task').write_bytes(b'no model' * 100)
-    with pytest.raises(ConfigurationError, match='is no model of hand landmarks'):
+    with pytest.raises(ConfigurationError, match='is not a model of hand landmarks'):
         HandDetector(tmp_path / 'wrong.task', 'right')
 
 

@@ -185,8 +185,8 @@ def test_a_gap_in_the_times_becomes_a_gap_in_the_count(tmp_path, capsys):
         (('--unit', 'uV', '--angles', 'wrist=emg1'), 'wrist=emg1 is not JOINT=COLUMN'),
         (('--unit', 'uV', '--rate', 200, '--time-unit', 'ms'), 'its times show'),
         (('--unit', 'uV', '--angles', 'index_mcp=emg1'), 'give --angle-unit deg'),
-        (('--format', 'edf'), 'is damaged or no EDF file'),
-        (('--format', 'xdf'), 'is damaged or no XDF file'),
+        (('--format', 'edf'), 'is damaged or not an EDF file'),
+        (('--format', 'xdf'), 'is damaged or not an XDF file'),
     ],
 )
 def test_what_must_be_said_is_asked_for_in_one_line(capsys, tmp_path, words, message):
@@ -202,7 +202,7 @@ def test_what_must_be_said_is_asked_for_in_one_line(capsys, tmp_path, words, mes
         ('emg1,emg2\n1,2\n3\n', 'row 3 has 1 columns'),
         ('emg1,emg2\n1,2\n3,x\n', "row 3: .*'x'"),
         ('emg1,emg2\n1,2\n3,nan\n', 'channel 2 is nan at sample 2'),
-        ('emg1\n' + '1' * 2**20 + '\n', 'a line has 1048576 characters'),
+        ('emg1\n' + '1' * 2**20 + '\n', 'a line has over 1048576 characters'),
         ('a,b\n1,2\n', 'no column is called emg'),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_table_that_is_none_is_one_clear_error(tmp_path, text, message):
 
 def test_binary_is_no_table(tmp_path):
     (tmp_path / 'a.csv').write_bytes(b'emg1,emg2\n\xff\xfe\n')
-    with pytest.raises(RecordingError, match='is no text'):
+    with pytest.raises(RecordingError, match='is not text'):
         list(FORMATS['csv'].read(tmp_path / 'a.csv', ImportOptions(rate=200.0, volts=1e-6)))
 
 

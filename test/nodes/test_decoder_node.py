@@ -230,7 +230,7 @@ def test_life_cycle(ros, start, checkpoint):
     # What cannot work leaves it as it was, with the reason in the log, and can be put right.
     assert not change_state(ros, LIFE_CYCLE['configure'], '/managed')
     assert state_of(ros, '/managed') == State.PRIMARY_STATE_UNCONFIGURED
-    node.wait_for_text('none is no checkpoint')
+    node.wait_for_text('none is not a checkpoint')
     assert ros.set_parameter('/managed', 'checkpoint', str(checkpoint)).successful
     assert ros.set_parameter('/managed', 'output_rate', 10.0).successful
     assert not ros.set_parameter('/managed', 'output_rate', -1.0).successful
@@ -319,7 +319,7 @@ def test_wrong_parameters_end_it_with_a_reason(start, checkpoint):
     trained = {'checkpoint': checkpoint}
     reasons = {
         'parameter checkpoint is empty': {},
-        'nowhere is no checkpoint': {'checkpoint': 'nowhere'},
+        'nowhere is not a checkpoint': {'checkpoint': 'nowhere'},
         'allowed: float from 0 to 1000': {'output_rate': -1.0},
         'allowed: int from 0 to 256': {'threads': 1000},
         'allowed are auto, cpu': {'device': 'abacus', **trained},

@@ -185,7 +185,7 @@ def test_the_end_of_a_bag_ends_the_node(start, watcher, tmp_path):
     ('parameters', 'complaint'),
     [
         ({}, 'parameter source is empty; `leconvmn_ros sources` lists'),
-        ({'source': 'brainflow', 'options': 'board=MYO'}, "board='MYO' is no board"),
+        ({'source': 'brainflow', 'options': 'board=MYO'}, "board='MYO' is not a board"),
         ({'source': 'synthetic', 'channels': '8'}, 'there is no channel 8'),
         ({'source': 'synthetic', 'arm': 'up'}, 'arm'),
     ],
@@ -208,7 +208,7 @@ def test_sources_are_listed(capsys):
 
     code, output, _ = run(capsys, 'sources', 'brainflow')
     assert code == 0
-    assert 'brainflow: A board that BrainFlow knows' in output
+    assert 'brainflow: A board supported by BrainFlow' in output
     assert 'CYTON (8 channels, 250 Hz)' in output
     code, output, _ = run(capsys, 'sources', 'synthetic')
     assert 'seed=  which subject (default 0)' in output

@@ -246,7 +246,7 @@ def test_wrong_parameters_and_places_end_it_with_a_reason(start, tmp_path):
     (tmp_path / 'file').write_text('in the way')
     reasons = {
         'allowed: float from 0.1 to 3600': {'report_period': 0.0},
-        'nowhere is no checkpoint': {'checkpoint': 'nowhere'},
+        'nowhere is not a checkpoint': {'checkpoint': 'nowhere'},
         'allowed: float from -10 to 10': {'reference_lag': 11.0},
         'file/results': {'output': tmp_path / 'file' / 'results'},
     }

@@ -328,5 +328,5 @@ def test_a_message_that_is_damaged_ends_the_replay_with_a_reason(start, tmp_path
             writer.write(connection, 10**9 + number, b'\0\1\0\0' + b'\xff' * 40)
     node = start('replay', parameters={'bag': tmp_path / 'bag'})
     assert node.wait() == 1
-    assert 'a message on /hand is no sensor_msgs/msg/JointState' in node.text
+    assert 'a message on /hand is not a sensor_msgs/msg/JointState' in node.text
     assert 'Traceback' not in node.text

@@ -450,12 +450,14 @@ def test_wrong_parameters_end_it_with_a_reason(start, small, tmp_path):
     reasons = {
         'allowed are ability_hand_left': {'profile': ''},
         'there is no hand profile': {'profile': 'third'},
-        'array[].id2 of JoyFeedbackArray is no number': {'profile': elements},
+        'array[].id2 of JoyFeedbackArray is not a number': {'profile': elements},
         'parameter dead_man_topic': {'profile': good, 'dead_man_topic': '9 lives'},
         'install the ROS 2 package ah_messages': {'profile': 'ability_hand_right'},
-        'layout of std_msgs/msg/Float64MultiArray is no array of numbers': {'profile': foreign},
+        'layout of std_msgs/msg/Float64MultiArray is not an array of numbers': {
+            'profile': foreign
+        },
         'cannot be filled': {'profile': unset},
-        'is no calibration': {'profile': good, 'calibration': tmp_path / 'wearer.json'},
+        'is not a calibration': {'profile': good, 'calibration': tmp_path / 'wearer.json'},
         'parameter command_topic': {'profile': good, 'command_topic': '9 lives'},
         'allowed: float from 0.5 to 60': {'profile': good, 'calibration_seconds': 0.0},
     }

@@ -165,7 +165,7 @@ def test_overwriting_replaces_a_bag_only_by_a_complete_one(tmp_path):
 @pytest.mark.parametrize('make', [Path.mkdir, Path.touch])
 def test_overwriting_never_replaces_anything_but_a_bag(tmp_path, make):
     make(tmp_path / 'precious')
-    with pytest.raises(OutputError, match='is no bag'):
+    with pytest.raises(OutputError, match='is not a bag'):
         write_small_bag(tmp_path / 'precious', overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ['precious']
 

@@ -78,11 +78,11 @@ def test_element_written_by_hand_is_valid(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'reason'),
     [
-        (b'', 'no MATLAB file'),
-        (b'hello', 'no MATLAB file'),
-        (b'\0' * 1000, 'no MATLAB file'),
-        (b'MATLAB 7.3 MAT-file, Platform: GLNXA64'.ljust(126) + b'IM', 'no HDF5 file'),
-        (b'\x89HDF\r\n\x1a\n'.ljust(600), 'no HDF5 file'),
+        (b'', 'not a MATLAB file'),
+        (b'hello', 'not a MATLAB file'),
+        (b'\0' * 1000, 'not a MATLAB file'),
+        (b'MATLAB 7.3 MAT-file, Platform: GLNXA64'.ljust(126) + b'IM', 'not an HDF5 file'),
+        (b'\x89HDF\r\n\x1a\n'.ljust(600), 'not an HDF5 file'),
     ],
 )
 def test_other_formats_are_one_clear_error(tmp_path, content, reason):

@@ -135,7 +135,7 @@ def test_a_checkpoint_and_ros_and_a_comparison(tmp_path, capsys):
     ('content', 'reason'),
     [
         (None, 'cannot read'),
-        ('{', 'is no JSON'),
+        ('{', 'is not JSON'),
         ('[]', 'was not written by leconvmn_ros speed'),
         ('{"format": "other"}', 'was not written by leconvmn_ros speed'),
     ],

@@ -75,5 +75,5 @@ def test_a_file_that_is_no_urdf_is_one_clear_error(view, text):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigurationError, match='is no file'):
+    with pytest.raises(ConfigurationError, match='is not a file'):
         RobotHand(None, tmp_path / 'none.urdf', '', np.array([1.0, 0, 0, 0]), 0.0)

@@ -106,7 +106,10 @@ def test_a_movement_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'reason'),
     [
-        ('name: A\nmovements: [wave]\n', "'wave' is no known movement; known are index flexion"),
+        (
+            'name: A\nmovements: [wave]\n',
+            "'wave' is not a known movement; known are index flexion",
+        ),
         ('name: A\nmovements: []\n', 'at least 1'),
         ('name: A\nmovements: [fist, fist]\n', r"movements \['fist'\] appear twice"),
         ('name: A\nmovements: [fist]\nramp: 0\n', 'ramp'),
@@ -120,7 +123,7 @@ def test_a_movement_of_ones_own(tmp_path):
         ('movements: [fist]\n', 'name'),
         ('name: A\nmovements: fist\n', 'movements'),
         ('[1, 2]\n', 'dictionary'),
-        ('name: [\n', 'no YAML'),
+        ('name: [\n', 'not YAML'),
         (
             'name: A\nrepetitions: 20\nhold: 30\nrest: 60\nmovements: [fist, pinch]\n',
             'at most 3600 s',
