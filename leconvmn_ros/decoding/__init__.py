@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From a checkpoint to angles: EMG in, angles of the finger joints out.
+"""From a checkpoint to joint angles: EMG in, angles of the finger joints out.
 
-Nothing here imports PyTorch, unless a network is to run on a GPU or in the engine 'eager'.
+Nothing here imports PyTorch, unless a network runs on a GPU or in the engine 'eager'.
 """
 
 from leconvmn_ros.decoding.arrays import decode_array

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Decodes EMG that is a NumPy array, as in a notebook."""
+"""Decodes EMG in a NumPy array, as in a notebook."""
 
 from leconvmn_ros.core.errors import RecordingError
 from leconvmn_ros.core.recording import EmgChunk, JointTrack
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 
 def decode_array(decoder: Decoder, emg: NDArray[np.floating], sampling_rate: float) -> JointTrack:
-    """Decode EMG without gaps, with the estimates that it would give live.
+    """Decode EMG without gaps; the estimates equal those of live decoding.
 
     The decoder is reset first. The first sample is at time 0.
 
     Args:
-        decoder: see `Decoder`; it says how many channels it takes and at which rate.
+        decoder: see `Decoder`, which has the number of channels and the rate.
         emg: amplitudes (V), shape (samples, channels).
         sampling_rate: samples per second of each channel (Hz).
 
@@ -35,8 +35,8 @@ def decode_array(decoder: Decoder, emg: NDArray[np.floating], sampling_rate: flo
         The estimates: times (ns), joint names, and angles (rad), shape (estimates, joints).
 
     Raises:
-        RecordingError: the array does not fit the decoder, holds values that are not finite, or is
-            shorter than one image; the message says which.
+        RecordingError: the array does not fit the decoder, has values that are not finite, or is
+            shorter than one image.
     """
     emg = np.asarray(emg)
     if emg.ndim != 2 or emg.shape[1] != decoder.channels or emg.dtype.kind not in 'fiu':

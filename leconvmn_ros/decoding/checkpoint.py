@@ -14,7 +14,7 @@
 
 """A trained decoder on disk: a folder with `weights.safetensors` and a readable `checkpoint.json`.
 
-Neither file can run code. Whatever they claim is checked before memory is taken for it.
+Neither file can run code. All sizes are checked before memory is allocated for them.
 """
 
 from dataclasses import dataclass
@@ -52,9 +52,9 @@ DESCRIPTION_FILE = 'checkpoint.json'
 WEIGHTS_FILE = 'weights.safetensors'
 _FOLDER = FolderKind('checkpoint', DESCRIPTION_FILE, (DESCRIPTION_FILE, WEIGHTS_FILE))
 LARGEST_DESCRIPTION = 4 * 2**20  # bytes
-# What safetensors may add to the bare tensors: its JSON header.
+# Largest size of the JSON header of safetensors.
 LARGEST_HEADER = 2**20  # bytes
-# Parts of the names of weights in version 0.1.0.
+# Old parts of the names of weights in version 0.1.0.
 _RENAMED = {
     'shares': MEMBER_WEIGHTS,
     'by_image': 'input_conv',
@@ -63,7 +63,7 @@ _RENAMED = {
 
 
 class JointOutput(StrictModel):
-    """How an output of the network becomes an angle: mean + scale * output, then limited (rad)."""
+    """Converts an output of the network to an angle: mean + scale * output, then clipped (rad)."""
 
     name: str = Field(min_length=1, max_length=64)
     mean: float
@@ -79,27 +79,27 @@ class JointOutput(StrictModel):
 
 
 class HeldOutScore(StrictModel):
-    """How the same training did on what it had not learnt, before these weights learnt all."""
+    """The score of the same training on held-out data, before the weights were trained on all."""
 
     hold_out: HoldOut
     test: dict[str, float | None] = Field(
-        description='of the part held out for the test, mean over joints; RMSE and MAE in degrees'
+        description='for the test part, mean over joints; RMSE and MAE in degrees'
     )
     epochs: int = Field(ge=1, description='epochs of that training, and of these weights')
 
 
 class TrainingRecord(StrictModel):
-    """What the decoder was trained on, how, and how it scored on the validation data."""
+    """The data and settings of a training, and its scores on the validation data."""
 
     recordings: tuple[str, ...]
     information: tuple[dict[str, str], ...] = ()
     learnt: tuple[LearntRecording, ...] = Field(
         default=(),
         max_length=10_000,
-        description='all that it ever learnt from, and the decoders that it went on from',
+        description='everything it has learnt from, including earlier decoders (fine-tuning)',
     )
     history_known: bool = Field(
-        default=False, description='whether `learnt` holds everything; not before version 0.2.0'
+        default=False, description='whether `learnt` is complete; false before version 0.2.0'
     )
     hold_out: HoldOut
     settings: dict[str, Any]
@@ -109,13 +109,13 @@ class TrainingRecord(StrictModel):
     seconds: float
     trained_on_all: HeldOutScore | None = Field(
         default=None,
-        description='where these weights learnt everything: a score of other weights, that were '
-        'trained in the same way without the test part; no score of these weights is known',
+        description='if trained on everything: the score of other weights, from the same training '
+        'without the test part; these weights have no score of their own',
     )
 
 
 class Description(StrictModel):
-    """Everything about a decoder but its weights."""
+    """Everything about a decoder except its weights."""
 
     format: Literal['leconvmn_ros checkpoint'] = 'leconvmn_ros checkpoint'
     format_version: Literal[2] = 2
@@ -127,16 +127,16 @@ class Description(StrictModel):
     joints: tuple[JointOutput, ...] = Field(min_length=1, max_length=64)
     training: TrainingRecord
     mixture: FeatureMixture | None = Field(
-        default=None, description='of the standardised features, for adaptation; see `adapt`'
+        default=None, description='distribution of the standardised features, for `adapt`'
     )
     templates: MovementTemplates | None = Field(
-        default=None, description='how each movement goes on average, for `adapt --prompted`'
+        default=None, description='mean course of each movement, for `adapt --prompted`'
     )
     electrodes: EmgDescription | None = Field(
-        default=None, description='where the electrodes sat in the training, if that is known'
+        default=None, description='electrode positions in the training, if known'
     )
     electrode_map: ElectrodeMap | None = Field(
-        default=None, description='what `adapt` put in front of the network'
+        default=None, description='map in front of the network, set by `adapt`'
     )
     weights_sha256: str = ''
 
@@ -169,7 +169,7 @@ class Description(StrictModel):
 
     @property
     def standardised(self) -> bool:
-        """Whether the features are standardised by the training."""
+        """Whether features are standardised with training statistics."""
         return self.signal_path.standardise and self.statistics is not None
 
 
@@ -187,7 +187,7 @@ class Checkpoint:
         return Network(description.model, size, len(description.joints), self.weights)
 
     def build_model(self) -> 'Model':
-        """Make the PyTorch module with the weights, in evaluation mode."""
+        """Build the PyTorch module with the weights, in evaluation mode."""
         return self.network().module()
 
     def save(self, folder: Path) -> None:
@@ -221,7 +221,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, truncated, damaged, or not ours; the message says
+        CheckpointError: it is missing, truncated, damaged or foreign; the message says
             which.
     """
     folder = Path(folder)
@@ -254,7 +254,7 @@ def package_version() -> str:
 
 
 def _current_name(name: str) -> str:
-    """Return what a weight is called now that was saved by version 0.1.0, or later."""
+    """Return the present name of a weight that was saved by version 0.1.0 or later."""
     return '.'.join(_RENAMED.get(part, part) for part in name.split('.'))
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The decoder: EMG chunks in, time-stamped joint angles out; live and offline alike."""
+"""The decoder: EMG chunks in, time-stamped joint angles out, both live and offline."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -34,17 +34,17 @@ from leconvmn_ros.models.network import Network
 import numpy as np
 from numpy.typing import NDArray
 
-# Estimates per second unless asked otherwise: what a hand's controller expects, at a fifth of an
-# image's length.
+# Default estimates per second: what the controller of a hand expects, and five per image of
+# 100 ms.
 DEFAULT_OUTPUT_RATE = 50.0
 
 
 class Decoder:
     """Runs a checkpoint over a stream of EMG.
 
-    One recurrent stream gives one estimate per image. For a higher rate, K streams with a state of
-    their own take turns, each shifted by 1/K of an image (polyphase), so every stream sees what
-    the network saw in training.
+    One recurrent stream gives one estimate per image. For a higher rate, K streams with separate
+    hidden states take turns, each shifted by 1/K of an image (polyphase), so that every stream
+    sees images as in training.
     """
 
     def __init__(
@@ -67,15 +67,15 @@ class Decoder:
             output_rate: estimates per second (Hz), rounded to a whole number of streams; 0 = one
                 per image.
             device: 'auto', 'cpu' or 'cuda', see `find_device`.
-            engine: what runs the network, see `engines.registry`; 'auto' is a rule, no race.
-            threads: of the CPU for the network; 0 = as many as its size asks for.
-            greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
-            speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
+            engine: engine of the network, see `engines.registry`; 'auto' selects by a fixed rule.
+            threads: number of CPU threads for the network; 0 = as many as its size needs.
+            greatest_age: age beyond which arriving chunks are rejected (s); 0 = none.
+            speed_limit: largest speed of an angle between estimates (rad/s); 0 = none.
             follow_drift: follow slow drift of each channel, see `drift.py`.
-            remember: how much of the newest EMG is kept for adaptation (s), see `recent_emg`.
+            remember: duration of the newest EMG to keep for adaptation (s), see `recent_emg`.
 
         Raises:
-            ConfigurationError: the rate, the device or the engine is not possible, or drift cannot
+            ConfigurationError: the rate, the device or the engine is impossible, or drift cannot
                 be followed.
         """
         path = checkpoint.description.signal_path
@@ -116,17 +116,17 @@ class Decoder:
 
     @property
     def device(self) -> str:
-        """What the network runs on."""
+        """The device of the network."""
         return self._network.engine.device
 
     @property
     def counts(self) -> IntakeCounts:
-        """What came in so far and what was wrong with it."""
+        """Counts of what was received, and of faults."""
         return self._lane.counts
 
     @property
     def not_finite_values(self) -> NDArray[np.int64]:
-        """Values that were NaN or infinite so far, shape (channels,)."""
+        """Number of NaN or infinite values so far, shape (channels,)."""
         return self._lane.not_finite_values
 
     @property
@@ -136,35 +136,35 @@ class Decoder:
 
     @property
     def angles_at_a_limit(self) -> int:
-        """How many of them were beyond what the training had."""
+        """Number of these angles that were outside their range in training."""
         return self._lane.angles_at_a_limit
 
     @property
     def contradiction(self) -> str:
-        """Why the source cannot be believed at all, in words; empty if it can."""
+        """Why the source cannot be trusted at all, in words; empty if it can."""
         return self._lane.contradiction
 
     @property
     def level_remark(self) -> str:
-        """That the EMG is far louder or quieter than in training, in words; empty if not."""
+        """A message if the EMG is far louder or quieter than in training, else ''."""
         return self._lane.level_remark
 
     def decode(self, chunk: EmgChunk, now_ns: int | None = None) -> list[Estimate]:
-        """Take the next chunk and return the estimates it completes, in time order.
+        """Take the next chunk and return the estimates it completes, in order of time.
 
         Faults of the input are counted in `counts` and never raise.
 
         Args:
             chunk: the samples.
-            now_ns: time at which they arrived, by the clock of their stamps (ns); without it their
-                age is not judged.
+            now_ns: its time of arrival, by the clock of the stamps (ns); None = ignore its
+                age.
         """
         return list(self.decode_each(chunk, now_ns))
 
     def decode_each(self, chunk: EmgChunk, now_ns: int | None = None) -> Iterator[Estimate]:
-        """Do the same, but yield each estimate as soon as it is there.
+        """Decode likewise, but yield each estimate as soon as it is computed.
 
-        Whoever stops before the end must `reset` the decoder.
+        A caller who stops before the end must `reset` the decoder.
         """
         for accepted in self._lane.accept(chunk, now_ns):
             if accepted.piece.restart:
@@ -174,9 +174,9 @@ class Decoder:
                 yield from self._estimates([completed])
 
     def decode_together(self, chunks: Iterable[EmgChunk]) -> Iterator[list[Estimate]]:
-        """Take chunks that are all there already; yield the same estimates, some at a time.
+        """Take chunks that are all available; yield the same estimates, several at a time.
 
-        An image waits until there is one of every stream, and the network takes them all at once.
+        Images are collected until there is one of every stream, and then run as a batch.
         """
         for (estimates,) in decode_side_by_side([self._lane], [chunks], self._network):
             yield estimates
@@ -184,11 +184,11 @@ class Decoder:
     def decode_side_by_side(self, sources: Sequence[Iterable[EmgChunk]]) -> list[list[Estimate]]:
         """Return the estimates of several sources, each as a new decoder of this kind gives them.
 
-        The network takes all sources as one batch. What this decoder knows of its own source, and
-        its counts, stay as they are.
+        The network runs all sources as one batch. This decoder's own state and counts are not
+        changed.
 
         Args:
-            sources: chunks that are all there already, of each source.
+            sources: available chunks of each source.
         """
         found: list[list[Estimate]] = []
         for first in range(0, len(sources), self._sources_at_once):
@@ -203,7 +203,7 @@ class Decoder:
         return found
 
     def _estimates(self, completed: Sequence[Completed]) -> list[Estimate]:
-        """Advance the streams of these images, which differ; return the valid estimates."""
+        """Advance the (different) streams of these images; return the valid estimates."""
         outputs = self._network.advance(
             [image.stream for _, image, _ in completed],
             [image.pixels for _, image, _ in completed],
@@ -214,39 +214,39 @@ class Decoder:
         return estimates
 
     def rest(self, stamp_ns: int) -> list[Estimate]:
-        """Return the rest pose at a time, for as long as no EMG comes; see `decode`.
+        """Return the rest pose at a time, for use while no EMG comes; see `decode`.
 
-        It is the mean of the training angles: a posture of this hand by this measurement, while
-        angles of 0 may be none.
+        It is the mean of the training angles, a real posture of this hand as measured, which
+        angles of 0 need not be.
         """
         return self._lane.rest(stamp_ns)
 
     def adopt(self, electrode_map: ElectrodeMap | None) -> None:
-        """Decode with another map of the electrodes from now on; it is blended in over a second.
+        """Use another map of the electrodes from now on, blended in over a second.
 
-        It stays until another one is adopted; `reset` keeps it.
+        It stays in use until another one is adopted, also after `reset`.
 
         Args:
-            electrode_map: of the electrodes as they sit now; None for that of the training.
+            electrode_map: map for the present electrode positions; None for that of training.
         """
         self.input_map.adopt(electrode_map)
 
     def recent_emg(self) -> list[EmgChunk]:
-        """Return the newest EMG, as much as `remember` says, one chunk per gapless stretch."""
+        """Return the newest EMG, up to `remember`, one chunk per gapless stretch."""
         return [] if self._lane.memory is None else self._lane.memory.chunks()
 
     def reset(self) -> None:
-        """Expect a new source: forget all samples and all recurrent state, keep the counts."""
+        """Expect a new source: reset samples and hidden states, keep the counts."""
         self._lane.reset()
         self._network.reset()
 
     @property
     def engine(self) -> str:
-        """Name of what runs the network, see `engines.registry`."""
+        """Name of the engine, see `engines.registry`."""
         return self._network.engine.name
 
     def warm_up(self) -> float:
-        """Run some steps of the network, so that the first image is not slow, and reset.
+        """Run some steps of the network so that the first image is not slow, then reset.
 
         Returns:
             Median time of one step of the network (s).
@@ -257,10 +257,10 @@ class Decoder:
 
 
 def _sources_at_once(network: Network, streams: int) -> int:
-    """Return for how many sources the states of all streams fit into the memory allowed.
+    """Return for how many sources the states of all streams fit into the allowed memory.
 
     Raises:
-        ConfigurationError: those of one need more than MOST_STATE_VALUES.
+        ConfigurationError: one source alone needs more than MOST_STATE_VALUES.
     """
     shapes = network.config.state_shapes(network.image_size, network.joints)
     values = sum(map(prod, shapes))
@@ -273,7 +273,7 @@ def _sources_at_once(network: Network, streams: int) -> int:
 
 
 def _streams_for(output_rate: float, exposure: float, image_length: int) -> int:
-    # NaN fails the comparison as well; infinity could not be rounded.
+    # NaN fails the comparison, too; infinity could not be rounded.
     possible = 0 <= output_rate * exposure < image_length + 0.5
     streams = max(1, round(output_rate * exposure)) if possible else 0
     if not 1 <= streams <= image_length:

@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The Gaussian mixture that a training left, as a density."""
+"""The density of the Gaussian mixture in a checkpoint."""
 
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture
 import numpy as np
 from numpy.typing import NDArray
 
-# Of the covariance, towards independent channels: between electrodes of one band it is nearly
-# singular, and then small differences of the band decide.
+# Shrinkage of the covariance towards independent channels. Between electrodes of one band it is
+# nearly singular, so that small differences of the band would dominate.
 SHRINKAGE = 0.1
 
 
@@ -27,13 +27,13 @@ class Density:
     """Likelihood of features under the mixture.
 
     Attributes:
-        means: of each movement, shape (movements, channels).
-        variances: of each channel around them, shape (channels,).
-        shares: of the movements, shape (movements,).
+        means: mean of each movement, shape (movements, channels).
+        variances: variance of each channel around the means, shape (channels,).
+        shares: prior of each movement, shape (movements,).
     """
 
     def __init__(self, mixture: FeatureMixture) -> None:
-        """Prepare; the covariance is shrunk a little towards its diagonal."""
+        """Prepare; the covariance is slightly shrunk towards its diagonal."""
         self.means = np.array(mixture.means)
         self.shares = np.array(mixture.shares) / sum(mixture.shares)
         covariance = np.array(mixture.covariance)
@@ -51,7 +51,7 @@ class Density:
             features: shape (samples, channels).
 
         Returns:
-            Shape (samples, movements), without the shares.
+            Log-likelihoods, shape (samples, movements), without the priors.
         """
         white = features @ self._whitening
         squared = (
@@ -63,7 +63,7 @@ class Density:
         return result
 
     def jointly(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log of likelihood times share, shape (samples, movements)."""
+        """Return the log of likelihood times prior, shape (samples, movements)."""
         result: NDArray[np.float64] = self.of_movements(features) + np.log(self.shares)
         return result
 
@@ -78,7 +78,7 @@ class Density:
     def responsibilities(
         self, features: NDArray[np.float64], shares: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return how likely each sample is of each movement, shape (samples, movements)."""
+        """Return the posterior of each movement, shape (samples, movements)."""
         logs = self.of_movements(features) + np.log(shares)
         result: NDArray[np.float64] = np.exp(logs - np.logaddexp.reduce(logs, axis=1)[:, None])
         return result

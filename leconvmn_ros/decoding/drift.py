@@ -14,16 +14,17 @@
 
 """Follows slow drift of each channel, within bounds.
 
-Sweat and drying gel change how well an electrode conducts, over minutes. Features are compressed
-by the mu-law, so a gain is an offset of the feature; an offset of the EMG itself is removed before
-(high-pass), or is an offset as well (envelopes). So one offset per channel is followed.
+Sweat and drying gel change the conductance of electrodes over minutes. Features are compressed by
+the mu-law, so a gain becomes an offset of the feature. An offset of the EMG itself is removed
+before (high-pass), or is an offset as well (envelopes). Therefore one offset per channel is
+followed.
 
-Each sample of movement is compared with the mean of those samples of the training that looked most
-like the same movement. The offset goes towards what makes both means agree, so slowly that no
+Each sample of movement is compared with the mean of the training samples that look most like the
+same movement. The offset approaches the value that makes both means agree, slowly enough that no
 output jumps.
 
-To follow the spread of each channel as well was tried on Ninapro DB5 S1, S3 and DB1 S1, S2, S8: it
-cost up to 0.02 CC in an unchanged session and gave nothing where the gains drifted.
+Following the spread of each channel, too, was tried on Ninapro DB5 S1, S3 and DB1 S1, S2, S8: it
+cost up to 0.02 CC in an unchanged session and gave nothing when gains drifted.
 """
 
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture, UsualFit
@@ -31,18 +32,18 @@ from leconvmn_ros.decoding.signal_fit import COMPARED_RATE, moves, scores_of, WO
 import numpy as np
 from numpy.typing import NDArray
 
-# Time of movement over which means are taken, with weights that decay, and after which the first
-# step is taken (s). Half of the memory was worse on the people above, more made no difference.
+# Time constant of the means, in time of movement, and time before the first step (s). Half of this
+# memory was worse on the people above; more made no difference.
 MEMORY, LEAST_HEARD = 60.0, 30.0
-# Standard deviations of the training; a gain of 2 was 0.2 to 1 on the people above.
+# Standard deviations of the training; a gain of 2 gave 0.2 to 1 on the people above.
 MOST_OFFSET = 1.5
-# Of the offset, in a second of movement.
+# Largest change of the offset per second of movement.
 FASTEST = 0.01
 
 
-# Below this fit (nats per sample, see `SignalFit.score`) movements are guessed too badly. It is
-# far below the alarm, which drift may raise while it is followed: on the people above a band that
-# turned by an electrode had -10 and less, gains that drifted by up to 2 had -6 and more.
+# Below this fit (nats per sample, see `SignalFit.score`), movements are recognised too badly. This
+# is far below the alarm, which drift may raise while it is followed: on the people above, a band
+# turned by one electrode had -10 or less, and gains that drifted by up to 2 had -6 or more.
 LEAST_FOLLOWED = -7.5
 
 
@@ -57,8 +58,8 @@ class DriftFollower:
         """Start with no drift.
 
         Args:
-            mixture: of the training.
-            usual: how EMG fits it.
+            mixture: mixture of the training.
+            usual: its usual fit.
         """
         self._moves = moves(mixture)
         self._means = np.array(usual.means)
@@ -66,28 +67,28 @@ class DriftFollower:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the drift and what came."""
+        """Reset the drift and the means."""
         channels = self._means.shape[1]
         self.offset = np.zeros(channels)
         self._weight = 0.0
-        # Of the features, and of what they should be.
+        # Of the features, and of their expected values.
         self._sums = np.zeros((2, channels))
 
     @property
     def at_bound(self) -> NDArray[np.bool_]:
-        """Which channels drifted as far as is followed, shape (channels,)."""
+        """Whether the offset of each channel is at its bound, shape (channels,)."""
         result: NDArray[np.bool_] = np.abs(self.offset) >= MOST_OFFSET
         return result
 
     def learn(self, features: NDArray[np.float64], logs: NDArray[np.float64]) -> None:
-        """Take samples, and follow if they are of movement.
+        """Take samples, and update the offset if they are of movement.
 
         Args:
-            features: without the offset, shape (samples, channels).
-            logs: `Density.jointly` of them with the offset, shape (samples, movements).
+            features: features without the offset, shape (samples, channels).
+            logs: `Density.jointly` of the features with the offset, shape (samples, movements).
         """
         scores, nearest = scores_of(logs, self._by_movement)
-        # What fits none of them, an artefact, says nothing.
+        # Samples that fit no movement, such as artefacts, are ignored.
         used = self._moves[nearest] & (scores > -WORST)
         count = int(np.count_nonzero(used))
         if not count:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What adaptation keeps in mind of a training: a Gaussian of the features for each movement.
+"""The distribution of training features for adaptation: one Gaussian per movement.
 
 The covariance is pooled over the movements, as in linear discriminant analysis.
 """
@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-# A checkpoint with more would have a description of megabytes.
+# With more channels, the description in a checkpoint would have megabytes.
 MOST_CHANNELS = 64
-# Fewer say nothing about a movement.
+# Fewer samples do not characterise a movement.
 LEAST_SAMPLES = 20
 LEAST_MOVEMENTS = 2
 _DIGITS = 6
@@ -34,9 +34,9 @@ _Row = tuple[float, ...]
 
 
 class UsualFit(StrictModel):
-    """How well EMG of the same session fits a mixture that it took no part in.
+    """How well EMG of the same session fits a mixture without that EMG.
 
-    `decoding.signal_fit` makes it and compares with it.
+    `decoding.signal_fit` computes and uses it.
     """
 
     by_movement: _Row = Field(
@@ -46,8 +46,7 @@ class UsualFit(StrictModel):
         description='mean features of these samples, one value per channel'
     )
     least: float = Field(
-        description='what nearly every window of movement reached, against these means (nats per '
-        'sample)'
+        description='score that nearly every window of movement reached (nats per sample)'
     )
 
 
@@ -55,15 +54,15 @@ class FeatureMixture(StrictModel):
     """Standardised features of the training part: one Gaussian per movement, pooled covariance."""
 
     movements: tuple[int, ...] = Field(
-        min_length=LEAST_MOVEMENTS, max_length=1000, description='their numbers, 0 = rest'
+        min_length=LEAST_MOVEMENTS, max_length=1000, description='movement numbers, 0 = rest'
     )
-    shares: _Row = Field(description='of the time, for each movement')
-    means: tuple[_Row, ...] = Field(description='of each movement, one value per channel')
+    shares: _Row = Field(description='share of the time of each movement')
+    means: tuple[_Row, ...] = Field(description='mean of each movement, one value per channel')
     covariance: tuple[_Row, ...] = Field(
-        max_length=MOST_CHANNELS, description='around these means, channels x channels'
+        max_length=MOST_CHANNELS, description='pooled covariance, channels x channels'
     )
     usual: UsualFit | None = Field(
-        default=None, description='how well EMG fits that was left out; not before version 0.2.0'
+        default=None, description='fit of left-out EMG; missing before version 0.2.0'
     )
 
     @model_validator(mode='after')
@@ -75,12 +74,12 @@ class FeatureMixture(StrictModel):
                 'one of each per movement is needed'
             )
         if {len(row) for row in (*self.means, *self.covariance)} != {channels}:
-            raise ValueError(f'rows of other lengths than {channels}, the number of channels')
+            raise ValueError(f'rows have other lengths than {channels}, the number of channels')
         if self.usual is not None:
             counts = {len(self.usual.by_movement), len(self.usual.means)}
             if counts != {kinds} or {len(row) for row in self.usual.means} != {channels}:
                 raise ValueError(
-                    f'the usual fit is not of {kinds} movements and {channels} channels'
+                    f'the usual fit does not have {kinds} movements and {channels} channels'
                 )
         if min(self.shares) <= 0:
             raise ValueError(f'share {min(self.shares)} of a movement; it must be above 0')
@@ -98,7 +97,7 @@ class FeatureMixture(StrictModel):
 def mixture_of(
     features: Sequence[NDArray[np.floating]], movements: Sequence[NDArray[np.integer]]
 ) -> FeatureMixture | None:
-    """Describe features whose movements are known; None if they are too few or too wide.
+    """Describe features with known movements; None if there are too few or too many channels.
 
     Args:
         features: standardised, each of shape (samples, channels).
@@ -123,5 +122,5 @@ def mixture_of(
 
 
 def rounded(values: NDArray[np.float64]) -> _Row:
-    """Return values as a checkpoint keeps them."""
+    """Return values rounded as in a checkpoint."""
     return tuple(float(f'{value:.{_DIGITS}g}') for value in values)

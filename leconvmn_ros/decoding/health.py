@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How the decoder is doing, once a second, as levels, words and numbers; no ROS in here."""
+"""The health of the decoder, once a second, as levels, words and numbers, without ROS."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -26,20 +26,20 @@ from leconvmn_ros.emg.intake import NO_FAULTS
 from leconvmn_ros.emg.signal_quality import Finding, SignalQuality
 import numpy as np
 
-# Stamps that are further from the clock than this are of another clock (s).
+# Stamps further from the clock than this belong to another clock (s).
 SAME_CLOCK = 10.0
-# Share of a second beyond which the decoder has no time left.
+# Share of a second beyond which the decoder is overloaded.
 BUSY = 0.9
-# Share of the angles beyond which the EMG is none of that kind which was learnt.
+# Share of angles at a limit beyond which the EMG is unlike that of the training.
 AT_LIMITS = 0.25
-# What the log says before the faults that it tells.
+# Start of the log line that reports faults.
 FAULTS = 'faults since the last report: '
-# Where the EMG does not fit the training.
+# Advice if the EMG does not fit the training.
 WHAT_TO_DO = (
     'Electrodes may have moved or lost contact: put the band on again as it was, or make all '
     'the movements for a minute and a half and adapt (service ~/adapt, or leconvmn_ros adapt)'
 )
-# Where a counter of IntakeCounts is reported; all others are of the input.
+# Parts that report counters of IntakeCounts; all others belong to the input.
 _PARTS = {
     'failed_estimates': 'output',
     'withheld_estimates': 'output',
@@ -52,17 +52,17 @@ _PARTS = {
 
 
 class InputState(NamedTuple):
-    """What only the node knows of the input.
+    """Facts about the input that only the node knows.
 
     Attributes:
-        active: whether the decoder listens.
-        silent_for: time since the last usable EMG (s), None if there was none yet.
-        stale: whether that is too long.
-        interruptions: how often it became so since the decoder listens.
-        publishers: nodes that publish EMG here.
-        trouble: why a publisher cannot be heard, in words; empty if all can.
-        lost_messages: messages that the middleware says it lost.
-        missed_deadlines: times that no message came within the deadline, if one is asked for.
+        active: whether the decoder is active.
+        silent_for: time since the last usable EMG (s), None if there was none.
+        stale: whether the input is stale.
+        interruptions: how often it became stale since activation.
+        publishers: number of nodes that publish EMG on the topic.
+        trouble: why a publisher cannot be received, in words; empty if all can.
+        lost_messages: messages lost according to the middleware.
+        missed_deadlines: number of missed deadlines, if a deadline is set.
     """
 
     active: bool
@@ -81,10 +81,10 @@ def in_words(faults: Mapping[str, int]) -> str:
 
 
 class DecoderHealth:
-    """Collects what happened since the last report, and reports."""
+    """Collects events since the last report, and reports."""
 
     def __init__(self, decoder: Decoder, model: str) -> None:
-        """Prepare to report on a decoder; `model` says which one it is."""
+        """Prepare to report on a decoder; `model` is its name."""
         self._decoder = decoder
         self._model = model
         self._last = replace(decoder.counts)
@@ -95,11 +95,11 @@ class DecoderHealth:
         self._told_unfit = False
 
     def note(self, processing: float, ages: Sequence[float]) -> None:
-        """Take note of a message.
+        """Note a message.
 
         Args:
-            processing: time from its arrival until all its estimates were published (s).
-            ages: for each of these, time from its stamp until it was published (s).
+            processing: time from its arrival to the publication of its last estimate (s).
+            ages: for each estimate, time from its stamp to its publication (s).
         """
         self._processing.append(processing)
         self._ages += ages
@@ -111,7 +111,7 @@ class DecoderHealth:
         return {name: n - before[name] for name, n in faults.items() if n > before[name]}
 
     def remarks(self) -> list[str]:
-        """Return what to tell of them, each in a sentence."""
+        """Return remarks on these faults, each a sentence."""
         news = self.news()
         remarks = [FAULTS + in_words(news)] if news else []
         if reason := self._decoder.contradiction or self._decoder.level_remark:
@@ -119,7 +119,7 @@ class DecoderHealth:
         if not news.keys().isdisjoint({'wrong_channels', 'wrong_rate'}):
             remarks.append(
                 f'this decoder takes {self._decoder.channels} channels at '
-                f'{self._decoder.sampling_rate:g} Hz, other EMG is refused'
+                f'{self._decoder.sampling_rate:g} Hz, other EMG is rejected'
             )
         if (unfit := fit_words(self._decoder.input_map.fit)) and not self._told_unfit:
             remarks.append(f'{unfit}. {WHAT_TO_DO}')
@@ -127,7 +127,7 @@ class DecoderHealth:
         return remarks
 
     def report(self, state: InputState, period: float) -> list[Status]:
-        """Report on the last `period` seconds, and start to collect again."""
+        """Report on the last `period` seconds, and start collecting again."""
         statuses = [self._input(state, period), self._output(period), self._signal(period)]
         self._last = replace(self._decoder.counts)
         self._last_not_finite = self._decoder.not_finite_values.copy()
@@ -158,7 +158,7 @@ class DecoderHealth:
             'messages per second': f'{(counts.messages - self._last.messages) / period:.1f}',
             'time since the last EMG (s)': silent,
             'messages, total': str(counts.messages),
-            # With the lost ones of the totals below, all that the source has sent since its start.
+            # Together with the lost samples below, all that the source has sent since its start.
             'samples, total': str(counts.samples),
             'times stale': str(state.interruptions),
             'publishers': str(state.publishers),
@@ -220,13 +220,13 @@ class DecoderHealth:
         return Status('signal', level, summary, values | self._totals_of('signal'))
 
     def _fit_and_drift(self) -> dict[str, str]:
-        """Return how well the signal fits the training, and the drift that is followed."""
+        """Return how well the signal fits the training, and the drift."""
         input_map = self._decoder.input_map
         fit, drift = input_map.fit, input_map.drift
         adapted = input_map.electrode_map is not None
         values = {'electrodes': 'adapted' if adapted else 'as in the training'}
         if not fit.known:
-            return values | {'fit to the training': 'unknown: the checkpoint keeps nothing of it'}
+            return values | {'fit to the training': 'unknown: the checkpoint lacks statistics'}
         score = 'too little movement yet' if fit.score is None else f'{fit.score:.2f}'
         values |= {
             'fit to the training (nats)': score,
@@ -236,7 +236,7 @@ class DecoderHealth:
             shown = ', '.join(f'{offset:+.2f}' for offset in drift.offset)
             bound = ', '.join(map(str, np.flatnonzero(drift.at_bound)))
             values |= {
-                'drift that is taken away (standard deviations)': shown,
+                'compensated drift (standard deviations)': shown,
                 'drift at its bound': f'channel {bound}' if bound else 'none',
                 'drift is followed': input_map.why_drift_is_frozen or 'yes',
             }
@@ -254,19 +254,19 @@ class DecoderHealth:
 
 
 def fit_words(fit: SignalFit) -> str:
-    """Say that the signal does not fit the training any more; empty if it does, or who knows."""
+    """Return a message if the signal does not fit the training, '' if it does or is unknown."""
     if fit.fits is not False or fit.score is None or fit.least is None:
         return ''
     return (
-        f'the EMG does not fit the training: {fit.score:.1f} nats per sample, usual are '
-        f'{fit.least:.1f} and more'
+        f'the EMG does not fit the training: {fit.score:.1f} nats per sample, usual is at least '
+        f'{fit.least:.1f}'
     )
 
 
 def _channel(quality: SignalQuality, channel: int, not_finite: float) -> str:
     words = [finding.name.lower() for finding in Finding if quality.findings[finding, channel]]
     if not_finite:
-        words.append(f'{min(not_finite, 1):.0%} NaN or infinite, refused')
+        words.append(f'{min(not_finite, 1):.0%} NaN or infinite, rejected')
     if quality.masked[channel]:
         words.append('masked')
     return ', '.join(words) or 'fine'

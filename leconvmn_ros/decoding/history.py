@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a decoder ever learnt from, and whether that is what a score would be of.
+"""The training data of a decoder, and whether a score would include any of them.
 
-The training keeps the content of the EMG that it learnt in the checkpoint, as hashes of its
-blocks, with those of the decoder that it went on from. A part that is scored must have none.
+Training stores hashes of the blocks of EMG that it learns from in the checkpoint, together with
+those of the decoder that it started from. A part that is scored must contain none of them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,22 +31,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-# Less may be in two recordings by chance.
+# A smaller share may occur in two recordings by chance.
 LEAST_SHARE = 0.01
 _HEX_DIGITS = 2 * HASH_BYTES
 
 
 class LearntRecording(StrictModel):
-    """What was learnt of a recording; what picked the epoch counts as learnt."""
+    """The learnt part of a recording; data that chose the epoch count as learnt."""
 
     name: str
     emg_sha256: str = Field(
-        pattern='^[0-9a-f]{64}$', description='of all EMG, see `dataset.fingerprints`'
+        pattern='^[0-9a-f]{64}$', description='hash of all EMG, see `dataset.fingerprints`'
     )
     repetitions: tuple[int, ...] = Field(description='numbers of the repetitions; 0 = none')
     blocks: str = Field(
         pattern=f'^([0-9a-f]{{{_HEX_DIGITS}}})*$',
-        description='hashes of the blocks of EMG, one after another',
+        description='concatenated hashes of the blocks of EMG',
     )
 
     def block_set(self) -> set[bytes]:
@@ -56,12 +56,12 @@ class LearntRecording(StrictModel):
 
 
 class Overlap(NamedTuple):
-    """How much of the EMG that is to be scored was learnt.
+    """How much of the EMG to be scored was learnt.
 
     Attributes:
-        share: of its blocks, 0 to 1.
-        repetitions: the repetitions that it is in.
-        learnt_as: names of the recordings that it was learnt from.
+        share: share of its blocks, 0 to 1.
+        repetitions: the affected repetitions.
+        learnt_as: names of the recordings from which it was learnt.
     """
 
     share: float
@@ -72,7 +72,7 @@ class Overlap(NamedTuple):
         return self.share >= LEAST_SHARE
 
     def text(self) -> str:
-        """Say it in words."""
+        """Describe it in words."""
         of = f' (repetitions {", ".join(map(str, self.repetitions))})' if self.repetitions else ''
         return f'{self.share:.0%} of it{of} was learnt from {", ".join(self.learnt_as)}'
 
@@ -80,7 +80,7 @@ class Overlap(NamedTuple):
 def learnt_recordings(
     recordings: Iterable[Recording], hold_out: HoldOut
 ) -> tuple[LearntRecording, ...]:
-    """Return what a training that holds this out learns, or chooses by.
+    """Return what a training with this hold-out learns from, or chooses by.
 
     Raises:
         RecordingError: a recording has no usable EMG.
@@ -106,7 +106,7 @@ def learnt_recordings(
 def merged(
     before: Sequence[LearntRecording], learnt: Sequence[LearntRecording]
 ) -> tuple[LearntRecording, ...]:
-    """Return both, with one entry for each recording: what was learnt of it at any time."""
+    """Merge both lists, with one entry for each recording."""
     found: dict[tuple[str, str], LearntRecording] = {}
     for each in (*before, *learnt):
         key = each.name, each.emg_sha256
@@ -123,12 +123,12 @@ def merged(
 def overlap_of(
     recording: Recording, hold_out: HoldOut | None, learnt: Sequence[LearntRecording]
 ) -> Overlap:
-    """Return how much of what would be scored was learnt.
+    """Return how much of the part to be scored was learnt.
 
     Args:
-        recording: what is to be scored.
-        hold_out: scored is what this holds out for the test; None = everything.
-        learnt: what a decoder ever learnt from.
+        recording: the recording to be scored.
+        hold_out: its test part is scored; None = everything.
+        learnt: everything that the decoder has learnt from.
 
     Raises:
         RecordingError: the recording has no usable EMG.
@@ -152,13 +152,13 @@ def overlap_of(
 def _stretches(
     recording: Recording, hold_out: HoldOut | None, *, test: bool
 ) -> Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield the EMG and its times where it is, or is not, held out for the test."""
+    """Yield the EMG and its times inside, or outside, the test part."""
     for samples, stamps_ns, _ in gapless_runs(recording):
         wanted = np.full(len(stamps_ns), test)
         if hold_out is not None:
             roles = hold_out.roles(stamps_ns, recording.labels, recording.span_ns)
             wanted = (roles == Role.TEST) == test
-        # One stretch for each repetition, so that it can be said which.
+        # One stretch for each repetition, so that the affected one can be named.
         numbers = np.zeros(len(stamps_ns), dtype=np.int64)
         if recording.labels is not None:
             numbers = repetition_at(recording.labels, stamps_ns)

@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What stands between the features and the network: the map of the electrodes, while it decodes.
+"""The map of the electrodes between features and network, while decoding.
 
-The map is that of the checkpoint, or one that is adopted while the decoder runs. A new one is
-blended in over a second, so the network never sees a jump. Ten times a second a sample of the
-mapped features is compared with the training (`signal_fit.py`), and slow drift is followed if that
-is asked for (`drift.py`).
+It is the map of the checkpoint, or one that is adopted while the decoder runs and blended in over
+a second, so that the network never sees a jump. Ten times a second, a sample of the mapped
+features is compared with the training (`signal_fit.py`), and slow drift is followed if requested
+(`drift.py`).
 """
 
 from leconvmn_ros.core.errors import ConfigurationError
@@ -30,12 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLEND = 1.0  # s
-# Samples that are compared at a time: one by one they cost more.
+# Number of samples compared at a time, since single ones cost more.
 _BATCH = 10
 
 
 class _Affine:
-    """A map of features, and the features of a masked channel before it."""
+    """A map of features, with the features of a masked channel."""
 
     def __init__(self, channels: int, electrode_map: ElectrodeMap | None) -> None:
         known = electrode_map
@@ -52,12 +52,12 @@ class _Affine:
 
 
 class InputMap:
-    """Maps images for the network, compares with the training, follows drift.
+    """Maps images for the network, compares features with the training, follows drift.
 
     Attributes:
         fit: how well the mapped features fit the training.
-        drift: the drift that is followed; None unless it was asked for.
-        usual: the features that a masked channel has before the map, shape (channels,); changed in
+        drift: the drift that is followed; None unless requested.
+        usual: features of a masked channel before the map, shape (channels,); modified in
             place.
         electrode_map: the map in use, None for none.
     """
@@ -65,15 +65,15 @@ class InputMap:
     def __init__(
         self, description: Description, images_per_second: float, *, follow_drift: bool = False
     ) -> None:
-        """Prepare.
+        """Prepare for a decoder.
 
         Args:
-            description: of the decoder.
-            images_per_second: of all streams together (Hz).
+            description: description of the decoder.
+            images_per_second: images of all streams per second (Hz).
             follow_drift: whether to follow slow drift.
 
         Raises:
-            ConfigurationError: drift cannot be followed with what the training left.
+            ConfigurationError: drift cannot be followed with this checkpoint.
         """
         path, mixture = description.signal_path, description.mixture
         self._channels = path.channels
@@ -86,9 +86,9 @@ class InputMap:
         if follow_drift:
             if mixture is None or mixture.usual is None or self._density is None:
                 raise ConfigurationError(
-                    'drift cannot be followed: the checkpoint does not say how well EMG fits its '
-                    'training. It was trained before version 0.2.0, on bags without movement '
-                    'labels or with one repetition only; train it again'
+                    'drift cannot be followed: the checkpoint has no usual fit of its EMG. It '
+                    'was trained before version 0.2.0, on bags without movement labels, or with '
+                    'only one repetition; train it again'
                 )
             if not path.companding:
                 raise ConfigurationError(
@@ -102,11 +102,11 @@ class InputMap:
         self.reset()
 
     def adopt(self, electrode_map: ElectrodeMap | None, *, at_once: bool = False) -> None:
-        """Use another map from now on, and forget the drift, which was against the old one.
+        """Use another map from now on, and reset the drift, which belongs to the old one.
 
         Args:
-            electrode_map: of the electrodes as they sit now; None for that of the training.
-            at_once: where nothing comes out yet, instead of blending it in.
+            electrode_map: map for the present electrode positions; None for that of training.
+            at_once: switch without blending, while there is no output.
         """
         goal = _Affine(self._channels, electrode_map)
         self._start = goal if at_once else self._now()
@@ -117,29 +117,29 @@ class InputMap:
         self._use()
 
     def reset(self) -> None:
-        """Expect a new source: forget the drift and how well the signal fitted."""
+        """Expect a new source: reset drift and fit."""
         self._blended = 1.0
         self._forget()
         self._use()
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Take note that features begin anew: the first ones are of less than a window."""
+        """Note a gap: the first features after it have an incomplete window."""
         self._until = self._lead_in + self._step - 1
 
     @property
     def why_drift_is_frozen(self) -> str:
-        """Why no drift is followed at the moment, in words; empty if it is."""
+        """Why drift is not followed at the moment, in words; empty if it is."""
         if self.fit.score is None:
             return 'too little movement yet'
         return '' if self.fit.score >= LEAST_FOLLOWED else 'the EMG does not fit the training'
 
     def watch(self, features: NDArray[np.float32], whole: NDArray[np.bool_]) -> None:
-        """Take features that follow those before, and compare some of them.
+        """Take the next features, and compare some of them.
 
         Args:
-            features: before the map, shape (samples, channels).
-            whole: at which samples no channel is masked and all can be believed, shape (samples,).
+            features: features before the map, shape (samples, channels).
+            whole: whether no channel is masked and the sample is reliable, shape (samples,).
         """
         if self._density is None:
             return

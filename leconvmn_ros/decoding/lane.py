@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""One source of EMG on its way through a decoder: all but the network and its states.
+"""One source of EMG in a decoder: all stages except the network and its hidden states.
 
-Before the network: intake, signal path, level, quality, images. Behind it: radians, the range that
-the training had, limits of speed and time.
+Before the network: intake, signal path, level, quality, images. After it: conversion to radians,
+the range of the training, limits of speed and time.
 """
 
 from bisect import bisect_right
@@ -34,7 +34,7 @@ from leconvmn_ros.emg.signal_quality import SignalQuality
 import numpy as np
 from numpy.typing import NDArray
 
-# How much EMG that is there already goes through the signal path at once (s).
+# Duration of available EMG that passes the signal path at once (s).
 _AT_ONCE = 1.0
 
 
@@ -59,28 +59,28 @@ class Completed(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """A piece of EMG, and whether the rate of its source contradicted what the source says."""
+    """A piece of EMG, and whether the stated rate of its source was contradicted."""
 
     piece: Piece
     contradicts: bool
 
 
 class Batch(NamedTuple):
-    """Images of different streams, in time order; `fresh`: their states are to be reset first."""
+    """Images of different streams in order of time; streams in `fresh` are reset first."""
 
     completed: list[Completed]
     fresh: bool
 
 
 class Lane:
-    """Turns the EMG of one source into images, and what the network says to them into angles.
+    """Turns the EMG of one source into images, and the network's outputs into angles.
 
     Attributes:
-        quality: which channels can be believed.
-        input_map: what maps the features for the network, and says how well they fit the training.
-        memory: where the newest EMG is kept; None = nowhere.
+        quality: which channels are reliable.
+        input_map: maps the features for the network, and compares them with the training.
+        memory: memory of the newest EMG; None = none.
         angles: number of angles so far.
-        angles_at_a_limit: how many of them were beyond what the training had.
+        angles_at_a_limit: number of these that were outside their range in training.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Lane:
         """Expect a source.
 
         Args:
-            description: of the decoder.
+            description: description of the decoder.
             streams: images per exposure.
-            greatest_age: chunks that are older when they arrive are refused (s); 0 = none.
-            speed_limit: how fast an angle may change from estimate to estimate (rad/s); 0 = any.
+            greatest_age: age beyond which arriving chunks are rejected (s); 0 = none.
+            speed_limit: largest speed of an angle between estimates (rad/s); 0 = none.
             follow_drift: follow slow drift of each channel, see `drift.py`.
 
         Raises:
@@ -132,28 +132,28 @@ class Lane:
 
     @property
     def counts(self) -> IntakeCounts:
-        """What came in so far and what was wrong with it."""
+        """Counts of what was received, and of faults."""
         return self._intake.counts
 
     @property
     def not_finite_values(self) -> NDArray[np.int64]:
-        """Values that were NaN or infinite so far, shape (channels,)."""
+        """Number of NaN or infinite values so far, shape (channels,)."""
         return self._intake.not_finite_values
 
     @property
     def contradiction(self) -> str:
-        """Why the source cannot be believed at all, in words; empty if it can."""
+        """Why the source cannot be trusted at all, in words; empty if it can."""
         measured = self._intake.measured_rate
         if measured is not None and self._intake.rate_contradicts:
             return (
-                f'the source says {self._rate:g} Hz, but by stamps and counter it takes '
+                f'the source states {self._rate:g} Hz, but by stamps and counter it takes '
                 f'{measured:.4g} samples a second: no estimates'
             )
         return f'{self.level_remark} No estimates' if self._too_loud else ''
 
     @property
     def level_remark(self) -> str:
-        """That the EMG is far louder or quieter than in training, in words; empty if not."""
+        """A message if the EMG is far louder or quieter than in training, else ''."""
         return level_words(self._level.ratio)
 
     @property
@@ -162,12 +162,12 @@ class Lane:
         return ratio is not None and ratio > IMPOSSIBLE
 
     def accept(self, chunk: EmgChunk, now_ns: int | None = None) -> Iterator[Accepted]:
-        """Check a chunk; see `Intake.accept`. Where a piece says so, `restart` before the next."""
+        """Check a chunk, see `Intake.accept`; if a piece says so, `restart` before it."""
         for piece in self._intake.accept(chunk, now_ns):
             yield Accepted(piece, self._intake.rate_contradicts)
 
     def completed(self, pieces: Sequence[Accepted]) -> Iterator[Completed]:
-        """Yield the images that pieces without a gap between them complete, in time order."""
+        """Yield the images completed by contiguous pieces, in order of time."""
         parts = [piece.samples for piece, _ in pieces]
         samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
         features = self._signal_path.push(samples)
@@ -186,7 +186,7 @@ class Lane:
             place = bisect_right(starts, image.last) - 1
             since_ns = round((image.last - starts[place]) * NANOSECONDS / self._rate)
             believed = bool(masking.enough[image.last]) and possible[place]
-            # In the order of time, so that it does not matter how the samples were cut.
+            # In order of time, so that the result does not depend on how samples were cut.
             news = slice(watched, image.last + 1)
             self.input_map.watch(features[news], whole[news])
             watched = news.stop
@@ -195,7 +195,7 @@ class Lane:
         self.input_map.watch(features[watched:], whole[watched:])
 
     def batches(self, chunks: Iterable[EmgChunk]) -> Iterator[Batch]:
-        """Yield the images of chunks that are all there already: one of every stream at a time.
+        """Yield the images of available chunks in batches with one of every stream.
 
         The images are those of `accept` and `completed`, chunk by chunk.
         """
@@ -216,7 +216,7 @@ class Lane:
             yield Batch(waiting, fresh)
 
     def _gapless(self, chunks: Iterable[EmgChunk]) -> Iterator[list[Accepted]]:
-        """Yield pieces in groups without a restart but at their start, of about a second each."""
+        """Yield groups of pieces of about a second, with restarts only at the start of a group."""
         pieces: list[Accepted] = []
         samples = 0
         for chunk in chunks:
@@ -232,11 +232,11 @@ class Lane:
     def estimates(
         self, completed: Sequence[Completed], outputs: Sequence[NDArray[np.float32]]
     ) -> tuple[list[Estimate], list[int]]:
-        """Return the estimates of images, and the streams whose state is to be reset.
+        """Return the estimates of images, and the streams whose state must be reset.
 
         Args:
             completed: images of different streams.
-            outputs: of the network for each of them, in standardised units.
+            outputs: outputs of the network for each of them, in standardised units.
         """
         if not completed:
             return [], []
@@ -249,7 +249,7 @@ class Lane:
         failed = []
         for number, (stamp_ns, image, believed) in enumerate(completed):
             if not sound[number]:
-                # It would stay in the state of the stream.
+                # The fault would stay in the hidden state of the stream.
                 failed.append(image.stream)
                 self.counts.failed_estimates += 1
             elif not believed:
@@ -269,7 +269,7 @@ class Lane:
         return [] if limited is None else [Estimate(stamp_ns, limited)]
 
     def reset(self) -> None:
-        """Expect a new source: forget all samples, keep the counts."""
+        """Expect a new source: reset everything except the counts."""
         self._intake.reset()
         self._level.reset()
         self.quality.reset()
@@ -280,7 +280,7 @@ class Lane:
         self.restart()
 
     def restart(self) -> None:
-        """Reset all but the intake: the next sample does not follow the last one."""
+        """Reset everything except the intake: the next sample does not follow the last one."""
         self._signal_path.reset()
         self.quality.interrupt()
         self.input_map.interrupt()

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How each movement goes, on average: what fine-tuning without a glove learns from.
+"""The mean course of each movement, from which fine-tuning without a glove learns.
 
 A template is the mean of the joint angles over the repetitions of the training. Time is counted
-in shares of a repetition: 0 where the EMG says that it begins, 1 where it ends. So a template fits
-a repetition of another session as soon as its start and end are known.
+in shares of a repetition, 0 at its start and 1 at its end according to the EMG. A template
+therefore fits a repetition of another session once its start and end are known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 POINTS = 36
-# What a template shows before the start and after the end of a movement, in shares of its length:
-# the hand moves later than the muscle, and comes back slowly.
+# Extent of a template before the start and after the end of a movement, in shares of its length:
+# the hand moves later than the muscle, and returns slowly.
 LEAD, TAIL = 0.25, 0.5
-# A checkpoint with more would have a description of megabytes.
+# With more movements, the description in a checkpoint would have megabytes.
 MOST_MOVEMENTS = 100
 _DIGITS = 5
 _Row = tuple[float, ...]
@@ -39,11 +39,11 @@ PHASES = np.linspace(-LEAD, 1 + TAIL, POINTS)
 
 
 class MovementTemplate(StrictModel):
-    """One movement."""
+    """The mean course of one movement."""
 
-    movement: int = Field(ge=1, description='its number in the labels')
-    repetitions: int = Field(ge=1, description='how many were averaged')
-    duration: float = Field(gt=0, description='from start to end, median (s)')
+    movement: int = Field(ge=1, description='number of the movement in the labels')
+    repetitions: int = Field(ge=1, description='number of repetitions averaged')
+    duration: float = Field(gt=0, description='median duration (s)')
     angles: tuple[_Row, ...] = Field(
         min_length=POINTS,
         max_length=POINTS,
@@ -53,7 +53,7 @@ class MovementTemplate(StrictModel):
 
 
 class MovementTemplates(StrictModel):
-    """All movements of a training."""
+    """The templates of all movements in a training."""
 
     rest: _Row = Field(
         min_length=1, max_length=64, description='median angle of each joint at rest (rad)'
@@ -81,12 +81,12 @@ class MovementTemplates(StrictModel):
 
 
 class Course(NamedTuple):
-    """How one repetition went.
+    """The course of one repetition.
 
     Attributes:
-        movement: its number.
-        duration: from start to end (s).
-        angles: at the points of a template (rad), shape (POINTS, joints); NaN = not known.
+        movement: number of the movement.
+        duration: duration from start to end (s).
+        angles: angles at the points of a template (rad), shape (POINTS, joints); NaN = unknown.
     """
 
     movement: int
@@ -122,7 +122,7 @@ def templates_of(courses: Sequence[Course], rest: NDArray[np.float64]) -> Moveme
 
 
 def _mean(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean at each point of what is known, shape (POINTS, joints).
+    """Return the mean of the known angles at each point, shape (POINTS, joints).
 
     Args:
         angles: shape (repetitions, POINTS, joints).
@@ -130,7 +130,7 @@ def _mean(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     masked = np.ma.masked_invalid(angles)
     mean: NDArray[np.float64] = masked.mean(axis=0).filled(np.nan)
     there = np.flatnonzero(np.isfinite(mean).all(axis=1))
-    # Where nobody knows, as next to another movement, it is as at the nearest point.
+    # Unknown points, such as those next to another movement, get the nearest known value.
     return np.stack([np.interp(PHASES, PHASES[there], column) for column in mean[there].T], axis=1)
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The network in use: the state of each stream, its engine, and the CPU when a GPU is lost."""
+"""The network in use: its engine, the hidden state of each stream, and the fallback to the CPU."""
 
 from collections.abc import Callable, Sequence
 import copy
@@ -33,13 +33,13 @@ _T = TypeVar('_T')
 
 
 class NetworkStreams:
-    """A network that advances several streams, each with a state of its own.
+    """A network that advances several streams, each with its own hidden state.
 
-    If a GPU is lost or full, the network moves to the CPU, with one message, and all streams are
-    reset.
+    If a GPU is lost or out of memory, the network falls back to the CPU, reports this once, and
+    resets all streams.
 
     Attributes:
-        streams: how many there are.
+        streams: number of streams.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class NetworkStreams:
 
         Args:
             network: a trained model.
-            streams: how many there are of them.
-            device: where to run it.
+            streams: number of streams.
+            device: device of the network.
             engine: name of the engine, or 'auto'; see `engines.registry`.
-            threads: of the CPU.
+            threads: number of CPU threads.
 
         Raises:
-            ConfigurationError: there is no such engine, or not here.
+            ConfigurationError: there is no such engine, or it does not work here.
         """
         self._network, self.streams = network, streams
         self._choice, self._threads = engine, threads
@@ -68,11 +68,11 @@ class NetworkStreams:
 
     @property
     def engine(self) -> Engine:
-        """What runs the network."""
+        """The engine of the network."""
         return self._engine
 
     def beside(self, streams: int) -> 'NetworkStreams':
-        """Return so many new streams that the same engine runs."""
+        """Return this many new streams on the same engine."""
         others = copy.copy(self)
         others.streams = streams
         others.reset()
@@ -81,10 +81,10 @@ class NetworkStreams:
     def advance(
         self, streams: Sequence[int], pixels: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
-        """Advance streams by an image each; return their outputs in standardised units.
+        """Advance streams by one image each; return their outputs in standardised units.
 
         Args:
-            streams: numbers of the streams, which differ.
+            streams: numbers of different streams.
             pixels: their images, see `Engine.step_together`.
         """
         if not streams:
@@ -106,7 +106,7 @@ class NetworkStreams:
     def warm_up(self) -> float:
         """Run some steps and reset all streams; return the median time of a step (s).
 
-        First-time work then does not slow the first image.
+        This moves one-time work out of the first image.
         """
         self.reset()
         times = []
@@ -117,7 +117,7 @@ class NetworkStreams:
         self.reset()
         return float(np.median(times))
 
-    # What `_safely` calls looks up the engine when it is called: it may be another one by then.
+    # The callbacks of `_safely` look the engine up when called, since it may have been replaced.
 
     def _initial_state(self) -> Any:
         return self._engine.initial_state()
@@ -126,7 +126,7 @@ class NetworkStreams:
         return [self._initial_state() for _ in range(self.streams)]
 
     def _safely(self, call: Callable[[], _T]) -> _T:
-        """Call; if a GPU fails meanwhile, move to the CPU and call again."""
+        """Call; if a GPU fails, fall back to the CPU and call again."""
         try:
             return call()
         except RuntimeError as error:
@@ -134,15 +134,15 @@ class NetworkStreams:
             return call()
 
     def _leave(self, device: str, error: RuntimeError) -> None:
-        """Move to the CPU; the states that a GPU held are lost.
+        """Fall back to the CPU; the states on the GPU are lost.
 
         Raises:
-            RuntimeError: the one given, if the fault is not that of a GPU.
+            RuntimeError: the one given, if it is not a failure of a GPU.
         """
         if not is_device_failure(device, error):
             raise error
         logging.getLogger(__name__).error(
-            'the network moved from %s to the CPU and was reset: %s',
+            'the network fell back from %s to the CPU and was reset: %s',
             device,
             str(error).partition('\n')[0],
         )

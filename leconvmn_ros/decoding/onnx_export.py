@@ -15,8 +15,8 @@
 """A decoder's network as an ONNX file, for ONNX Runtime, OpenVINO, TensorRT.
 
 The graph advances by one image. Its inputs are `image` (channels, columns) and the state, its
-outputs `output` (joints,), in standardised units, and the state for the next image: `state_3` goes
-in, `next_3` comes out. The first state is zeros.
+outputs `output` (joints,), in standardised units, and the next state: the input `state_3`
+corresponds to the output `next_3`. The first state is zeros.
 """
 
 import json
@@ -25,12 +25,12 @@ from leconvmn_ros.decoding.checkpoint import Checkpoint
 
 
 def export(checkpoint: Checkpoint) -> bytes:
-    """Return a decoder's network as an ONNX file with the facts needed to use it.
+    """Return a decoder's network as an ONNX file with the metadata needed to use it.
 
     The metadata hold the parts of checkpoint.json that another program needs, as JSON:
-    `signal_path` and `statistics` (how EMG becomes an image), `electrode_map` (what is applied to
-    its channels then, if anything: matrix @ image + offset), `joints` (how an output becomes an
-    angle: mean + scale * output, then limited, rad), `training` (what it was trained on).
+    `signal_path` and `statistics` (how EMG becomes an image), `electrode_map` (if not null,
+    applied to the channels: matrix @ image + offset), `joints` (how an output becomes an
+    angle: mean + scale * output, then limited, rad), `training` (the training data).
     """
     import onnx  # noqa: PLC0415 - only where a graph is made
 

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What leaves the decoder: angles no faster than allowed, at stamps that never go back.
+"""Limits of the decoder's output: the speed of angles, and stamps that never go back.
 
-The stamps of one source increase. Where the source restarts (`Intake` says when) its time may
-be another, so the first estimate of a new start may have any stamp; how much time has passed is
-unknown then, so the angles go on from where they were at the speed allowed.
+The stamps of one source increase. If the source restarts (as `Intake` detects), its clock may be
+another one, so the first estimate after a restart may have any stamp. The elapsed time is then
+unknown, and the angles continue from their last values at the allowed speed.
 """
 
 from leconvmn_ros.core.recording import NANOSECONDS
@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 
 
 class OutputLimits:
-    """Limits the speed of the angles and drops what comes with an older stamp."""
+    """Limits the speed of the angles, and drops estimates with old stamps."""
 
     def __init__(self, speed_limit: float, period: float, counts: IntakeCounts) -> None:
-        """Prepare to limit.
+        """Prepare for one reader.
 
         Args:
-            speed_limit: greatest change of an angle (rad/s); 0 = any.
-            period: time between two estimates of a whole stream (s).
-            counts: where it is counted what was limited and dropped.
+            speed_limit: largest speed of an angle (rad/s); 0 = none.
+            period: time between two estimates (s).
+            counts: counts of limited and dropped estimates.
         """
         self._speed_limit = speed_limit
         self._period = period
@@ -42,16 +42,16 @@ class OutputLimits:
         self.reset()
 
     def reset(self) -> None:
-        """Expect a new reader, of whose hand nothing is known."""
+        """Expect a new reader, whose hand may be in any pose."""
         self._stamp_ns: int | None = None
         self._positions: NDArray[np.float64] | None = None
 
     def restart(self) -> None:
-        """Expect stamps of a new start."""
+        """Expect stamps of a restarted source."""
         self._stamp_ns = None
 
     def limited(self, stamp_ns: int, positions: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Return the angles to publish at a time; None if that is no later than the last one.
+        """Return the angles to publish; None if their stamp is not later than the last.
 
         Args:
             stamp_ns: time of the angles (ns).
@@ -61,7 +61,7 @@ class OutputLimits:
             self._counts.non_monotonic_stamps += 1
             return None
         if self._speed_limit and self._positions is not None:
-            # After a pause no more than after a period: the hand has moved no further meanwhile.
+            # After a pause, move no further than in one period: the hand has not moved meanwhile.
             passed = self._period
             if self._stamp_ns is not None:
                 passed = min(passed, (stamp_ns - self._stamp_ns) / NANOSECONDS)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Several sources of EMG through one network, as one batch."""
+"""Decodes several sources of EMG with one network, as one batch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -27,15 +27,15 @@ _NOTHING = Batch([], fresh=False)
 def decode_side_by_side(
     lanes: Sequence[Lane], sources: Sequence[Iterable[EmgChunk]], network: NetworkStreams
 ) -> Iterator[list[list[Estimate]]]:
-    """Yield the next estimates of each source, until all sources are over.
+    """Yield the next estimates of each source until all sources have ended.
 
-    An image waits until there is one of every stream of its source, and the network takes those of
-    all sources at once.
+    Images are collected until each source has one of every stream; the network then runs all of
+    them at once.
 
     Args:
-        lanes: one for each source.
-        sources: chunks that are all there already.
-        network: with the same number of streams for each lane.
+        lanes: one lane for each source.
+        sources: available chunks of each source.
+        network: a network with as many streams as all lanes have together.
     """
     firsts = range(0, network.streams, network.streams // len(lanes))
     running = [lane.batches(chunks) for lane, chunks in zip(lanes, sources, strict=True)]
@@ -48,7 +48,7 @@ def decode_side_by_side(
                     network.reset(stream)
             numbers += [first + image.stream for _, image, _ in batch.completed]
             pixels += [image.pixels for _, image, _ in batch.completed]
-        if not numbers:  # a batch has images as long as its source goes on
+        if not numbers:  # a source takes part in batches until it has ended
             return
         outputs = iter(network.advance(numbers, pixels))
         found = []

@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Whether EMG still fits the training, from its features alone.
+"""Detects from the features alone whether EMG still fits the training.
 
-The log-likelihood of the features under the mixture of the training is compared with what is usual
-for the movement that they look most like: some movements are more spread than others, so this says
-more than the likelihood alone. What is usual was measured at the training, on repetitions that
-were left out of the mixture one after another. The comparison runs over a window of movement, not
-of rest: a relaxed arm looks much the same wherever the band sits.
+The log-likelihood of the features under the training's mixture is compared with its usual value
+for the movement that they look most like. Since some movements vary more than others, this says
+more than the likelihood alone. The usual values were measured in training on repetitions that were
+left out of the mixture one after another. The comparison covers a window of movement, not of rest:
+a relaxed arm looks much the same wherever the band sits.
 """
 
 from leconvmn_ros.decoding.density import Density
@@ -27,35 +27,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 COMPARED_RATE = 10.0  # Hz
-# Samples of movement that are averaged (30 s), and how many the first answer needs.
+# Number of samples of movement that are averaged (30 s), and the least for a first result.
 WINDOW, LEAST_WINDOW = 300, 100
-# No sample counts as worse than this against what is usual (nats): an artefact is no other fit.
+# Lower bound of a sample's score (nats), so that an artefact does not count as a misfit.
 WORST = 15.0
-# How far below the least usual value the mean of a whole window must fall to be an alarm (nats per
-# sample); further if the window is not full yet. The alarm ends where the value is usual again.
-# Chosen on Ninapro DB5 S1, S3 and DB1 S1, S2, S8: unchanged test repetitions stayed 0.4 above the
-# limit at least, a turn by one or two electrodes was 7 below it within 10 to 38 s.
+# An alarm is raised if the mean of a full window falls this far below the least usual value (nats
+# per sample), or further if the window is not full. It ends when the value is usual again. Chosen
+# on Ninapro DB5 S1, S3 and DB1 S1, S2, S8: unchanged test repetitions stayed at least 0.4 above
+# the limit, and a turn by one or two electrodes was 7 below it within 10 to 38 s.
 MARGIN = 0.5
-# Of the windows of the training; the lowest ones are left away.
+# Share of the training windows, the lowest ones, that is ignored.
 _UNUSUAL = 0.01
-# Fewer samples that look like a movement do not say how likely they are.
+# Fewer samples of a movement give no usual value.
 _LEAST_SAMPLES = 20
 _REST = 0
 
 
 class SignalFit:
-    """Follows how well a stream of features fits the training.
+    """Tracks how well a stream of features fits the training.
 
     Attributes:
-        score: log-likelihood against what is usual, mean over the window (nats per sample); None
-            while too little movement came, or if the training left nothing to compare with.
-        fits: whether it is usual, with hysteresis; None like `score`.
-        compared: how many samples of movement were compared so far.
-        unfit: at how many of them the signal did not fit.
+        score: log-likelihood minus its usual value, mean over the window (nats per sample); None
+            with too little movement, or without usual values in the checkpoint.
+        fits: whether the score is usual, with hysteresis; None like `score`.
+        compared: number of samples of movement compared so far.
+        unfit: number of these at which the signal did not fit.
     """
 
     def __init__(self, mixture: FeatureMixture | None) -> None:
-        """Prepare; without a mixture that knows what is usual nothing is ever said."""
+        """Prepare; without usual values in the mixture there is never a result."""
         self._usual = None if mixture is None else mixture.usual
         if mixture is not None and mixture.usual is not None:
             self._by_movement = np.array(mixture.usual.by_movement)
@@ -66,16 +66,16 @@ class SignalFit:
 
     @property
     def known(self) -> bool:
-        """Whether the training left something to compare with."""
+        """Whether the checkpoint has usual values."""
         return self._usual is not None
 
     @property
     def least(self) -> float | None:
-        """Lowest usual score (nats per sample); None if nothing is known."""
+        """Lowest usual score (nats per sample); None if unknown."""
         return None if self._usual is None else self._usual.least
 
     def reset(self) -> None:
-        """Forget what came: another source, or another map of the electrodes."""
+        """Reset, for another source or another map of the electrodes."""
         self._filled = self._next = 0
         self.score: float | None = None
         self.fits: bool | None = None
@@ -116,16 +116,16 @@ def with_usual_fit(
     movements: NDArray[np.integer],
     groups: NDArray[np.integer],
 ) -> FeatureMixture:
-    """Return the mixture with how well features fit that are left out of it, group by group.
+    """Return the mixture with the usual fit of features left out of it, group by group.
 
-    Where that cannot be told, because there is one group only or too little movement, it is the
-    same mixture.
+    If it cannot be measured (a single group, or too little movement), the mixture is returned
+    unchanged.
 
     Args:
-        mixture: of the training.
-        features: of the training, `COMPARED_RATE` times a second, shape (samples, channels).
+        mixture: mixture of the training.
+        features: features of the training at `COMPARED_RATE`, shape (samples, channels).
         movements: the movement at each sample, shape (samples,).
-        groups: number of what is left out together, such as a repetition, shape (samples,).
+        groups: number of the group left out together, such as a repetition, shape (samples,).
     """
     rows, numbers = features.astype(np.float64), []
     logs = np.zeros((len(rows), len(mixture.movements)))
@@ -168,7 +168,7 @@ def _usual_means(
 ) -> tuple[tuple[float, ...], ...]:
     """Return the mean of the samples that look most like each movement.
 
-    It is not the mean of the movement: what is labelled with it begins and ends with rest.
+    It differs from the mean of the movement, whose labels include rest at both ends.
     """
     scores, nearest = scores_of(logs, by_movement)
     means = np.array(mixture.means)
@@ -182,11 +182,11 @@ def _usual_means(
 def scores_of(
     logs: NDArray[np.float64], by_movement: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return log-likelihoods against what is usual, and which movement each sample looks like.
+    """Return log-likelihoods minus their usual values, and the most likely movements.
 
     Args:
         logs: `Density.jointly` of the samples, shape (samples, movements).
-        by_movement: what is usual for each movement (nats), shape (movements,).
+        by_movement: usual value for each movement (nats), shape (movements,).
     """
     nearest = logs.argmax(axis=1)
     scores = np.logaddexp.reduce(logs, axis=1) - by_movement[nearest]
@@ -196,7 +196,7 @@ def scores_of(
 def _windows(
     logs: NDArray[np.float64], by_movement: NDArray[np.float64], moving: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the mean scores of all windows of movement; of all of it if it is shorter."""
+    """Return the mean scores of all windows of movement, or of all movement if it is shorter."""
     scores, nearest = scores_of(logs, by_movement)
     scores = scores[moving[nearest]]
     length = min(WINDOW, len(scores))

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a wearer notices of a decoder beside its errors: delay, unrest, wrong movements.
+"""How a decoder feels to its wearer, besides its errors: delay, unrest, wrong movements.
 
-Everything here takes estimates beside the truth and the repetitions that they belong to, both in
-the time of the same stream: that of a recording, or one in random order.
+All functions take estimates with the true angles, and their repetitions, on the clock of the same
+stream: a recording, or a stream in random order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,11 @@ from leconvmn_ros.evaluation.comparison import Comparison
 import numpy as np
 from numpy.typing import NDArray
 
-# Lags between which the delay is searched (s).
+# Range of the search for the delay (s).
 LEAST_DELAY, MOST_DELAY = -0.5, 1.0
-# After the end of a movement the hand is still on its way (s).
+# Time after the end of a movement in which the hand is still moving (s).
 SETTLING = 1.0
-# A shorter departure from rest moves no hand (s).
+# Shorter departures from rest do not move a hand (s).
 SHORTEST_MOVEMENT = 0.2
 
 # Mean measured pose (rad), shape (joints,), of each movement.
@@ -42,20 +42,20 @@ Templates = Mapping[int, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Figures of one or several streams; NaN where there is nothing to tell them from.
+    """Figures of one or several streams; NaN if there are no data for them.
 
     Attributes:
         delay: lag of the estimates at which they correlate best with the truth (s).
         unrest: standard deviation of the estimates while the hand rests, root mean square over
             joints and rests (degrees).
-        reference_unrest: the same of the measured angles.
+        reference_unrest: unrest of the measured angles.
         false_movements: departures from rest per minute of rest.
         right_movements: share of the repetitions whose mean pose is nearest to the template of
             the movement that was made.
-        reference_right_movements: the same of the measured angles: no decoder can be expected to
-            do better.
-        repetitions: how many the two shares are of.
-        rest_seconds: how much rest the figures of rest are of (s).
+        reference_right_movements: the same share for the measured angles, the most that a decoder
+            can be expected to reach.
+        repetitions: number of repetitions behind the two shares.
+        rest_seconds: duration of the rests behind the figures of rest (s).
     """
 
     delay: float
@@ -76,7 +76,7 @@ def movement_templates(
     Args:
         reference: measured angles.
         names: joints wanted, in the order wanted.
-        repetitions: what to take the means of, in the time of the reference.
+        repetitions: the repetitions to average, on the clock of the reference.
     """
     angles, known = angles_at(reference, names, reference.stamps_ns)
     stamps = reference.stamps_ns
@@ -94,8 +94,8 @@ def behaviour(
     """Return the figures of all streams together.
 
     Args:
-        streams: estimates beside the truth and the repetitions they belong to.
-        templates: see `movement_templates`; those of the training part are the fair ones.
+        streams: estimates with the true angles and their repetitions.
+        templates: see `movement_templates`; those of the training part are fair.
     """
     truth = np.concatenate([comparison.truth for comparison, _ in streams])
     scale = np.maximum(truth.std(axis=0), 1e-9)
@@ -130,8 +130,8 @@ def behaviour(
 def delay(comparisons: Sequence[Comparison]) -> float:
     """Return the lag at which the estimates correlate best with the truth (s); NaN if unknown.
 
-    Mean of the correlations of all joints; the peak of a parabola through the best lag and the
-    two beside it. Positive: the estimates are late.
+    The correlation is the mean over joints; the peak is that of a parabola through the best lag
+    and its two neighbours. Positive: the estimates are late.
     """
     period = float(np.median([_period(comparison) for comparison in comparisons]))
     if not period > 0:
@@ -152,7 +152,7 @@ def delay(comparisons: Sequence[Comparison]) -> float:
 
 
 def _centred_blocks(comparisons: Sequence[Comparison]) -> list[NDArray[np.float64]]:
-    """Return gapless blocks of truth and estimate less their means, (2, joints, times) each."""
+    """Return gapless blocks of truth and estimate without their means, (2, joints, times) each."""
     blocks = []
     for comparison in comparisons:
         both = np.array([comparison.truth.T, comparison.estimate.T])
@@ -166,7 +166,7 @@ def _centred_blocks(comparisons: Sequence[Comparison]) -> list[NDArray[np.float6
 def _correlation_at(blocks: Sequence[NDArray[np.float64]], lag: int) -> float:
     """Return the mean over joints of the correlation with the truth `lag` estimates ago.
 
-    It is taken from sums: the values are nearly centred, so nothing cancels.
+    It is computed from sums: the values are nearly centred, so there is no cancellation.
     """
     joints = blocks[0].shape[1]
     count, sums, products = 0, np.zeros((2, joints)), np.zeros((3, joints))
@@ -212,7 +212,7 @@ def _between(comparison: Comparison, start_ns: int, end_ns: int) -> Comparison:
 
 
 def _rests(comparison: Comparison, repetitions: Sequence[Repetition]) -> list[Comparison]:
-    """Return the rests after the movements, from when the hand has settled."""
+    """Return the rests after the movements, from the time when the hand has settled."""
     settling_ns = round(SETTLING * NANOSECONDS)
     parts = [_between(comparison, r.rest_ns + settling_ns, r.end_ns) for r in repetitions]
     return [part for part in parts if len(part.stamps_ns) > 1]
@@ -228,7 +228,7 @@ def _unrest(rests: Sequence[NDArray[np.float64]]) -> float:
 def _nearest(
     part: Comparison, templates: Templates, scale: NDArray[np.float64], movement: int
 ) -> tuple[bool, bool]:
-    """Tell whether the estimated, and the measured, mean pose is nearest to its own template."""
+    """Whether the estimated, and the measured, mean pose is nearest to its own template."""
     numbers = list(templates)
     poses = np.array([templates[number] for number in numbers]) / scale
 
@@ -244,8 +244,8 @@ def _false_movements(
 ) -> int:
     """Count how often the estimate leaves the rest pose while the measured hand does not.
 
-    It has left when it is further away than half of what a movement (the median of all) is, for
-    SHORTEST_MOVEMENT or longer.
+    It has left if it is further away than half of the median distance of the movements for at
+    least SHORTEST_MOVEMENT.
     """
     if not rests or not templates:
         return 0

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Scores of estimates against a reference, in one way for live and offline evaluation."""
+"""Compares estimates with a reference, in the same way live and offline."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 
 class Comparison(NamedTuple):
-    """Estimates beside the truth at the same times.
+    """Estimates with the true angles at the same times.
 
     Attributes:
         stamps_ns: times of the estimates (ns), shape (times,).
@@ -43,11 +43,11 @@ class Comparison(NamedTuple):
     estimate: NDArray[np.float64]
 
     def score(self) -> ScoreTable:
-        """Score all joints; RMSE and MAE come in degrees."""
+        """Score all joints; RMSE and MAE are in degrees."""
         return score_table(self.names, np.degrees(self.truth), np.degrees(self.estimate))
 
     def part(self, chosen: NDArray[np.bool_]) -> 'Comparison':
-        """Return a part of it, by a mask of shape (times,)."""
+        """Return the part chosen by a mask of shape (times,)."""
         return Comparison(
             self.stamps_ns[chosen], self.names, self.truth[chosen], self.estimate[chosen]
         )
@@ -56,12 +56,12 @@ class Comparison(NamedTuple):
 def decode_recording(
     decoder: Decoder, recording: Recording, progress: Callable[[float], None] | None = None
 ) -> JointTrack:
-    """Decode a whole recording, with the estimates that it would give live.
+    """Decode a whole recording; the estimates equal those of live decoding.
 
     Args:
         decoder: a fresh decoder.
         recording: the EMG.
-        progress: called now and then with the share done, 0 to 1.
+        progress: called regularly with the finished share, 0 to 1.
     """
     chunks = recording.chunks if progress is None else reporting(recording.chunks, progress)
     estimates = [estimate for some in decoder.decode_together(chunks) for estimate in some]
@@ -73,7 +73,7 @@ def decode_recording(
 
 
 def reporting(chunks: Sequence[EmgChunk], progress: Callable[[float], None]) -> Iterator[EmgChunk]:
-    """Yield chunks and tell now and then how many were taken."""
+    """Yield chunks and report progress regularly."""
     for number, chunk in enumerate(chunks, start=1):
         yield chunk
         if number % 50 == 0:
@@ -87,14 +87,14 @@ def compare(
     span_ns: tuple[int, int],
     hold_out: HoldOut | None,
 ) -> Comparison:
-    """Put estimates and reference side by side.
+    """Match estimates with the reference.
 
     Args:
-        estimates: what a decoder said.
-        reference: what was measured.
+        estimates: estimates of a decoder.
+        reference: measured angles.
         labels: movement labels of the recording, if it has any.
         span_ns: start of the recording's first chunk and end of its last one (ns).
-        hold_out: keep only what this holds out for the test; None keeps everything.
+        hold_out: keep only its test part; None keeps everything.
 
     Raises:
         RecordingError: nothing is left to compare, or the reference is in degrees.
@@ -116,7 +116,7 @@ def compare(
 
 
 def join(comparisons: Sequence[Comparison]) -> Comparison:
-    """Put comparisons of the same joints behind one another."""
+    """Concatenate comparisons of the same joints."""
     return Comparison(
         np.concatenate([c.stamps_ns for c in comparisons]),
         comparisons[0].names,

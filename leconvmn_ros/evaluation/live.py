@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the live evaluator has heard so far, and the report it makes of it."""
+"""Collects messages for the live evaluation, and reports on them."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -32,14 +32,14 @@ from leconvmn_ros.evaluation.metrics import as_json
 import numpy as np
 from numpy.typing import NDArray
 
-# Nearer than this to the end of what came before, there is nothing more to wait for: an image.
+# Within an image of the end of the preceding data, nothing more is expected.
 AT_THE_END_NS = NANOSECONDS // 2
 
 
 class _Track:
-    """Joint states as they come in; of several with one stamp the last counts.
+    """Joint states in order of arrival; of several with one stamp the last counts.
 
-    A source may send its joints in several messages: a joint that one of them lacks is NaN there.
+    A source may send its joints in several messages: joints missing in a message are NaN.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class _Track:
 
 
 class _Sequence:
-    """Counts the messages of one publisher that did not come, by the numbers it gives them."""
+    """Counts the missing messages of one publisher by its sequence numbers."""
 
     def __init__(self) -> None:
         self.lost = 0
@@ -83,29 +83,29 @@ class _Sequence:
     def add(self, number: int | None) -> None:
         if number is None:
             return
-        # A number that falls back is of a publisher that started again.
+        # A number that falls back means that the publisher has restarted.
         if self._last is not None and number > self._last:
             self.lost += number - self._last - 1
         self._last = number
 
 
 class Session:
-    """Collects what comes in during one evaluation, and scores it at any time.
+    """Collects the messages of one evaluation, and scores them at any time.
 
-    Times called `published_ns` and `received_ns` are those of `Latency`; `sequence` is the number
-    that the publisher of a message gave it, None if the middleware does not say.
+    `published_ns` and `received_ns` are times as in `Latency`; `sequence` is the publisher's
+    sequence number of a message, None if the middleware does not provide it.
 
     Attributes:
-        emg_messages: messages of EMG.
-        refused: messages that contradict themselves, to be counted by the caller too.
+        emg_messages: number of EMG messages.
+        refused: number of rejected messages, also counted by the caller.
     """
 
     def __init__(self, hold_out: HoldOut | None, *, reference_lag: float = 0.0) -> None:
-        """Start.
+        """Start a session.
 
         Args:
-            hold_out: scores are of what it keeps for the test, of everything if it is None.
-            reference_lag: how late the stamps of the reference are (s).
+            hold_out: score only its test part; None scores everything.
+            reference_lag: lag of the stamps of the reference (s).
         """
         self._hold_out = hold_out
         self._reference_lag_ns = round(reference_lag * NANOSECONDS)
@@ -121,11 +121,11 @@ class Session:
 
     @property
     def lost_samples(self) -> int:
-        """EMG samples that did not come; those that came late are not lost."""
+        """Number of EMG samples that never arrived; late ones are not lost."""
         return self._samples.lost
 
     def add_emg(self, chunk: EmgChunk, published_ns: int) -> None:
-        """Note the arrival of EMG; the samples themselves are not kept."""
+        """Note the arrival of EMG; the samples are not kept."""
         self.emg_messages += 1
         self._samples.add(chunk)
         self._latencies_ns += self._latency.add_emg(chunk, published_ns)
@@ -139,7 +139,7 @@ class Session:
         received_ns: int,
         sequence: int | None = None,
     ) -> None:
-        """Note an estimate (rad, by joint name); it may be of some of the joints."""
+        """Note an estimate (rad, by joint name), of all or some of the joints."""
         self._estimate_sequence.add(sequence)
         if self._add(self._estimates, stamp_ns, angles):
             self._latencies_ns += self._latency.add_estimate(stamp_ns, received_ns)
@@ -157,7 +157,7 @@ class Session:
 
     @property
     def estimates(self) -> JointTrack:
-        """All complete estimates so far; joints that came one by one are put together."""
+        """All complete estimates so far; joints from several messages are combined."""
         track = self._estimates.freeze()
         if not np.isnan(track.positions).any():
             return track
@@ -166,10 +166,10 @@ class Session:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more is to be expected once no message comes.
+        """Whether nothing more is expected once messages stop.
 
-        That is when the estimates reach the end of the EMG and the reference that of the
-        estimates, or when of one of them nothing came at all.
+        This is so when the estimates reach the end of the EMG and the reference the end of the
+        estimates, or when one of them is missing completely.
         """
         estimate_ns, reference_ns = self._estimates.newest_ns, self._reference.newest_ns
         if estimate_ns is None or reference_ns is None or self._span_ns is None:
@@ -177,7 +177,7 @@ class Session:
         return max(self._span_ns[1] - estimate_ns, estimate_ns - reference_ns) < AT_THE_END_NS
 
     def compare(self) -> Comparison:
-        """Put estimates and reference side by side.
+        """Match estimates with the reference.
 
         Raises:
             RecordingError: there is nothing to compare yet.
@@ -190,13 +190,13 @@ class Session:
         return compare(self.estimates, self._reference.freeze(), *self._protocol())
 
     def _protocol(self) -> tuple[LabelTrack | None, tuple[int, int], HoldOut | None]:
-        """Return what decides which estimates are scored."""
+        """Return the data that determine which estimates are scored."""
         stamps_ns = self._estimates.stamps_ns
         span_ns = self._span_ns or (int(stamps_ns[0]), int(stamps_ns[-1]))
         return self._label_track(), span_ns, self._hold_out
 
     def _unscored_estimates(self) -> int:
-        """Count the estimates to be scored for which no reference came."""
+        """Count the estimates without a reference in the scored part."""
         stamps_ns = self._estimates.stamps_ns
         if not len(stamps_ns):
             return 0
@@ -205,7 +205,7 @@ class Session:
         if hold_out is not None:
             try:
                 wanted = hold_out.roles(stamps_ns, labels, span_ns) == Role.TEST
-            except RecordingError:  # no movement labels: nothing is scored, and the report says so
+            except RecordingError:  # no movement labels: nothing is scored, as the report tells
                 return 0
         if not len(self._reference):
             return int(wanted.sum())
@@ -214,7 +214,7 @@ class Session:
         return int((wanted & ~angles_at(reference, names, stamps_ns).known).sum())
 
     def report(self) -> dict[str, Any]:
-        """Return counts, latency and, if there is anything to compare, scores, as JSON values."""
+        """Return counts, latency and, if possible, scores as JSON values."""
         report: dict[str, Any] = {
             'estimates': len(self._estimates),
             'missing_estimates': missing_between(self._estimates.stamps_ns),
@@ -234,7 +234,7 @@ class Session:
             return report | {'reason': str(error)}
 
     def _add(self, track: _Track, stamp_ns: int, angles: Mapping[str, float]) -> bool:
-        # What shares the topic, such as an arm, is no input.
+        # Other devices on the topic, such as an arm, are ignored.
         human = {name: float(angles[name]) for name in JOINT_NAMES if name in angles}
         if not human:
             return False
@@ -254,6 +254,6 @@ class Session:
         )
 
     def _latency_ms(self) -> dict[str, float] | None:
-        """Time from publishing the EMG that completed an estimate to receiving that estimate."""
+        """Time from the publication of the EMG that completed an estimate to its arrival."""
         found = percentiles(np.array(self._latencies_ns) / 1e6)
         return found and {**found, 'count': len(self._latencies_ns)}

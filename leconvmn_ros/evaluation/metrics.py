@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How good an estimate is: CC, RMSE, NRMSE, R2 and MAE, per joint and as their mean.
+"""The accuracy of estimates: CC, RMSE, NRMSE, R2 and MAE, per joint and as their mean.
 
 With y the true angle, e the estimate, n their number and bars for means over time:
 
@@ -24,7 +24,7 @@ R2     1 - sum (y - e)^2 / sum (y - ybar)^2                                Kvals
 MAE    sum abs(y - e) / n
 =====  ==================================================================  ===================
 
-A figure that is not defined is NaN and comes with a reason; it is never 0 or left out in silence.
+A figure that is undefined is NaN and has a reason; it is never set to 0 or silently omitted.
 """
 
 from collections.abc import Sequence
@@ -138,8 +138,8 @@ def score_table(
 
 
 def _constant(values: NDArray[np.float64], spread: NDArray[np.float64]) -> bool:
-    # The mean of equal values is off by rounding, so their spread is not exactly 0. Spreads whose
-    # squares underflow count as constant, too.
+    # The mean of equal values has a rounding error, so their spread is not exactly 0. Spreads
+    # whose squares underflow count as constant, too.
     return bool(np.max(np.abs(spread)) <= max(1e-150, 1e-12 * float(np.max(np.abs(values)))))
 
 
@@ -157,7 +157,7 @@ def _mean(joints: dict[str, Score]) -> Score:
 
 
 def as_json(table: ScoreTable) -> dict[str, Any]:
-    """Return a score table as JSON values; what is not defined is null, with a reason."""
+    """Return a score table as JSON values; undefined figures are null, with a reason."""
     return {
         'count': table.count,
         'units': {'rmse': 'deg', 'mae': 'deg'},

@@ -38,17 +38,17 @@ from pydantic import Field
 from scipy import stats
 
 LEVEL: Final = 0.05
-# With ties, all sign patterns are gone through where there are no more of them than this: up to
-# 16 subjects. Beyond, as many are drawn.
+# With ties, all sign patterns are enumerated if there are at most this many (up to 16 subjects);
+# otherwise this many are drawn.
 MOST_SIGN_PATTERNS: Final = 2**16
 
 
 class PairedTest(StrictModel):
-    """How a reference compares with another method; what cannot be told is None, with a remark."""
+    """A reference compared with another method; undefined figures are None, with a remark."""
 
     n: int = Field(ge=0, description='subjects with a figure of both methods')
-    above: int = Field(ge=0, description='subjects in which the reference has the greater figure')
-    below: int = Field(ge=0, description='subjects in which it has the smaller figure')
+    above: int = Field(ge=0, description='subjects whose figure is greater with the reference')
+    below: int = Field(ge=0, description='subjects whose figure is smaller with the reference')
     difference: float | None = Field(description='mean of reference minus other')
     difference_sd: float | None = Field(description='standard deviation of the differences (n-1)')
     wilcoxon_p: float | None = Field(description='two-sided, uncorrected')
@@ -89,7 +89,7 @@ def compare_methods(
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Correct the p-values of one family by Holm's step-down; those not defined stay so."""
+    """Correct the p-values of one family by Holm's step-down; undefined ones stay so."""
     defined = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     highest = 0.0
@@ -100,7 +100,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def subjects_needed(comparisons: int, level: float = LEVEL) -> int:
-    """Return from how many subjects on the Wilcoxon test can come below a level at all.
+    """Return the least number of subjects with which the Wilcoxon test can be significant.
 
     Its smallest two-sided p is 2 / 2^n, when all n differences have one sign. The smallest of m
     such p-values is multiplied by m, and no corrected p is smaller (Holm).
@@ -160,7 +160,7 @@ def _test(
             f'comparison{"s"[: comparisons != 1]} its p cannot come below {LEVEL:g}; '
             f'{needed} subjects are needed'
         )
-    # Equal differences but for rounding have no spread that could be divided by.
+    # Differences that are equal up to rounding have no spread to divide by.
     if sd is None or sd <= 1e-12 * float(np.max(np.abs(d))):
         remarks.append(
             'no t-test: ' + ('fewer than 2 subjects' if n < 2 else 'all differences are equal')

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Pictures of results."""
+"""Plots of results."""
 
 from io import BytesIO
 from pathlib import Path
@@ -34,7 +34,7 @@ LONGEST_LINE = 0.5  # s
 
 
 def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
-    """Write the picture that `draw_comparison` makes.
+    """Write the plot of `draw_comparison`.
 
     Raises:
         OutputError: the place cannot be written.
@@ -45,7 +45,7 @@ def plot_comparison(comparison: Comparison, path: Path, title: str) -> None:
 def draw_comparison(comparison: Comparison, title: str) -> bytes:
     """Draw estimate over truth as a PNG, one panel per joint, in degrees.
 
-    What was not scored is cut out of the time axis; where it was, a thin line stands.
+    Parts that were not scored are cut out of the time axis and marked by thin lines.
     """
     table = comparison.score()
     time, cuts = _scored_time(comparison.stamps_ns)
@@ -67,7 +67,7 @@ def draw_comparison(comparison: Comparison, title: str) -> bytes:
             f'{name}   CC {table.joints[name].cc:.2f}',
             fontsize=9,
             loc='left',
-            parse_math=False,  # a name may have a $
+            parse_math=False,  # names may contain $
         )
         axes[j].tick_params(labelsize=8)
         axes[j].spines[['top', 'right']].set_visible(False)
@@ -87,7 +87,7 @@ def draw_comparison(comparison: Comparison, title: str) -> bytes:
 
 
 def plot_lag(lag: ReferenceLag, path: Path, title: str) -> None:
-    """Draw how well each lag fits, and which delays are usual, as a PNG.
+    """Plot the correlation at each lag and the usual delays, as a PNG.
 
     Raises:
         OutputError: the place cannot be written.
@@ -103,7 +103,7 @@ def plot_lag(lag: ReferenceLag, path: Path, title: str) -> None:
     axis.tick_params(labelsize=8)
     axis.spines[['top', 'right']].set_visible(False)
     axis.legend(fontsize=8, frameon=False)
-    doubt = ' - not to be trusted' if lag.doubt else ''
+    doubt = ' - not reliable' if lag.doubt else ''
     axis.set_title(f'{title}{doubt}', fontsize=10, parse_math=False)
     write_bytes(path, _png(figure))
 
@@ -115,9 +115,9 @@ def _png(figure: Figure) -> bytes:
 
 
 def _scored_time(stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a time axis (s) without the holes between scored stretches, and where they were."""
+    """Return a time axis (s) without the gaps between scored stretches, and their places."""
     steps = np.diff(stamps_ns, prepend=stamps_ns[0]) / NANOSECONDS
-    # Where the next recording begins, time may go back.
+    # Time may go back at the start of the next recording.
     holes = (steps > LONGEST_LINE) | (steps < 0)
     time = np.cumsum(np.where(holes, 0.0, steps))
     return time, time[holes]

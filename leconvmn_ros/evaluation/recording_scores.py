@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Scores of a decoder on one or more recordings, in shuffled order and in the recording's own."""
+"""Scores of a decoder on one or several recordings, in shuffled and in recorded order."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -38,22 +38,22 @@ import numpy as np
 
 WHY_SHUFFLED = (
     'In a recording each movement is repeated several times in a row, so a recurrent decoder '
-    'knows what comes next; a wearer moves in any order. So the figure to expect in use is that '
-    'in shuffled order: the held-out repetitions in random order as one stream of EMG, the state '
-    "carried and never reset at a label. The figure in the recording's own order is the usual one "
-    'in papers.'
+    'can predict the next one, but a wearer moves in any order. Therefore the score to expect '
+    'in use is that in shuffled order: the held-out repetitions in random order as one stream '
+    'of EMG, with the hidden state carried and never reset at a label. The score in the '
+    "recording's own order is the usual one in papers."
 )
 
 
 class ContextOverlap(NamedTuple):
-    """How much of what comes before a held-out repetition is known from the training.
+    """How much of the context of the held-out repetitions occurs in the training.
 
     Attributes:
-        follows_training: share of the held-out repetitions that follow, in the recording, on a
-            repetition that is not held out for the test.
-        same_before: share of the held-out repetitions that follow, in the recording, on a movement
-            on which the same movement follows in the training part, too.
-        same_before_shuffled: the same in shuffled order; None without one.
+        follows_training: share of the held-out repetitions that follow, in the recording, a
+            repetition outside the test part.
+        same_before: share of the held-out repetitions that follow, in the recording, a movement
+            that precedes the same movement in the training part, too.
+        same_before_shuffled: the same share in shuffled order; None without one.
     """
 
     follows_training: float
@@ -62,14 +62,14 @@ class ContextOverlap(NamedTuple):
 
 
 class RecordingScores(NamedTuple):
-    """What a decoder said to one recording, beside the truth.
+    """The estimates of a decoder for one recording, with the true angles.
 
     Attributes:
         recorded: the scored part in the recording's own order.
         repetitions: the repetitions of the recording.
-        shuffled: the same repetitions in random orders; empty where that is not possible.
-        templates: mean pose of each movement, of the part that is not scored where possible.
-        overlap: how much of the context is known from training; None without labels.
+        shuffled: the same repetitions in random orders; empty if impossible.
+        templates: mean pose of each movement, if possible from the part that is not scored.
+        overlap: how much of the context occurs in the training; None without labels.
         reason: why there is no shuffled order.
     """
 
@@ -95,16 +95,16 @@ def score_recording(
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> RecordingScores:
-    """Score a recording that has been decoded, and decode it in random orders.
+    """Score a decoded recording, and decode it in random orders.
 
     Args:
-        decoder: what gave the estimates; its state stays as it is.
-        recording: with reference angles.
-        estimates: of the whole recording, see `decode_recording`.
-        hold_out: scores are of what this holds out for the test; None takes everything.
-        orders: how many random orders; 0 = none.
-        seed: of the orders.
-        progress: called with the share of the orders done, 0 to 1.
+        decoder: the decoder of the estimates; its state is not changed.
+        recording: a recording with reference angles.
+        estimates: estimates of the whole recording, see `decode_recording`.
+        hold_out: score its test part; None scores everything.
+        orders: number of random orders; 0 = none.
+        seed: seed of the orders.
+        progress: called with the finished share of the orders, 0 to 1.
 
     Raises:
         RecordingError: there is nothing to compare.
@@ -135,7 +135,7 @@ def _why_not_shuffled(
     if recording.labels is None:
         return f'{recording.name} has no movement labels'
     if len(held_out) < 2:
-        return f'of {recording.name} {len(held_out)} whole repetitions are held out, 2 are needed'
+        return f'{recording.name} has {len(held_out)} whole held-out repetitions, 2 are needed'
     return ''
 
 
@@ -145,7 +145,7 @@ def _templates(
     every: Sequence[Repetition],
     held_out: Sequence[RepetitionSamples],
 ) -> Templates:
-    """Take them of what is not scored; of all repetitions where nothing else is left."""
+    """Compute them from the part that is not scored, or else from all repetitions."""
     scored = {each.label for each in held_out}
     names = decoder.joint_names
     others = movement_templates(reference, names, [r for r in every if r not in scored])
@@ -174,13 +174,13 @@ def _overlap(
 
 
 def recorded_behaviour(scores: Sequence[RecordingScores]) -> Behaviour:
-    """Return what a wearer would notice, in the recording's own order."""
+    """Return the behaviour in the recording's own order."""
     templates = _common_templates(scores)
     return behaviour([(each.recorded, _within(each)) for each in scores], templates)
 
 
 def shuffled_behaviour(scores: Sequence[RecordingScores]) -> Behaviour:
-    """Return what a wearer would notice, in shuffled order."""
+    """Return the behaviour in shuffled order."""
     streams = [
         (stream.comparison, stream.repetitions) for each in scores for stream in each.shuffled
     ]
@@ -196,7 +196,7 @@ def _common_templates(scores: Sequence[RecordingScores]) -> Templates:
 
 
 def _within(scores: RecordingScores) -> list[Repetition]:
-    """Return the repetitions of which there is anything to score."""
+    """Return the repetitions with any scored estimates."""
     stamps = scores.recorded.stamps_ns
     edges = [np.searchsorted(stamps, (r.start_ns, r.end_ns)) for r in scores.repetitions]
     return [
@@ -209,7 +209,7 @@ def _within(scores: RecordingScores) -> list[Repetition]:
 def evaluation_report(scores: Sequence[RecordingScores]) -> dict[str, Any]:
     """Return the scores of several recordings together as JSON values.
 
-    `shuffled_order` comes first; it is None, with a reason, where no recording could be shuffled.
+    `shuffled_order` comes first; it is None, with a reason, if no recording could be shuffled.
     The other scores are those in the recordings' own order.
     """
     own = as_json(join([each.recorded for each in scores]).score())
@@ -248,5 +248,5 @@ def _overlap_report(scores: Sequence[RecordingScores]) -> dict[str, float | None
 
 
 def behaviour_json(figures: Behaviour) -> dict[str, float | int | None]:
-    """Return the figures as JSON values; what is not known is null."""
+    """Return the figures as JSON values; unknown ones are null."""
     return {k: v if isfinite(v) else None for k, v in asdict(figures).items()}

@@ -14,11 +14,11 @@
 
 """Held-out repetitions in random order, decoded as one stream of EMG.
 
-A recording protocol repeats each movement several times in a row, so a recurrent decoder knows
-what comes next: its state still holds the movement that it is about to see again. A wearer does
-not move like that. Here the held-out repetitions (a movement and the rest after it) are put in a
-random order, their EMG is joined into one stream, and a decoder runs over it as it does live: it
-computes its features from the rearranged EMG and carries its state, which no label resets.
+A recording protocol repeats each movement several times in a row, so a recurrent decoder can
+predict the next one: its hidden state still holds the movement that it is about to see again. A
+wearer does not move like that. Here the held-out repetitions (a movement and the rest after it)
+are put in random order, their EMG is joined into one stream, and a decoder runs over it as it does
+live: it computes its features from the rearranged EMG and carries its state across labels.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,17 +35,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_ORDERS = 4
-# Time zero could be taken for a missing stamp.
+# Not time zero, which would look like a missing stamp.
 _START_NS = NANOSECONDS
 _CHUNK_SECONDS = 1.0
 
 
 class ShuffledStream(NamedTuple):
-    """What a decoder said to repetitions in one random order.
+    """The estimates of a decoder for repetitions in one random order.
 
     Attributes:
-        comparison: estimates beside the truth; times are those of the rearranged stream.
-        repetitions: the repetitions as they follow one another in that stream.
+        comparison: estimates with the true angles, at the times of the rearranged stream.
+        repetitions: the repetitions in the order of that stream.
     """
 
     comparison: Comparison
@@ -56,7 +56,7 @@ class Rearranged(NamedTuple):
     """Repetitions joined into one stream of EMG.
 
     Attributes:
-        chunks: the EMG, with times of its own.
+        chunks: the EMG, with new times.
         source_ns: time in the recording of each sample (ns), shape (samples,).
         repetitions: the repetitions at their times in the stream.
     """
@@ -78,12 +78,12 @@ def decode_shuffled(
     """Decode repetitions in several random orders, each as a new decoder would, all as one batch.
 
     Args:
-        decoder: what to score; its state stays as it is.
-        repetitions: of one recording, two at least.
+        decoder: the decoder to score; its state is not changed.
+        repetitions: repetitions of one recording, at least two.
         reference: the angles measured in that recording.
-        orders: how many random orders, 1 or more.
-        seed: of the orders.
-        progress: called now and then with the share done, 0 to 1.
+        orders: number of random orders, at least 1.
+        seed: seed of the orders.
+        progress: called regularly with the finished share, 0 to 1.
 
     Raises:
         RecordingError: there are fewer than two repetitions, an order gave nothing to compare, or
@@ -91,7 +91,7 @@ def decode_shuffled(
     """
     if len(repetitions) < 2:
         raise RecordingError(
-            f'{len(repetitions)} whole repetitions are held out; a random order needs 2 at least'
+            f'{len(repetitions)} whole repetitions are held out; a random order needs at least 2'
         )
     check_unit(reference, decoder.joint_names)
     streams = []
@@ -109,7 +109,7 @@ def decode_shuffled(
 
 
 def rearrange(repetitions: Sequence[RepetitionSamples], rate: float) -> Rearranged:
-    """Join repetitions, in the order in which they are given, into one stream at a rate (Hz)."""
+    """Join repetitions, in the given order, into one stream at a rate (Hz)."""
     samples = np.concatenate([each.samples for each in repetitions])
     size = max(1, round(_CHUNK_SECONDS * rate))
     chunks = [

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Estimates as CSV, and scores as a table."""
+"""Writes estimates as CSV, and formats scores as tables."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ METRIC_TITLES = {
     'r2': 'R2',
     'mae': 'MAE (deg)',
 }
-# What each figure of `behaviour.Behaviour` is called, and its digits.
+# Title and number of digits of each figure of `behaviour.Behaviour`.
 BEHAVIOUR_TITLES = {
     'delay': ('delay at best correlation (s)', 2),
     'right_movements': ('share of repetitions with the right movement', 2),
@@ -43,7 +43,7 @@ BEHAVIOUR_TITLES = {
     'reference_unrest': ('the same of the measured hand (deg)', 2),
     'false_movements': ('false movements per minute of rest', 2),
 }
-# The same for a table that has a row for each model.
+# Titles for a table with a row for each model.
 USE_TITLES = {
     'shuffled_cc': 'CC, shuffled order',
     'gap': 'gap to own order',
@@ -73,7 +73,7 @@ def write_estimates(path: Path, track: JointTrack) -> None:
 
 
 def read_estimates(path: Path) -> JointTrack:
-    """Read what `write_estimates` wrote.
+    """Read the CSV of `write_estimates`.
 
     Raises:
         OSError: as `open_input`.
@@ -86,8 +86,8 @@ def read_estimates(path: Path) -> JointTrack:
 
 
 def score_table_text(report: dict[str, Any], title: str) -> Table:
-    """Lay out the `joints` and `mean` of a report (see `evaluation.as_json`) as a table."""
-    # Text, so that brackets in a name are not taken for markup.
+    """Format the `joints` and `mean` of a report (see `evaluation.as_json`) as a table."""
+    # A Text, so that brackets in a name are not interpreted as markup.
     table = Table(title=Text(printable(title)), title_justify='left')
     table.add_column('joint')
     for metric in METRICS:
@@ -100,11 +100,11 @@ def score_table_text(report: dict[str, Any], title: str) -> Table:
 
 
 def behaviour_table(report: dict[str, Any], title: str) -> Table:
-    """Lay out the figures of `behaviour.Behaviour` in both orders, and the overlap in context.
+    """Format the figures of `behaviour.Behaviour` in both orders, and the overlap in context.
 
     Args:
         report: see `recording_scores.evaluation_report`.
-        title: of the table.
+        title: title of the table.
     """
     shuffled = report['shuffled_order']
     columns = [] if shuffled is None else [('shuffled order', shuffled['behaviour'])]

@@ -228,6 +228,6 @@ def test_drift_is_shown_where_it_is_followed(wearer):
     person = wearer(follow_drift=True)
     person.wear(worn_band().emg)
     values = person.signal()[2]
-    assert len(values['drift that is taken away (standard deviations)'].split(',')) == 8
+    assert len(values['compensated drift (standard deviations)'].split(',')) == 8
     assert values['drift is followed'] == 'yes'
     assert values['drift at its bound'] == 'none'

@@ -98,7 +98,7 @@ def test_what_the_decoder_takes_is_told_where_something_else_comes(decoder):
     feed(decoder, 100, emg=make_emg(100, CHANNELS + 1))
     assert health.remarks() == [
         FAULTS + '10 wrong channels',
-        f'this decoder takes {CHANNELS} channels at 100 Hz, other EMG is refused',
+        f'this decoder takes {CHANNELS} channels at 100 Hz, other EMG is rejected',
     ]
 
 
@@ -167,7 +167,7 @@ def test_each_channel_is_told(decoder):
     assert (status.level, status.summary) == (Level.WARN, 'not fine: channel 1, 2')
     assert status.values['channel 0'] == 'fine'
     assert status.values['channel 1'] == 'flat, masked'
-    assert status.values['channel 2'] == '50% NaN or infinite, refused'
+    assert status.values['channel 2'] == '50% NaN or infinite, rejected'
 
 
 def test_too_few_channels_are_an_error(decoder):
