@@ -21,7 +21,7 @@ read, such as a converted Ninapro file. Nothing else should run on the machine m
 
 A task whose name ends with a number of cores is held to so many. Trainings are those of the
 presets, unless --epochs makes them shorter; they take most of the time. They, the scoring and the
-demo run once, the quick tasks --repeats times. `--tasks hour` reads an hour of 16 x 2 kHz, too.
+demo run once, the quick tasks --repeats times. All of it takes about a quarter of an hour.
 """
 
 import argparse
@@ -322,14 +322,13 @@ def rows(name: str, task: Task, both: list[Checkout], repeats: int) -> Iterator[
 def main() -> None:
     """Measure and print a table in Markdown."""
     tasks = all_tasks()
-    usual = [name for name in tasks if name != 'hour']
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('bag', type=Path)
     parser.add_argument('--before', type=Path, required=True, metavar='CHECKOUT')
     parser.add_argument('--after', type=Path, required=True, metavar='CHECKOUT')
     parser.add_argument('--repeats', type=int, default=3, help='turns of each quick task')
     parser.add_argument('--epochs', type=int, default=0, help="of a training; 0 = the preset's")
-    parser.add_argument('--tasks', default=','.join(usual), help=f'of {", ".join(tasks)}')
+    parser.add_argument('--tasks', default=','.join(tasks), help=f'of {", ".join(tasks)}')
     parser.add_argument('--output', type=Path, help='write the table here, too')
     arguments = parser.parse_args()
     if unknown := {*arguments.tasks.split(',')} - {*tasks}:
