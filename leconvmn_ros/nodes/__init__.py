@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The ROS 2 nodes; all that is not wiring lives outside this package."""
+"""The ROS 2 nodes; everything except wiring is in other rooms."""

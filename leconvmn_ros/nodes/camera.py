@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A webcam, opened again where it is pulled out."""
+"""A webcam that is reopened after it was unplugged."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -33,13 +33,13 @@ class Camera:
     """Reads pictures through OpenCV, which comes with MediaPipe."""
 
     def __init__(self, name: str, look: Look, trouble: Callable[[str], None]) -> None:
-        """Prepare.
+        """Prepare to read a camera.
 
         Args:
-            name: a number or a device, such as 0 or /dev/video0.
-            look: called with each picture, shape (height, width, 3), red first, and when it was
-                taken (s since 1970).
-            trouble: called with why there are no pictures.
+            name: number or device, such as 0 or /dev/video0.
+            look: called with each picture, shape (height, width, 3), red first, and its time
+                (s since 1970).
+            trouble: called with the reason if there are no pictures.
 
         Raises:
             ConfigurationError: OpenCV is not installed.
@@ -59,7 +59,7 @@ class Camera:
         while not stopping.is_set():
             capture = self._cv2.VideoCapture(self._name)
             try:
-                # The newest picture only: an old one is no reference for the present.
+                # Buffer only the newest picture: an old one is not a reference for the present.
                 capture.set(self._cv2.CAP_PROP_BUFFERSIZE, 1)
                 self._read(capture, stopping)
             finally:

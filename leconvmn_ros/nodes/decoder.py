@@ -14,16 +14,16 @@
 
 """The decoder node: EmgArray in, JointState out.
 
-Subscribes `emg`, publishes `joint_states`: the ten joints by name, positions in radians, stamped
-with the acquisition time of the last EMG sample used; and `/diagnostics` once a second. Adapts to
-electrodes that moved when the service `~/adapt` is called, see `decoder_adaptation.py`. A
-lifecycle node: configure loads and warms the model, activate listens and publishes. With
-`autostart` (the default) it does both by itself.
+Subscribes to `emg`. Publishes `joint_states` (the ten joints by name, positions in radians,
+stamped with the acquisition time of the last EMG sample used) and, once a second, `/diagnostics`.
+The service `~/adapt` adapts it to electrodes that moved, see `decoder_adaptation.py`. It is a
+lifecycle node: configure loads and warms up the model, activate subscribes and publishes. With
+`autostart` (the default), it does both automatically.
 
-Without usable EMG for `input_timeout` the input is stale: no estimates come out, as none go in, or
-the rest pose does, at the rate of the estimates, with stamps that go on as those of the source
-would have. When EMG is back, the rules of `intake.py` decide by the sample counter whether
-decoding goes on, bridges a gap or resets.
+Without usable EMG for `input_timeout`, the input is stale. The node then publishes nothing, or the
+rest pose at the rate of the estimates, with stamps that continue those of the source. When EMG is
+back, the rules of `intake.py` decide by the sample counter whether decoding continues, bridges a
+gap or resets.
 """
 
 import gc
@@ -68,15 +68,15 @@ from rclpy.task import Future
 from rclpy.timer import Timer
 from sensor_msgs.msg import JointState
 
-# The seconds of a ROS stamp end in 2038; an hour before, so that no estimate is stamped later.
+# ROS stamps end in 2038; stop an hour earlier, so that no estimate gets a later stamp.
 LATEST_STAMP_NS = (2**31 - 3600) * NANOSECONDS
 
-# A reader with keep-all that has hung must not hang the decoder (s).
+# A keep-all reader that hangs must not hang the decoder (s).
 LONGEST_WAIT = 5.0
 
 
 class _Configured(NamedTuple):
-    """What configure makes and cleanup drops."""
+    """Created by configure, dropped by cleanup."""
 
     decoder: Decoder
     health: DecoderHealth
@@ -86,7 +86,7 @@ class _Configured(NamedTuple):
 
 
 class _Listening(NamedTuple):
-    """What activate makes and deactivate drops."""
+    """Created by activate, dropped by deactivate."""
 
     events: InputEvents
     watch: Timer | None
@@ -129,7 +129,7 @@ class DecoderNode(LifecycleNode):
             reason=f'{", ".join(sorted(names))}: the decoder is configured, clean it up first',
         )
 
-    # ---- the way of a sample
+    # ---- the path of a sample
 
     def _on_emg(self, message: EmgArray, info: dict[str, int]) -> None:
         if self._configured is None:
@@ -146,7 +146,7 @@ class DecoderNode(LifecycleNode):
         ages = []
         for estimate in decoder.decode_each(chunk, self._now_ns()):
             ages.append(self._publish(estimate, self._configured))
-            if ASKED_TO_END.is_set():  # a message may hold half a minute
+            if ASKED_TO_END.is_set():  # a message may contain half a minute
                 return
         if decoder.counts.samples > known:
             self._heard(chunk)
@@ -172,7 +172,7 @@ class DecoderNode(LifecycleNode):
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)
 
-    # ---- when no EMG comes
+    # ---- without EMG
 
     def _heard(self, chunk: EmgChunk) -> None:
         silence = self._stale.heard(time.monotonic(), chunk.end_ns)
@@ -197,7 +197,7 @@ class DecoderNode(LifecycleNode):
 
     @explained
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the checkpoint, warm the network, make the publisher."""
+        """Load the checkpoint, warm up the network, create the publisher."""
         rule = read_input_rule(self)
         with interruptible():
             decoder, checkpoint, model = load_decoder(self)
@@ -216,7 +216,7 @@ class DecoderNode(LifecycleNode):
 
     @explained
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Reset and listen to the EMG."""
+        """Reset and subscribe to the EMG."""
         if self._configured is not None:
             decoder, _, rule, _, adaptable = self._configured
             decoder.reset()
@@ -230,7 +230,7 @@ class DecoderNode(LifecycleNode):
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening."""
+        """End the subscription."""
         self._stop_listening()
         return super().on_deactivate(state)
 
@@ -246,7 +246,7 @@ class DecoderNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Go back to unconfigured after an unforeseen error."""
+        """Return to unconfigured after an unexpected error."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
@@ -270,7 +270,7 @@ class DecoderNode(LifecycleNode):
         if self._configured is not None:
             self.destroy_lifecycle_publisher(self._configured.publisher)
             self._configured = None
-            gc.unfreeze()  # what load_decoder froze
+            gc.unfreeze()  # frozen by load_decoder
 
     def _report(self) -> None:
         if self._configured is not None:
@@ -287,9 +287,9 @@ def _chunk_from(message: EmgArray) -> EmgChunk | None:
 
 
 def _waited_too_long(info: dict[str, int], longest: float) -> bool:
-    """Whether a message is of the past (s), because the decoder does not keep up; 0 = never."""
-    # Both by the clock of this machine, whatever use_sim_time says. Some middleware does not tell
-    # when a message arrived (0), and CycloneDDS of Jazzy only when it was taken from the queue.
+    """Whether a message has waited too long (s) because the decoder is too slow; 0 = never."""
+    # Both times are by this machine's clock, whatever use_sim_time. Some middleware reports no
+    # time of arrival (0), and CycloneDDS of Jazzy only the time of leaving the queue.
     arrived = info['received_timestamp']
     return bool(arrived) and 0 < longest < (time.time_ns() - arrived) / NANOSECONDS
 

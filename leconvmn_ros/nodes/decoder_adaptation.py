@@ -14,9 +14,9 @@
 
 """The services ~/adapt and ~/reset_adaptation of the decoder node.
 
-~/adapt compares the newest EMG with the training, in a process of its own, and answers with what
-was found. If that is sure enough, the decoder adopts the map, blended in over a second; else
-nothing changes. ~/reset_adaptation goes back to the map of the checkpoint.
+~/adapt compares the newest EMG with the training, in a separate process, and answers with its
+finding. If the finding is certain enough, the decoder adopts the map, blended in over a second;
+otherwise nothing changes. ~/reset_adaptation returns to the map of the checkpoint.
 """
 
 from typing import NamedTuple
@@ -35,12 +35,12 @@ _POLL = 0.1  # s
 
 
 class Adaptable(NamedTuple):
-    """A decoder that listens, and how it is adapted.
+    """An active decoder and its adaptation.
 
     Attributes:
-        decoder: it.
+        decoder: the decoder.
         trained_map: the map of its checkpoint.
-        job: what adapts it, or why nothing does, in words.
+        job: the adaptation, or in words why there is none.
     """
 
     decoder: Decoder
@@ -49,15 +49,15 @@ class Adaptable(NamedTuple):
 
 
 class AdaptationServices:
-    """Offers the services as long as the node lives."""
+    """Offers the services during the life of the node."""
 
     def __init__(self, node: Node) -> None:
-        """Make the services; they refuse until there is something to adapt."""
+        """Create the services; they refuse until a decoder is active."""
         self._node = node
         self._adaptable: Adaptable | None = None
         self._answered: Future | None = None
         self._poll: Timer | None = None
-        # While one request waits for its answer, others are refused, not put off.
+        # While one request waits for its answer, others are refused, not queued.
         group = ReentrantCallbackGroup()
         for name, callback in (
             ('~/adapt', self._on_adapt),
@@ -66,7 +66,7 @@ class AdaptationServices:
             node.create_service(Trigger, name, callback, callback_group=group)
 
     def offer(self, adaptable: Adaptable) -> None:
-        """Serve for a decoder that listens from now on."""
+        """Serve an active decoder from now on."""
         self._adaptable = adaptable
 
     def withdraw(self) -> None:
@@ -75,7 +75,7 @@ class AdaptationServices:
         self._adaptable = None
 
     def _end(self, reason: str) -> None:
-        """End what is running; who waits for it gets the reason for an answer."""
+        """End a running adaptation; its caller gets the reason as an answer."""
         if self._adaptable is not None and isinstance(self._adaptable.job, BackgroundAdaptation):
             self._adaptable.job.close()
         self._answer(Answer(False, None, reason))
@@ -89,7 +89,7 @@ class AdaptationServices:
         return response
 
     def _start(self) -> str:
-        """Start to adapt; return why that is not possible, in words."""
+        """Start an adaptation; return why it is impossible, in words."""
         if self._adaptable is None:
             return 'the decoder is not active'
         decoder, _, job = self._adaptable

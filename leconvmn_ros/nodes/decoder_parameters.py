@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The parameters of the decoder node, and the decoder that they describe."""
+"""The parameters of the decoder node, and the decoder that they define."""
 
 import gc
 from pathlib import Path
@@ -29,7 +29,7 @@ from leconvmn_ros.engines.registry import ENGINE_NAMES
 from leconvmn_ros.nodes.parameters import LOSSLESS, Parameter, Value
 from rclpy.node import Node
 
-# Around an arm that turned, two electrodes tell nothing.
+# With two electrodes around an arm, a turn cannot be detected.
 LEAST_RING = 3
 STOP, REST = 'stop', 'rest'
 
@@ -44,7 +44,7 @@ def _configured(
     return Parameter(name, default, description, allowed, choices, read_only=False)
 
 
-# What configure reads; while the node is configured they cannot be set.
+# Parameters that configure reads; they cannot be set while the node is configured.
 _CONFIGURED = (
     _configured(
         'checkpoint', '', 'folder of a trained decoder (checkpoint.json, weights.safetensors)'
@@ -53,7 +53,7 @@ _CONFIGURED = (
     _configured(
         'engine',
         'auto',
-        'what runs the network; auto: ONNX Runtime on a CPU, a captured graph on a GPU',
+        'engine of the network; auto: ONNX Runtime on a CPU, a captured graph on a GPU',
         choices=ENGINE_NAMES,
     ),
     _configured(
@@ -62,13 +62,11 @@ _CONFIGURED = (
         'estimates per second (Hz), 0 = one per image',
         (0.0, 1000.0),
     ),
-    _configured(
-        'threads', 0, 'CPU threads of the network, 0 = as many as its size asks for', (0, 256)
-    ),
+    _configured('threads', 0, 'CPU threads of the network, 0 = as many as it needs', (0, 256)),
     _configured(
         'input_timeout',
         0.2,
-        'without EMG for so long the input is stale (s), 0 = never; longer than between messages',
+        'time without EMG after which the input is stale (s), 0 = never; must exceed a message',
         (0.0, 60.0),
     ),
     _configured(
@@ -80,22 +78,22 @@ _CONFIGURED = (
     _configured(
         'greatest_age',
         0.0,
-        'refuse EMG whose stamp is older when it arrives (s), 0 = none; needs a source and a node '
-        'of one clock (with a replay: use_sim_time)',
+        'reject EMG whose stamp is older than this on arrival (s), 0 = none; source and node must '
+        'share a clock (with a replay: use_sim_time)',
         (0.0, 3600.0),
     ),
     _configured(
         'longest_wait',
         0.5,
-        'drop EMG that waited longer in the queue (s), 0 = none: a decoder that does not keep up '
-        'stays in the present; without effect if lossless, or if the middleware does not '
-        'tell when a message arrived',
+        'drop EMG that has waited longer in the queue (s), 0 = none, so that a slow decoder stays '
+        'in the present; no effect if lossless, or if the middleware does not report times of '
+        'arrival',
         (0.0, 60.0),
     ),
     _configured(
         'speed_limit',
         0.0,
-        'greatest speed of an angle from estimate to estimate (rad/s), 0 = any',
+        'largest speed of an angle between estimates (rad/s), 0 = none',
         (0.0, 1000.0),
     ),
     _configured(
@@ -106,14 +104,14 @@ _CONFIGURED = (
     _configured(
         'adapt_seconds',
         90.0,
-        'newest EMG that ~/adapt works with (s), at most 64 MiB; 0 = no adaptation',
+        'duration of the newest EMG for ~/adapt (s), at most 64 MiB; 0 = no adaptation',
         (0.0, 600.0),
     ),
     _configured(
         'ring_size',
         0,
-        'electrodes of each band around the forearm, in the order of the channels; 0 = as the '
-        'checkpoint says',
+        'electrodes of each band around the forearm, in the order of the channels; 0 = as in the '
+        'checkpoint',
         (0, 256),
     ),
     _configured(
@@ -124,7 +122,7 @@ _CONFIGURED = (
     ),
 )
 NAMES = frozenset(parameter.name for parameter in _CONFIGURED)
-# Those that the decoder itself takes.
+# Those of them that `Decoder` takes.
 _OF_DECODER = (
     *('output_rate', 'device', 'engine', 'threads', 'greatest_age', 'speed_limit'),
     'follow_drift',
@@ -137,7 +135,7 @@ PARAMETERS = (
 
 
 class InputRule(NamedTuple):
-    """What to do when no EMG comes, or more than can be decoded.
+    """The reaction to missing EMG, and to more than can be decoded.
 
     Attributes:
         timeout: time after which the input is stale (s); 0 = never.
@@ -151,8 +149,8 @@ class InputRule(NamedTuple):
 
 
 def read_input_rule(node: Node) -> InputRule:
-    """Read what to do when no EMG comes, or more than can be decoded."""
-    # Held back, no message is too many.
+    """Read the reaction to missing EMG, and to more than can be decoded."""
+    # With back-pressure, messages may wait for any time.
     held_back = node.get_parameter('lossless').value
     return InputRule(
         node.get_parameter('input_timeout').value,
@@ -162,12 +160,12 @@ def read_input_rule(node: Node) -> InputRule:
 
 
 class LoadedDecoder(NamedTuple):
-    """A decoder that is ready.
+    """A loaded decoder.
 
     Attributes:
-        decoder: it.
-        checkpoint: what it was made of.
-        model: which one it is, in words.
+        decoder: the decoder.
+        checkpoint: its checkpoint.
+        model: its name for users.
     """
 
     decoder: Decoder
@@ -176,7 +174,7 @@ class LoadedDecoder(NamedTuple):
 
 
 def load_decoder(node: Node) -> LoadedDecoder:
-    """Load and warm the decoder that the parameters describe.
+    """Load and warm up the decoder that the parameters define.
 
     Raises:
         LeconvmnError: there is no such decoder.
@@ -200,17 +198,17 @@ def load_decoder(node: Node) -> LoadedDecoder:
         f'a step takes {1e3 * step:.1f} ms of {1e3 / decoder.output_rate:.1f} ms '
         f'(engine {decoder.engine})'
     )
-    # What is there now stays: the collector need not look at it again and again.
+    # Exclude everything loaded so far from garbage collection, to keep its runs short.
     gc.collect()
     gc.freeze()
     return LoadedDecoder(decoder, checkpoint, f'{checkpoint.description.model.kind}, {folder}')
 
 
 def make_adaptation(node: Node, checkpoint: Checkpoint) -> BackgroundAdaptation | str:
-    """Prepare what ~/adapt runs; return why it cannot be used, in words, if it cannot.
+    """Prepare ~/adapt; return in words why it is unavailable, if it is.
 
     Raises:
-        LeconvmnError: a parameter asks for something that is not possible.
+        LeconvmnError: a parameter has an impossible value.
     """
     channels = checkpoint.description.signal_path.channels
     known = described_rings(checkpoint.description.electrodes, channels)
@@ -234,8 +232,8 @@ def make_adaptation(node: Node, checkpoint: Checkpoint) -> BackgroundAdaptation 
         return str(error)
     if not rings:
         return (
-            'the checkpoint does not say how the electrodes sit around the forearm; parameter '
-            f'ring_size says it, such as {channels} for one ring of all channels'
+            'the checkpoint does not know the order of the electrodes around the forearm; set the '
+            f'parameter ring_size, such as {channels} for one ring of all channels'
         )
     return BackgroundAdaptation(checkpoint, rings, Path(place) if place else None)
 
@@ -244,7 +242,7 @@ def _given_rings(size: int, channels: int) -> Rings:
     """Return rings of this size; none if it is 0.
 
     Raises:
-        ConfigurationError: they are not all channels.
+        ConfigurationError: they do not cover all channels.
     """
     if not size:
         return ()

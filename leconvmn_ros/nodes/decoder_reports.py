@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tells how the decoder is, once a second: the log what is new, /diagnostics everything."""
+"""Reports on the decoder once a second: news in the log, everything on /diagnostics."""
 
 from math import inf
 import time
@@ -27,15 +27,15 @@ from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
-# How long no EMG comes to a decoder that listens before the log says so (s).
+# Time without EMG after activation until the log mentions it (s).
 PATIENCE = 5.0
 
 
 class DecoderReports:
-    """Reports for a node as long as it lives."""
+    """Reports during the life of a node."""
 
     def __init__(self, node: Node) -> None:
-        """Make the publisher, and listen to the node's clock."""
+        """Create the publisher, and observe the node's clock."""
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, 1)
         self._last = time.monotonic()
@@ -49,16 +49,16 @@ class DecoderReports:
         )
 
     def close(self) -> None:
-        """Let go of the clock."""
+        """Release the clock."""
         self._jumps.unregister()
 
     def report(self, health: DecoderHealth, events: InputEvents | None, stale: StaleInput) -> None:
-        """Report what happened since the last time.
+        """Report on the time since the last report.
 
         Args:
-            health: of the decoder.
-            events: of its subscription, None while it does not listen.
-            stale: whether EMG comes.
+            health: health of the decoder.
+            events: events of its subscription, None while it is inactive.
+            stale: state of the input.
         """
         now = time.monotonic()
         news = events.news() if events else []
@@ -77,7 +77,7 @@ class DecoderReports:
         )
 
     def _rivals(self, events: InputEvents | None) -> list[str]:
-        """Return a sentence, once, if somebody else publishes the topic of the estimates."""
+        """Return a sentence, once, if others publish the topic of the estimates."""
         topic = self._node.resolve_topic_name('joint_states')
         publishers = 0 if events is None else self._node.count_publishers(topic)
         begins, self._alone = publishers > 1 and self._alone, publishers <= 1
@@ -92,7 +92,7 @@ class DecoderReports:
     def _still_waiting(
         self, events: InputEvents | None, stale: StaleInput, now: float
     ) -> list[str]:
-        """Return a sentence, once, if no EMG has come for long since the decoder listens."""
+        """Return a sentence, once, if no EMG has come for long since activation."""
         if events is None or stale.silent_for(now) is not None:
             self._waiting_since = None
             return []

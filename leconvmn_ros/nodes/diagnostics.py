@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""States as messages for /diagnostics, as REP-107 has them."""
+"""Builds messages for /diagnostics from states, as in REP-107."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,10 +30,10 @@ def diagnostic_array(
     """Make the message.
 
     Args:
-        node_name: fully qualified name of the node that reports.
+        node_name: fully qualified name of the reporting node.
         stamp: time of the report, a builtin_interfaces/Time.
         statuses: state of each part of the node.
-        hardware_id: device or topic that it is about; by default the node itself.
+        hardware_id: device or topic concerned; by default the node itself.
     """
     message = DiagnosticArray()
     message.header.stamp = stamp

@@ -14,8 +14,8 @@
 
 """The EMG source node: reads a device and publishes `emg`, with `emg_description` (latched).
 
-The device is read in a thread of its own. Silence and a missing device are reported in the log and
-on /diagnostics at once, and the node opens the device again by itself.
+A separate thread reads the device. Silence and a missing device are reported at once in the log
+and on /diagnostics, and the node reopens the device automatically.
 """
 
 from threading import Event, Thread
@@ -49,23 +49,21 @@ from std_msgs.msg import String
 
 PARAMETERS = (
     Parameter('source', '', 'kind of the source: lsl, brainflow, mindrove, myo, bag, synthetic'),
-    Parameter('options', '', "what the source wants to know, as 'name=value name=value'"),
-    Parameter('channels', '', "channels to publish, in this order, as '0-3, 7'; empty = all"),
+    Parameter('options', '', "options of the source, such as 'name=value name=value'"),
+    Parameter('channels', '', "channels to publish, in this order, such as '0-3, 7'; empty = all"),
     Parameter(
         'ring',
         '',
-        "bands of electrodes from elbow to wrist, as '0-7; 8-15': the channels of each, in their "
-        'order around the arm',
+        "bands of electrodes from elbow to wrist, such as '0-7; 8-15': the channels of each, in "
+        'their order around the arm',
     ),
     Parameter(
         'ring_offset',
         '',
-        'by how many electrodes each band after the first is turned against it, as 0.5',
+        'turn of each band after the first against it, in electrodes, such as 0.5',
     ),
     Parameter('arm', '', 'arm that wears it', choices=('', 'left', 'right')),
-    Parameter(
-        'scale', 0.0, 'V for one of what the device sends, 0 = by its unit', allowed=(0.0, 1e6)
-    ),
+    Parameter('scale', 0.0, 'volts per unit of the device, 0 = by its unit', allowed=(0.0, 1e6)),
     Parameter(
         'sampling_rate',
         0.0,
@@ -75,17 +73,17 @@ PARAMETERS = (
     Parameter(
         'delay',
         0.0,
-        'time from skin to arrival that the device is known to take at least (s)',
+        'known minimal time from skin to arrival (s)',
         allowed=(0.0, 1.0),
     ),
     Parameter(
         'silence',
         SILENCE,
-        'without samples for so long, the device is reported silent (s)',
+        'time without samples after which the device is reported silent (s)',
         allowed=(0.05, 60.0),
     ),
 )
-# What the device still has to do when the node ends takes no longer than this (s).
+# Longest time that the node waits for the device at its end (s).
 LONGEST_CLOSE = 5.0
 
 
@@ -93,7 +91,7 @@ class EmgSourceNode(Node):
     """Wires a `SourceSession` to topics and parameters."""
 
     def __init__(self) -> None:
-        """Declare the parameters and start to read.
+        """Declare the parameters and start reading.
 
         Raises:
             ConfigurationError: a parameter is not allowed, or a library is missing.
@@ -169,7 +167,7 @@ class EmgSourceNode(Node):
             self.get_logger().info(text)
 
     def close(self) -> None:
-        """Let go of the device."""
+        """Release the device."""
         self._stopping.set()
         self._thread.join(LONGEST_CLOSE)
 

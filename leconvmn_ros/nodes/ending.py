@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How a node ends on SIGINT and SIGTERM: soon, whatever it is doing, and nothing half done.
+"""How a node ends on SIGINT and SIGTERM: soon, from any state, and without partial results.
 
-rclpy's own handlers shut the middleware down first and raise KeyboardInterrupt anywhere, so that
-what a node does at its end (publish, write its results) fails or is cut short; and an idle node
-can miss a SIGTERM. Here a signal sets a flag, which everything that takes long looks at. Only what
-may be dropped at any point, such as loading a network, is interrupted by an exception.
+rclpy's own handlers shut the middleware down first and raise KeyboardInterrupt anywhere, so the
+final steps of a node (publishing, writing results) fail or are cut short; and an idle node can
+miss a SIGTERM. Here a signal only sets a flag, which all long operations check. An exception
+interrupts only work that may be dropped at any point, such as loading a network.
 """
 
 from collections.abc import Iterator
@@ -32,17 +32,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class EndRequested(BaseException):
-    """SIGINT or SIGTERM came within `interruptible`. Nothing but `run_node` catches it."""
+    """SIGINT or SIGTERM was received within `interruptible`. Only `run_node` catches it."""
 
 
 class _AtOnce:
-    """Whether a signal is to raise EndRequested."""
+    """Whether a signal must raise EndRequested."""
 
     wanted = False
 
 
 def handle_signals() -> None:
-    """Let SIGINT and SIGTERM set ASKED_TO_END, however often they come, and nothing else."""
+    """Make SIGINT and SIGTERM only set ASKED_TO_END, however often they are received."""
     for number in SIGNALS:
         signal.signal(number, _on_signal)
 
@@ -50,15 +50,15 @@ def handle_signals() -> None:
 def _on_signal(_: int, __: FrameType | None) -> None:
     ASKED_TO_END.set()
     if _AtOnce.wanted:
-        _AtOnce.wanted = False  # once: the way out must not be interrupted
+        _AtOnce.wanted = False  # only once: cleaning up must not be interrupted
         raise EndRequested
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """End with EndRequested as soon as a signal comes; for work that may be dropped at any point.
+    """End with EndRequested as soon as a signal comes, for work that may be dropped anywhere.
 
-    Signals come to the main thread only; in another this does nothing.
+    Signals reach only the main thread; in other threads this has no effect.
     """
     if current_thread() is not main_thread():
         yield

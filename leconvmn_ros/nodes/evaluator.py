@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The evaluator node: how good and how fast the estimates on `joint_states` are.
+"""The evaluator node: scores the accuracy and the latency of the estimates on `joint_states`.
 
 Subscribes `joint_states` (estimate), `joint_states_reference`, `movement_label` and `emg`. Reports
 while it runs; at the end writes `scores.json`, `estimates.csv` and `estimates.png` into `output`.
@@ -54,14 +54,14 @@ from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
-# After the replay has ended, it is over when no message came for this time (s): everything is
-# there, or something is missing and a busy machine may still have it under way.
+# After the end of the replay, the evaluation is over when no message has come for this time (s).
+# A busy machine may still be delivering the last ones.
 SETTLING_TIME = 1.0
 LONGEST_SETTLING = 5.0
-# What a middleware that does not number messages says (RMW_MESSAGE_INFO_SEQUENCE_NUMBER_...).
+# Value of a middleware without sequence numbers (RMW_MESSAGE_INFO_SEQUENCE_NUMBER_...).
 UNNUMBERED = 2**64 - 1
 WATCH_PERIOD = 0.1  # s
-# Between two reports at least so many times what the last one took.
+# Least time between two reports, in multiples of the duration of the last one.
 LEAST_IDLE_SHARE = 20
 
 
@@ -71,11 +71,11 @@ PARAMETERS = (
     Parameter(
         'reference_lag',
         0.0,
-        'how late the stamps of the reference are, see `leconvmn_ros align` (s)',
+        'lag of the stamps of the reference, see `leconvmn_ros align` (s)',
         (-MOST_LAG, MOST_LAG),
     ),
     Parameter('report_period', 5.0, 'time between live reports (s)', (0.1, 3600.0)),
-    Parameter('exit_when_done', True, 'end when the replay says that it is over'),
+    Parameter('exit_when_done', True, 'end when the replay has ended'),
     LOSSLESS,
 )
 
@@ -101,7 +101,7 @@ class EvaluatorNode(Node):
         self._quiet = 0.0
         self._next_report = 0.0
         self._log = ThrottledLog(self.get_logger())
-        self._shared: set[str] = set()  # topics of several publishers
+        self._shared: set[str] = set()  # topics with several publishers
         self._finished = False
         self._emg: Subscription | None = None
         self._subscribe()
@@ -169,7 +169,7 @@ class EvaluatorNode(Node):
         )
 
     def _angles(self, topic: str, message: JointState) -> dict[str, float]:
-        """Return the angles of a message; of one that is refused none, but it did come."""
+        """Return the angles of a message; none if it is rejected, though it was received."""
         try:
             return angles_by_name(message)
         except MalformedMessageError as error:
@@ -178,7 +178,7 @@ class EvaluatorNode(Node):
 
     def _refuse(self, topic: str, error: MalformedMessageError) -> None:
         self._session.refused += 1
-        self._log.warning(topic, f'{topic}: message refused: {error}')
+        self._log.warning(topic, f'{topic}: message rejected: {error}')
 
     def _on_label(self, message: MovementLabel) -> None:
         self._quiet = 0.0
@@ -191,8 +191,8 @@ class EvaluatorNode(Node):
         self._quiet = 0.0
 
     def _watch(self) -> None:
-        # The EMG comes last: a replay that waits for this reader starts when the others are in
-        # place.
+        # Subscribe to the EMG last: a replay that waits for this reader then starts when all other
+        # subscriptions exist.
         others = (self._estimate, self._reference)
         if self._emg is None and all(other.get_publisher_count() for other in others):
             self._emg = self.create_subscription(
@@ -207,8 +207,8 @@ class EvaluatorNode(Node):
                     f'several nodes publish {topic}: their messages cannot be told apart'
                 )
         self._log.flush()
-        # Counted in ticks of this timer, not in time: while messages wait, every one of them is
-        # taken between two ticks, however slow this machine is.
+        # Counted in ticks of this timer, not in time: all waiting messages are processed between
+        # two ticks, however slow the machine is.
         self._quiet += WATCH_PERIOD
         enough = SETTLING_TIME if self._session.settled else LONGEST_SETTLING
         if (
@@ -223,26 +223,26 @@ class EvaluatorNode(Node):
         if started < self._next_report:
             return
         report = self._session.report()
-        # A report takes longer the more there is; it must not hold up what comes in.
+        # A report takes longer with more data; it must not hold up incoming messages.
         self._next_report = started + LEAST_IDLE_SHARE * (time.monotonic() - started)
         if 'mean' in report:
             self.get_logger().info(_summary(report))
 
     def close(self) -> None:
-        """Write the results, unless that was done."""
+        """Write the results, unless they are written already."""
         if not self._finished:
             self._finish()
 
     def _finish(self) -> int:
         """Write the results and return the exit code.
 
-        It is 1 if there was nothing to score, or if messages that belong to it were lost.
+        It is 1 if there was nothing to score, or if messages that matter were lost.
         """
         self._finished = True
         folder = self._folder
         report = self._session.report()
         for name in ('estimates.csv', 'estimates.png'):
-            (folder / name).unlink(missing_ok=True)  # of another time: not beside these scores
+            (folder / name).unlink(missing_ok=True)  # outdated results
         try:
             write_json(folder / 'scores.json', report)
             comparison = self._session.compare()
@@ -262,14 +262,14 @@ class EvaluatorNode(Node):
 
 
 def _sequence_number(info: dict[str, int], subscription: Subscription) -> int | None:
-    """Return the number that the publisher gave a message, None if it says nothing."""
+    """Return the publisher's sequence number of a message, None without one."""
     number = info.get('publication_sequence_number', UNNUMBERED)
-    # Each publisher counts by itself, and rclpy does not say whose message it is.
+    # Each publisher counts separately, and rclpy does not tell the publisher of a message.
     return None if number == UNNUMBERED or subscription.get_publisher_count() > 1 else number
 
 
 def _lost(report: dict[str, Any]) -> str:
-    """Say what should have been scored and was not; empty if nothing."""
+    """Describe what should have been scored but was not; empty if nothing."""
     lost, unscored = report['lost_messages'], report['unscored_estimates']
     parts = []
     if lost['estimates']:

@@ -14,13 +14,13 @@
 
 """The guide node: leads a wearer through a session and records it.
 
-Subscribes `emg` and `emg_description`. Publishes `cue_joint_states` (the hand to follow, 50 Hz),
-`movement_label` and `guide_status` (JSON, see wearing/status.py). The services `~/start`,
-`~/start_anyway`, `~/pause` and `~/redo` are the buttons of the page. It does not start while an
-electrode is bad, unless asked to.
+Subscribes to `emg` and `emg_description`. Publishes `cue_joint_states` (the hand to follow, 50
+Hz), `movement_label` and `guide_status` (JSON, see wearing/status.py). The services `~/start`,
+`~/start_anyway`, `~/pause` and `~/redo` are the buttons of the page. With a bad electrode it
+starts only on explicit request.
 
-All is recorded to bags in the folder `output`, EMG and reference angles as they come, cues and
-labels as they are published. A session that was ended or killed goes on from there.
+Everything is recorded to bags in the folder `output`: EMG and reference angles as they arrive,
+cues and labels as they are published. A session that was ended or killed is continued later.
 """
 
 from collections import deque
@@ -73,19 +73,19 @@ from std_srvs.srv import Trigger
 STEP_PERIOD = 0.02  # s
 STATUS_PERIOD = 0.1  # s
 LOOK_PERIOD = 0.25  # s
-# A source that is silent for so long has stopped (s).
+# Silence of a source after which it counts as stopped (s).
 LONGEST_SILENCE = 1.0
-# EMG that is kept to judge a repetition, besides the repetition itself (s).
+# EMG kept to judge a repetition, in addition to the repetition itself (s).
 KEPT = 4.0
-# The stamps of a source may stand still.
+# A bound in case the stamps of a source stand still.
 MOST_CHUNKS = 50_000
 
 PARAMETERS = (
     Parameter('session', DEFAULT_SESSION, 'quick, standard, full, or the path of a .yaml file'),
-    Parameter('output', '', 'folder of the session; one that is there goes on'),
-    Parameter('seed', -1, 'of the order of the movements; -1 = drawn', allowed=(-1, 2**31 - 1)),
-    Parameter('auto_start', False, 'start by itself as soon as the signal is good'),
-    Parameter('accept_bad_signal', False, 'start even where an electrode is bad'),
+    Parameter('output', '', 'folder of the session; an existing one is continued'),
+    Parameter('seed', -1, 'seed of the order of movements; -1 = random', allowed=(-1, 2**31 - 1)),
+    Parameter('auto_start', False, 'start automatically as soon as the signal is good'),
+    Parameter('accept_bad_signal', False, 'start even with a bad electrode'),
     Parameter('end_when_done', False, 'end the node when the session is done'),
 )
 
@@ -94,7 +94,7 @@ class GuideNode(Node):
     """Wires `SessionCourse` and `ElectrodeMonitor` to topics, services and bags."""
 
     def __init__(self) -> None:
-        """Declare the parameters, look what is done, listen.
+        """Declare the parameters, find what is done already, subscribe.
 
         Raises:
             LeconvmnError: a parameter is not allowed, or the folder cannot be used.
@@ -157,7 +157,7 @@ class GuideNode(Node):
         ):
             self.create_service(Trigger, f'~/{name}', partial(_answer, action))
 
-    # What the buttons do; each returns why it did nothing, empty if it did.
+    # Actions of the buttons; each returns why it did nothing, or ''.
 
     def _start(self, *, anyway: bool = False) -> str:
         problem = self._electrodes.problem()
@@ -183,7 +183,7 @@ class GuideNode(Node):
         if labels:
             self._record()  # after the end
         self._publish_labels(labels)
-        return '' if labels else 'there is no repetition to do again'
+        return '' if labels else 'there is no repetition to repeat'
 
     def _record(self) -> None:
         """Open the next bag, unless one is open."""
@@ -223,14 +223,14 @@ class GuideNode(Node):
         self._heard = time.monotonic()
         self._electrodes.push(chunk)
         if self._chunks and chunk.stamp_ns < self._chunks[-1].stamp_ns:
-            self._chunks.clear()  # another source, or time began again
+            self._chunks.clear()  # another source, or time started again
         self._chunks.append(chunk)
         oldest = chunk.stamp_ns - to_ns(self._course.session.period + KEPT)
         while self._chunks[0].stamp_ns < oldest:
             self._chunks.popleft()
 
     def _followed(self, attempt: Attempt) -> bool:
-        """Whether the EMG of a repetition that has just ended shows that it was made."""
+        """Whether the EMG of the repetition that has just ended shows the movement."""
         session = self._course.session
         half = to_ns(session.ramp / 2)
         try:
@@ -247,11 +247,11 @@ class GuideNode(Node):
 
     def _step(self) -> None:
         now_ns = self._now()
-        if now_ns <= 0:  # a simulated clock that has not begun
+        if now_ns <= 0:  # a simulated clock that has not started
             return
         course = self._course
         if course.stage is Stage.RUNNING and time.monotonic() - self._heard > LONGEST_SILENCE:
-            self._publish_labels(course.pause(now_ns, 'Paused: no EMG comes any more'))
+            self._publish_labels(course.pause(now_ns, 'Paused: EMG has stopped'))
         output = course.step(now_ns)
         for cue in output.cues:
             self._publish_cue(cue)
@@ -306,7 +306,7 @@ class GuideNode(Node):
         self._status.publish(String(data=_bounded(status, advice).to_json()))
 
     def close(self) -> None:
-        """Complete the bag and say how far the session is."""
+        """Complete the bag and report the progress of the session."""
         if self._recorder is not None:
             self._recorder.close()
             for line in self._recorder.summary():

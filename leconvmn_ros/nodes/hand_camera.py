@@ -14,12 +14,12 @@
 
 """The hand camera node: reference angles without a glove, from pictures of a hand.
 
-Takes pictures from the topic `image`, or from a webcam, and publishes `joint_states_reference`
-where exactly one hand of the side is seen for certain, and nothing else. The hand may also be the
-other one, which mirrors the one that wears the armband: joints have the same names on both.
+Takes pictures from the topic `image` or from a webcam. It publishes `joint_states_reference` only
+while exactly one hand of the chosen side is seen with certainty. That may also be the other hand,
+which mirrors the hand with the armband: joints have the same names on both.
 
-`~/calibrate_flat`, then `~/calibrate_fist`, take the zero and the gain of each joint from what was
-seen in the last second.
+`~/calibrate_flat`, then `~/calibrate_fist`, determine the zero and the gain of each joint from the
+poses of the last second.
 """
 
 from collections import deque
@@ -64,19 +64,17 @@ from std_srvs.srv import Trigger
 PARAMETERS = (
     Parameter('model', '', 'path of hand_landmarker.task, from the page of MediaPipe'),
     Parameter('camera', '', "webcam, such as 0 or /dev/video0; '' = the topic image"),
-    Parameter('side', 'right', 'hand that is seen', choices=('right', 'left')),
-    Parameter('mirrored', False, 'the pictures are mirrored'),
-    Parameter(
-        'calibration', '', 'file of the calibration: read at the start, written by services'
-    ),
+    Parameter('side', 'right', 'side of the hand in the pictures', choices=('right', 'left')),
+    Parameter('mirrored', False, 'whether the pictures are mirrored'),
+    Parameter('calibration', '', 'calibration file: read at the start, written by the services'),
     Parameter(
         'least_score',
         LEAST_SCORE,
-        'how certain the side of the hand must be',
+        'required certainty of the side of the hand',
         allowed=(0.5, 1.0),
     ),
 )
-# What a calibration is made of (s).
+# Duration of the poses for a calibration (s).
 MEMORY = 1.0
 UNCALIBRATED = LandmarkCalibration(flat=(0.0,) * len(JOINT_NAMES), gain=(1.0,) * len(JOINT_NAMES))
 
@@ -90,7 +88,7 @@ class HandCameraNode(Node):
     """Wires `HandDetector` to pictures, topics and services."""
 
     def __init__(self) -> None:
-        """Declare the parameters, load the model and start to look.
+        """Declare the parameters, load the model and start.
 
         Raises:
             ConfigurationError: a parameter is not allowed, or MediaPipe or its model is missing.
@@ -214,7 +212,7 @@ class HandCameraNode(Node):
         elif self._pictures:
             level, summary = Level.WARN, self._reason
         else:
-            level, summary = Level.WARN, self._reason or 'no picture comes'
+            level, summary = Level.WARN, self._reason or 'no pictures'
         values = {
             'pictures per second': f'{self._pictures / PERIOD:.1f}',
             'poses per second': f'{self._published / PERIOD:.1f}',
@@ -230,7 +228,7 @@ class HandCameraNode(Node):
         )
 
     def close(self) -> None:
-        """Let go of the camera and the model."""
+        """Release the camera and the model."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(5)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The message that a robot hand takes, filled with a command."""
+"""Builds the command message of a robot hand."""
 
 from collections.abc import Callable, Sequence
 import re
@@ -24,12 +24,12 @@ from leconvmn_ros.hands.profile import HandProfile, JOINT_STATE, JOINT_TRAJECTOR
 from leconvmn_ros.nodes.message_types import find_message_class
 from rclpy.duration import Duration
 
-# Values in the unit of the hand, and the time now, to a message.
+# Fills a message from values in the unit of the hand, and the present time.
 FillMessage = Callable[[Sequence[float], Time], Any]
 
 
 def command_message(profile: HandProfile) -> tuple[Any, FillMessage]:
-    """Return the class of the command's message and what fills one.
+    """Return the class of the command message, and a function that fills one.
 
     Raises:
         ConfigurationError: the message type is not installed, or has no such fields.
@@ -71,7 +71,7 @@ def _joint_trajectory(profile: HandProfile, kind: Any) -> FillMessage:
     arrival = Duration(seconds=seconds).to_msg()
 
     def fill(values: Sequence[float], _: Time) -> Any:
-        # Without a stamp: at once, whatever the clock of the hand's computer is.
+        # No stamp: execute at once, whatever the clock of the hand's computer.
         point = JointTrajectoryPoint(positions=values, time_from_start=arrival)
         return kind(joint_names=names, points=[point])
 
@@ -94,7 +94,7 @@ def _array(profile: HandProfile, kind: Any) -> FillMessage:
     constants = profile.command.constants
 
     def fill(values: Sequence[float], _: Time) -> Any:
-        # Checked, or rclpy publishes 0 for what has the wrong type.
+        # Check, since rclpy publishes 0 for values of the wrong type.
         message = kind(check_fields=True, **constants)
         setattr(message, field, [round(value) for value in values] if whole else list(values))
         return message
@@ -123,7 +123,7 @@ def _elements(profile: HandProfile, kind: Any) -> FillMessage:
         ]
         there = getattr(message, array)
         if isinstance(there, list) and len(there) > len(elements):
-            # An array of a fixed length: those after ours stay as they are.
+            # In an array of fixed length, elements after ours keep their values.
             elements += there[len(elements) :]
         setattr(message, array, elements)
         return message
@@ -132,7 +132,7 @@ def _elements(profile: HandProfile, kind: Any) -> FillMessage:
 
 
 def element_of(kind: Any, array: str, field: str) -> tuple[Any, bool]:
-    """Return the class of the elements of an array, and whether a field of it is a whole number.
+    """Return the class of the elements of an array, and whether a field in them is an integer.
 
     Raises:
         ConfigurationError: there is no such array, or no such number in its elements.

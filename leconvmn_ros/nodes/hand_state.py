@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The pose that a robot hand reports, out of whatever message it reports it in."""
+"""Reads the pose that a robot hand reports from its message type."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,9 +27,9 @@ ReadState = Callable[[Any], dict[str, float]]
 
 
 def state_message(profile: HandProfile) -> tuple[Any, ReadState]:
-    """Return the class of the message with the pose, and what reads angles (rad) out of it.
+    """Return the class of the pose message, and a function that reads its angles (rad).
 
-    What it reads from raises MalformedMessageError where the message is not of this hand.
+    The function raises MalformedMessageError if a message does not belong to this hand.
 
     Raises:
         ConfigurationError: the profile names no state, or a type that is not installed or has no
@@ -66,7 +66,7 @@ def state_message(profile: HandProfile) -> tuple[Any, ReadState]:
 
 
 def _values(type_name: str, field: str | None, kind: Any) -> Callable[[Any], Sequence[float]]:
-    """Return what reads the numbers of a message, in the order of the joints."""
+    """Return a function that reads the numbers of a message in the order of the joints."""
     name = field or ('position' if type_name == JOINT_STATE else 'data')
     array, _, part = name.partition('[].')
     if part:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the middleware says about a subscription, in words that help."""
+"""Reports the middleware's events of a subscription, with advice."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,25 +23,24 @@ from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile
 from rclpy.subscription import Subscription
 
-# What keeps a publisher and this subscription apart, and what to do about it. A subscription asks,
-# a publisher offers.
+# QoS mismatches between a publisher's offer and this subscription's request, with the remedy.
 _INCOMPATIBLE = {
-    QoSPolicyKind.RELIABILITY: 'it is best effort, this node asks for reliable: set {name} to '
+    QoSPolicyKind.RELIABILITY: 'it is best effort, but this node requests reliable: set {name} to '
     'best_effort here, or make the publisher reliable',
-    QoSPolicyKind.DEADLINE: 'it promises no deadline, or a longer one than this node asks for: '
+    QoSPolicyKind.DEADLINE: 'it offers no deadline, or a longer one than this node requests: '
     'raise {name} here, or have the publisher offer a deadline',
-    QoSPolicyKind.LIVELINESS: 'it does not assert its liveliness as this node asks: change '
+    QoSPolicyKind.LIVELINESS: 'it does not assert its liveliness as this node requests: change '
     '{name} here, or the liveliness of the publisher',
 }
 
 
 class InputEvents:
-    """Subscribes and listens to the middleware's events of that subscription.
+    """Subscribes, and listens to the middleware's events of the subscription.
 
     Attributes:
         subscription: the subscription.
-        lost_messages: messages that the middleware says it lost.
-        missed_deadlines: times that no message came within the deadline, if one is asked for.
+        lost_messages: messages lost according to the middleware.
+        missed_deadlines: number of missed deadlines, if a deadline is set.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class InputEvents:
         callback: Callable[[Any, dict[str, int]], None],
         profile: QoSProfile,
     ) -> None:
-        """Subscribe `topic` with a profile that parameters can override."""
+        """Subscribe to `topic` with a QoS that parameters can override."""
         self.lost_messages = 0
         self.missed_deadlines = 0
         self._deaf_to = ''
@@ -65,18 +64,18 @@ class InputEvents:
             self.subscription: Subscription = node.create_subscription(
                 kind, topic, callback, event_callbacks=self._callbacks(), **options
             )
-        except UnsupportedEventTypeError:  # a middleware that knows fewer events than Fast DDS
+        except UnsupportedEventTypeError:  # a middleware with fewer events than Fast DDS
             self.subscription = node.create_subscription(kind, topic, callback, **options)
-            self._news.append(f'this middleware tells nothing of what goes wrong on {self._topic}')
+            self._news.append(f'this middleware reports no faults of {self._topic}')
 
     @property
     def trouble(self) -> str:
-        """Why a publisher that is there cannot be heard, in words; empty if there is none."""
+        """Why an existing publisher cannot be received, in words; empty if there is none."""
         there = self._node.count_publishers(self._topic)
         return self._deaf_to if there > self.subscription.get_publisher_count() else ''
 
     def news(self) -> list[str]:
-        """Return what there is to tell since the last call, each in a sentence."""
+        """Return the events since the last call, each a sentence."""
         publishers = self.subscription.get_publisher_count()
         if publishers > 1 and not self._told_of_several:
             self._news.append(
@@ -100,7 +99,7 @@ class InputEvents:
         parameter = f'qos_overrides.{self._topic}.subscription.{policy.name.lower()}'
         reason = _INCOMPATIBLE.get(policy, f'their {policy.name.lower()} does not match')
         self._deaf_to = (
-            f'a publisher of {self._topic} cannot be heard: {reason.format(name=parameter)}'
+            f'a publisher of {self._topic} cannot be received: {reason.format(name=parameter)}'
         )
         self._news.append(self._deaf_to)
 
@@ -119,6 +118,6 @@ class InputEvents:
 
     def _on_liveliness(self, event: Any) -> None:
         if event.not_alive_count_change > 0:
-            self._news.append(f'a publisher of {self._topic} is there, but no longer alive')
+            self._news.append(f'a publisher of {self._topic} exists, but is no longer alive')
         elif event.alive_count_change < 0:
             self._news.append(f'a publisher of {self._topic} is gone')

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Joint states as angles by name: one rule for every node that reads them."""
+"""Reads joint states as angles by name, in the same way for all nodes."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ from leconvmn_ros.core.errors import MalformedMessageError
 def angles_by_name(message: Any) -> dict[str, float]:
     """Return the positions of a sensor_msgs/JointState by joint name (rad).
 
-    A message that contradicts itself is refused as a whole: which number belongs to which joint is
-    not known then.
+    A message that contradicts itself is rejected as a whole, since the joint of each number is
+    unknown.
 
     Raises:
         MalformedMessageError: there is no position for every name, or a name is there twice.

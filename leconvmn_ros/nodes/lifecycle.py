@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What rclpy's life cycle leaves to its user: reported errors and refused requests."""
+"""Completes rclpy's life cycle: errors are reported, illegal requests refused."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -28,7 +28,7 @@ Transition = Callable[[AnyNode, LifecycleState], TransitionCallbackReturn]
 
 
 def explained(transition: Transition[AnyNode]) -> Transition[AnyNode]:
-    """Log why a transition failed; rclpy drops what it raises without a word.
+    """Log why a transition failed, since rclpy silently drops its exception.
 
     An error of this package makes it a FAILURE (back to the state before), any other an ERROR.
     """
@@ -40,9 +40,9 @@ def explained(transition: Transition[AnyNode]) -> Transition[AnyNode]:
         except LeconvmnError as error:
             node.get_logger().error(f'{transition.__name__}: {error}')
             return TransitionCallbackReturn.FAILURE
-        except Exception:  # noqa: BLE001 - rclpy catches it anyway
+        except Exception:  # noqa: BLE001 - rclpy would catch it anyway
             if ASKED_TO_END.is_set():
-                # Interrupted: some libraries turn EndRequested into an error of their own.
+                # Interrupted: some libraries convert EndRequested to an error of their own.
                 return TransitionCallbackReturn.ERROR
             node.get_logger().error(f'{transition.__name__}: {format_exc()}')
             return TransitionCallbackReturn.ERROR

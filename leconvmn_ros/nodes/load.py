@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A source of EMG of any size and pace, which notes when each estimate comes back.
+"""An EMG source of any number of channels and rate that records when each estimate comes back.
 
-Publishes `emg`: noise in chunks that come due like those of an amplifier, each stamped with the
-time of its first sample. Subscribes `joint_states`. At the end it writes what it saw as JSON.
+Publishes `emg`: noise in chunks at the pace of an amplifier, each stamped with the time of its
+first sample. Subscribes to `joint_states`. At the end it writes its measurements as JSON.
 """
 
 from array import array
@@ -42,9 +42,9 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 
-# Discovery of the other topic may take somewhat longer (s).
+# Discovery of the other topic may take a little longer (s).
 SETTLING_TIME = 0.5
-# At the end, the last estimates have so long to come (s).
+# At the end, time for the last estimates to arrive (s).
 LAST_WAIT = 1.0
 
 PARAMETERS = (
@@ -53,15 +53,15 @@ PARAMETERS = (
         'sampling_rate', 2000.0, 'samples per second of each channel (Hz)', (1.0, 100_000.0)
     ),
     Parameter('chunk', 20, 'samples per message', (1, 100_000)),
-    Parameter('duration', 10.0, 'how long to publish (s)', (0.1, 86_400.0)),
-    Parameter('subscriber_timeout', 60.0, 'how long to wait for a subscriber (s)', (0.0, 3600.0)),
+    Parameter('duration', 10.0, 'duration of publishing (s)', (0.1, 86_400.0)),
+    Parameter('subscriber_timeout', 60.0, 'longest wait for a subscriber (s)', (0.0, 3600.0)),
     Parameter('output', '', 'file for the counts and latencies (JSON)'),
     LOSSLESS,
 )
 
 
 class LoadNode(Node):
-    """Publishes in a thread of its own and listens in the other."""
+    """Publishes in a thread of its own and listens in another."""
 
     def __init__(self) -> None:
         """Declare the parameters and start.

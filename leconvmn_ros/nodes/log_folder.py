@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where ROS writes the logs of a node, checked before it tries."""
+"""Checks the folder of ROS's logs before ROS uses it."""
 
 from collections.abc import Mapping
 import os
@@ -22,18 +22,18 @@ from leconvmn_ros.core.errors import ConfigurationError
 
 
 def check_log_folder(environment: Mapping[str, str] = os.environ) -> None:
-    """Check that ROS can write its logs; without that it does not start, and says little.
+    """Check that ROS can write its logs; otherwise it would fail to start with little explanation.
 
     Args:
-        environment: of the process.
+        environment: environment of the process.
 
     Raises:
-        ConfigurationError: the folder cannot be written, or there is none.
+        ConfigurationError: the folder is not writable, or there is none.
     """
-    remedy = 'set ROS_LOG_DIR to a folder that can be written'
+    remedy = 'set ROS_LOG_DIR to a writable folder'
     folder = log_folder(environment)
     if folder is None:
-        raise ConfigurationError(f'ROS has no place for its logs, as HOME is not set: {remedy}')
+        raise ConfigurationError(f'ROS has no folder for its logs, as HOME is not set: {remedy}')
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,7 +45,7 @@ def check_log_folder(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def log_folder(environment: Mapping[str, str]) -> Path | None:
-    """Return where ROS writes its logs, by its own rules; None = it has no place.
+    """Return the folder of ROS's logs, by its own rules; None = there is none.
 
     See docs.ros.org, Logging, 'Logging directory configuration'.
     """

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The stages of the decoder node that need ROS, to be timed by themselves."""
+"""The stages of the decoder node that need ROS, timed separately."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ from sensor_msgs.msg import JointState
 
 @contextmanager
 def message_stages(channels: int, sampling_rate: float, chunk: int) -> Iterator[dict[str, Stage]]:
-    """Make a message and a publisher that nobody listens to, for as long as they are timed."""
+    """Create a message and a publisher without subscribers while they are timed."""
     samples = noise(chunk, channels)
     message = fill_message(EmgArray(), EmgChunk(1, sampling_rate, 0, samples))
     serialized = serialize_message(message)

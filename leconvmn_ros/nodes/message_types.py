@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Message types that are known by name alone, from installed message packages only."""
+"""Finds message types by name, in installed message packages only."""
 
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -23,16 +23,16 @@ from typing import Any
 
 from ament_index_python import get_resource
 
-# Where ROS packages have their Python code, below their prefix.
+# Folders with the Python code of ROS packages, below their prefix.
 _CODE_FOLDERS = {'site-packages', 'dist-packages'}
 
 
 def find_message_class(type_name: str) -> Any:
     """Find an installed message class such as std_msgs/msg/Bool, None if there is none.
 
-    The name comes from a bag or a profile that anybody may have written. Only a message that the
-    ament index lists is imported, and only from the prefix of its package: no other module, even
-    if the Python path leads to one of that name.
+    The name may come from a foreign bag or profile. Only a message listed in the ament index is
+    imported, and only from the prefix of its package: no other module, even if the Python path
+    contains one of that name.
     """
     parts = re.fullmatch(r'([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)', type_name)
     if parts is None:
@@ -52,7 +52,7 @@ def find_message_class(type_name: str) -> Any:
 
 
 def _is_below(prefix: str, package: str) -> bool:
-    """Whether Python would import a package from this prefix, or has done so already."""
+    """Whether Python would import, or has imported, a package from this prefix."""
     if f'{package}.msg' in sys.modules or package == __name__.partition('.')[0]:
         return True
     spec = PathFinder.find_spec(package)

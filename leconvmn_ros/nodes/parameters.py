@@ -14,7 +14,7 @@
 
 """The parameters of the nodes, each a table called `PARAMETERS` in the module of its node.
 
-From the table they are declared, checked and documented:
+They are declared, checked and documented from this table:
 `python -m leconvmn_ros.nodes.parameters` prints the tables of all nodes as Markdown.
 """
 
@@ -44,11 +44,11 @@ class Parameter(NamedTuple):
 
     Attributes:
         name: its name.
-        default: its value unless one is given; it also decides the type.
-        description: one line for people, with the unit.
+        default: its default value, which also determines the type.
+        description: one line for users, with the unit.
         allowed: lowest and highest value of a number, both included.
-        choices: the only values of a string.
-        read_only: whether it can be set at the start of the node only.
+        choices: the allowed values of a string.
+        read_only: whether it can only be set at the start of the node.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Parameter(NamedTuple):
 
     @property
     def allowed_text(self) -> str:
-        """What is allowed, in words, after the type."""
+        """The allowed values in words, after the type."""
         if self.allowed is not None:
             return f' from {self.allowed[0]:g} to {self.allowed[1]:g}'
         if self.choices:
@@ -74,7 +74,7 @@ class Parameter(NamedTuple):
 
     @property
     def default_text(self) -> str:
-        """The default as one writes it on a command line or in a file of parameters."""
+        """The default as written on a command line or in a parameter file."""
         if isinstance(self.default, bool):
             return str(self.default).lower()
         return repr(self.default)
@@ -98,19 +98,19 @@ class Parameter(NamedTuple):
         return descriptor
 
 
-# In every node that exchanges recordings with another: both sides of a topic need it.
+# For every node that exchanges recordings with another: both sides of a topic need it.
 LOSSLESS = Parameter(
     'lossless',
     False,
-    'hold the writer back rather than lose a message; for replay, where both sides have it',
+    'wait for slow readers instead of losing messages (replay); both sides of a topic need it',
 )
 
 
 def declare_parameters(node: Node, parameters: Sequence[Parameter]) -> None:
-    """Declare the parameters of a node; those with choices are also checked whenever they are set.
+    """Declare the parameters of a node; choices are also checked whenever they are set.
 
     Raises:
-        ConfigurationError: a value given from outside has another type or is not allowed.
+        ConfigurationError: a given value has another type or is not allowed.
     """
     choices = {parameter.name: parameter.choices for parameter in parameters if parameter.choices}
 
@@ -143,7 +143,7 @@ def _declare(node: Node, parameter: Parameter) -> None:
 
 
 def all_parameters() -> dict[str, tuple[Parameter, ...]]:
-    """Return the table of every node that can be started, by the name of its executable."""
+    """Return the table of every node, by the name of its executable."""
     names = [module.name for module in iter_modules(leconvmn_ros.nodes.__path__)]
     modules = {name: import_module(f'{leconvmn_ros.nodes.__name__}.{name}') for name in names}
     return {

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Pictures of sensor_msgs/Image as arrays, without cv_bridge."""
+"""Converts sensor_msgs/Image to arrays, without cv_bridge."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from leconvmn_ros.core.errors import MalformedMessageError
 import numpy as np
 from numpy.typing import NDArray
 
-# Bytes of a pixel, and where red, green and blue are among them.
+# Bytes per pixel, and the positions of red, green and blue among them.
 _ENCODINGS = {
     'rgb8': (3, (0, 1, 2)),
     'bgr8': (3, (2, 1, 0)),
@@ -30,7 +30,7 @@ _ENCODINGS = {
     '8UC1': (1, (0, 0, 0)),
     '8UC3': (3, (2, 1, 0)),  # OpenCV's order
 }
-# 8K; a larger picture is not looked at.
+# 8K; larger pictures are ignored.
 LARGEST_SIDE = 8192
 
 
@@ -38,7 +38,7 @@ def read_picture(message: Any) -> NDArray[np.uint8]:
     """Return red, green and blue, shape (height, width, 3).
 
     Raises:
-        MalformedMessageError: the encoding is none of those known, or the fields contradict each
+        MalformedMessageError: the encoding is not supported, or the fields contradict each
             other.
     """
     if message.encoding not in _ENCODINGS:

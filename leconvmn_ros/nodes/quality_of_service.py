@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How topics are carried: one profile per kind of data.
+"""The QoS profiles of topics, one per kind of data.
 
-All can be overridden by parameters `qos_overrides.<topic>.<subscription or publisher>.<policy>`.
+Parameters `qos_overrides.<topic>.<subscription or publisher>.<policy>` override them.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 # Sensor data (best effort, volatile), but deeper than the usual 5: a recurrent decoder cannot skip
-# samples, and at 1 kHz in single-sample messages 5 messages are over before one image has gone
+# samples, and at 1 kHz in single-sample messages, 5 messages pass before one image has gone
 # through the network.
 EMG_INPUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -43,11 +43,11 @@ EMG_INPUT = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
-# For a reader that only looks on: best effort, so that it can never hold a writer back.
+# For passive readers: best effort, so that they never hold a writer back.
 ONLOOKER = EMG_INPUT
 
-# Joint states, as robot_state_publisher and joint_state_broadcaster have them, and what a replay
-# publishes: reliable, so that readers of either kind match.
+# Joint states as in robot_state_publisher and joint_state_broadcaster, and the topics of a replay:
+# reliable, which matches readers of either kind.
 RELIABLE = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1000,
@@ -55,8 +55,7 @@ RELIABLE = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
-# Poses of a hand that is to be followed now: only the newest count, and best effort takes them
-# from either kind of writer.
+# Poses to follow now: only the newest count, and best effort accepts either kind of writer.
 POSE_INPUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=10,
@@ -64,7 +63,7 @@ POSE_INPUT = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
-# Only the newest word of the person who holds the switch counts.
+# Only the newest message of the person at the switch counts.
 DEAD_MAN = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
@@ -72,7 +71,7 @@ DEAD_MAN = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
-# A command to a motor is out of date with the next one.
+# A motor command is outdated by the next one.
 COMMAND = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
@@ -80,7 +79,7 @@ COMMAND = QoSProfile(
     durability=DurabilityPolicy.VOLATILE,
 )
 
-# A label or a note that something is over holds until the next one: who comes late gets the last.
+# A label, or a note that something has ended, is valid until the next one: late joiners get it.
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1000,
@@ -88,7 +87,7 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
-# Of these only the newest message counts, also for readers that join late.
+# Only the newest message counts, also for late joiners.
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
@@ -96,16 +95,16 @@ NEWEST = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
-# With reliable and keep-all on both sides nothing is lost however fast the writer is: a full
-# reader makes it wait.
+# With reliable and keep-all on both sides, nothing is lost at any rate: a full reader makes the
+# writer wait (back-pressure).
 LOSSLESS = QoSProfile(
     history=HistoryPolicy.KEEP_ALL,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
 
-# Deadline and liveliness in nanoseconds, 0 = none: a reader that asks for one hears only those who
-# offer it, so by default none does.
+# Deadline and liveliness in nanoseconds, 0 = none. A reader that requests one receives only from
+# publishers that offer it, so by default none is requested.
 _OVERRIDABLE = (
     QoSPolicyKind.HISTORY,
     QoSPolicyKind.DEPTH,
@@ -117,14 +116,14 @@ _OVERRIDABLE = (
 
 
 def overridable(profile: QoSProfile, node: Node | None = None) -> dict[str, Any]:
-    """Return what create_publisher and create_subscription take for a profile.
+    """Return the arguments of create_publisher and create_subscription for a profile.
 
-    Parameters can override _OVERRIDABLE. The profile is copied, because rclpy
-    writes the overrides of one topic into it.
+    Parameters can override _OVERRIDABLE. The profile is copied, because rclpy writes the overrides
+    of one topic into it.
 
     Args:
-        profile: how the topic is carried by default.
-        node: where its parameter `lossless` is true, the profile is LOSSLESS instead.
+        profile: default profile of the topic.
+        node: if its parameter `lossless` is true, the profile is LOSSLESS instead.
     """
     lossless = node is not None and node.get_parameter('lossless').value
     return {
@@ -134,9 +133,9 @@ def overridable(profile: QoSProfile, node: Node | None = None) -> dict[str, Any]
 
 
 def publish_patiently(publisher: Publisher, message: Any, give_up: Callable[[], bool]) -> bool:
-    """Publish, however long readers with keep-all leave no room; False if given up.
+    """Publish, however long keep-all readers are full; return False if given up.
 
-    The middleware waits for room too, but only for a tenth of a second; then it reports an error.
+    The middleware itself waits for only a tenth of a second and then reports an error.
     """
     while True:
         try:
@@ -144,6 +143,6 @@ def publish_patiently(publisher: Publisher, message: Any, give_up: Callable[[], 
         except RuntimeError:  # RCLError, which rclpy does not export
             if give_up():
                 return False
-            time.sleep(0.001)  # whatever else it may be, do not keep the processor busy
+            time.sleep(0.001)  # in any case, do not keep the processor busy
         else:
             return True

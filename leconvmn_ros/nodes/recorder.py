@@ -14,8 +14,8 @@
 
 """The recorder node: any topics to a bag (MCAP), without a ROS installation.
 
-The bag is in its folder from the first second on; a recorder that is killed loses the last second
-only, and `leconvmn_ros record --recover` makes a complete bag of what it left.
+The bag is in its folder from the first second on. A killed recorder loses only the last second,
+and `leconvmn_ros record --recover` completes its bag.
 """
 
 from collections.abc import Collection, Sequence
@@ -52,10 +52,10 @@ DEFAULT_TOPICS = ','.join(
     )
 )
 PARAMETERS = (
-    Parameter('bag', '', 'rosbag2 folder to make'),
+    Parameter('bag', '', 'rosbag2 folder to create'),
     Parameter('topics', DEFAULT_TOPICS, 'topics to record, separated by commas'),
-    Parameter('all_topics', False, 'record every topic that there is'),
-    Parameter('duration', 0.0, 'how long to record (s), 0 = until ended', (0.0, 1e6)),
+    Parameter('all_topics', False, 'record every topic'),
+    Parameter('duration', 0.0, 'duration (s), 0 = until ended', (0.0, 1e6)),
 )
 LOOK_PERIOD = 0.25  # s
 REPORT_PERIOD = 10.0  # s
@@ -65,7 +65,7 @@ class RecorderNode(Node):
     """Wires `TopicRecorder` to parameters."""
 
     def __init__(self, overrides: Sequence[GivenParameter] | None = None) -> None:
-        """Declare the parameters and record what is there.
+        """Declare the parameters and start recording.
 
         Args:
             overrides: parameters given by a program instead of the command line.
@@ -115,7 +115,7 @@ class RecorderNode(Node):
             self.done.set_result(1)
 
     def close(self) -> None:
-        """Complete the bag and say what is in it."""
+        """Complete the bag and summarise its content."""
         self._recorder.close()
         for line in self._recorder.summary():
             self.get_logger().info(line)
@@ -138,7 +138,7 @@ def record(
         path: folder of the bag to make.
         topics: names of topics; empty = DEFAULT_TOPICS.
         everything: record every topic.
-        duration: how long (s), 0 = until ended.
+        duration: duration (s), 0 = until ended.
     """
     values = {
         'bag': str(path),

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The replay node: plays a bag, topic by topic under its own (relative) name, with `/clock`.
+"""The replay node: plays the topics of a bag under their own (relative) names, with `/clock`.
 
-Publishes `replay_done` (latched) when the bag is over; the service `~/pause` holds and resumes.
+Publishes `replay_done` (latched) at the end; the service `~/pause` pauses and resumes.
 """
 
 from collections.abc import Collection
@@ -55,13 +55,13 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
-# What a recorder picks up beside the data; playing it back would upset the running system.
+# Topics that a recorder picks up as well; playing them would disturb the running system.
 NEVER_PLAYED = {'clock', 'rosout', 'parameter_events', 'replay_done'}
 CLOCK_PERIOD_NS = NANOSECONDS // 100
 LATCHED_TYPES = {LABEL_TYPE}
-# Readers of the other topics are found at about the same time, but each by itself (s).
+# Readers of the other topics are discovered at about the same time, but independently (s).
 SETTLING_TIME = 0.3
-# At the end, slow readers have so long to take the rest (s).
+# At the end, time for slow readers to take the rest (s).
 LONGEST_DELIVERY = 30.0
 
 
@@ -71,11 +71,11 @@ PARAMETERS = (
     Parameter(
         'rate',
         1.0,
-        'bag seconds per second; 0 = as fast as reliable readers take it',
+        'bag seconds per second; 0 = as fast as reliable readers accept it',
         (0.0, 1000.0),
     ),
-    Parameter('start_offset', 0.0, 'where to start (s after the start of the bag)', (0.0, 1e6)),
-    Parameter('duration', 0.0, 'how much to play (s), 0 = to the end', (0.0, 1e6)),
+    Parameter('start_offset', 0.0, 'start time (s after the start of the bag)', (0.0, 1e6)),
+    Parameter('duration', 0.0, 'duration to play (s), 0 = to the end', (0.0, 1e6)),
     Parameter('loop', False, 'start again at the end'),
     Parameter(
         'stamps',
@@ -86,26 +86,26 @@ PARAMETERS = (
     Parameter(
         'leave_out',
         'joint_states',
-        'topics not to play, separated by commas; by default estimates recorded earlier',
+        'topics to leave out, separated by commas; by default, estimates recorded earlier',
     ),
     Parameter('publish_clock', True, 'publish bag time on /clock'),
     Parameter('start_paused', False, 'wait for ~/pause with data: false'),
-    Parameter('subscribers', 0, 'how many subscribers of the EMG to wait for', (0, 100)),
+    Parameter('subscribers', 0, 'number of subscribers of the EMG to wait for', (0, 100)),
     Parameter(
         'wait_for',
         '',
-        'names of nodes, separated by commas, to wait for until they subscribe the EMG',
+        'names of nodes, separated by commas, to wait for until they subscribe to the EMG',
     ),
     Parameter(
         'subscriber_timeout',
         10.0,
-        'how long to wait for them (s); then it plays anyway',
+        'longest wait for them (s); then the bag is played anyway',
         (0.0, 3600.0),
     ),
     Parameter(
         'progress_period',
         0.0,
-        'time between log lines that say how far it is (s), 0 = none',
+        'interval of progress lines in the log (s), 0 = none',
         (0.0, 3600.0),
     ),
     LOSSLESS_PARAMETER,
@@ -116,7 +116,7 @@ class ReplayNode(Node):
     """Wires a bag and `Playback` to topics, parameters and a service."""
 
     def __init__(self) -> None:
-        """Declare the parameters and start to play.
+        """Declare the parameters and start playing.
 
         Raises:
             ConfigurationError: a parameter is not allowed.
@@ -132,7 +132,7 @@ class ReplayNode(Node):
         if self.get_parameter('start_paused').value:
             self._playback.pause()
         self._stopping = Event()
-        # Only where it is used: a second source of time would confuse others.
+        # Only if requested: a second source of time would confuse others.
         self._clock_publisher = (
             self.create_publisher(Clock, '/clock', 10)
             if self.get_parameter('publish_clock').value
@@ -152,7 +152,7 @@ class ReplayNode(Node):
     def _play_to_the_end(self) -> None:
         code = 1
         try:
-            # Opened in this thread, because a bag in sqlite3 can be read in no other.
+            # Opened in this thread, because sqlite3 bags can be read in no other.
             with open_bag(Path(self._path)) as bag:
                 self._add_publishers(bag)
                 span = self._span(bag)
@@ -186,7 +186,7 @@ class ReplayNode(Node):
     def _profile(self, type_name: str) -> dict[str, Any]:
         if type_name in LATCHED_TYPES:
             return overridable(LATCHED)
-        # Without a rate only the readers can set the pace.
+        # Without a rate, only the readers can set the pace.
         return overridable(LOSSLESS if self.get_parameter('rate').value == 0 else RELIABLE, self)
 
     def _span(self, bag: OpenBag) -> tuple[int, int]:
@@ -219,7 +219,7 @@ class ReplayNode(Node):
             if time.monotonic() > deadline:
                 fewer = f'fewer than {wanted} subscribers' if few else 'no subscription'
                 of = f' of {", ".join(sorted(missing))}' if missing else ''
-                self.get_logger().warning(f'{fewer}{of} after {timeout:g} s, playing all the same')
+                self.get_logger().warning(f'{fewer}{of} after {timeout:g} s, playing anyway')
                 return
             if self._stopping.wait(0.02):
                 return
@@ -231,7 +231,7 @@ class ReplayNode(Node):
         return {endpoint.node_name for endpoint in found}
 
     def _play(self, bag: OpenBag, start_ns: int, end_ns: int) -> int:
-        """Play what was asked for and return the exit code."""
+        """Play the requested part and return the exit code."""
         count, laps = 0, 0
         while laps == 0 or self.get_parameter('loop').value:
             laps += 1
@@ -249,7 +249,7 @@ class ReplayNode(Node):
         return 0
 
     def _play_once(self, bag: OpenBag, start_ns: int, end_ns: int) -> int | None:
-        """Play the chosen part once and return the number of messages, None if stopped."""
+        """Play the requested part once and return the number of messages, None if stopped."""
         self._playback.start(start_ns)
         if not self._playback.wait(start_ns):
             return None
@@ -280,7 +280,7 @@ class ReplayNode(Node):
         return count
 
     def _still_valid(self, bag: OpenBag, start_ns: int) -> Collection[BagMessage]:
-        """Find the last message before the start on each latched topic: it holds at the start."""
+        """Find the last message before the start on each latched topic: it is still valid."""
         last: dict[str, BagMessage] = {}
         latched = [
             topic for topic in self._players if bag.topics[topic].type_name in LATCHED_TYPES
@@ -293,7 +293,7 @@ class ReplayNode(Node):
         return last.values()
 
     def _publish(self, message: BagMessage, shift_ns: int) -> bool:
-        """Publish a message once there is room for it; False if stopped before."""
+        """Publish a message as soon as there is room; return False if stopped before."""
         publisher = self._players[message.topic]
         try:
             content = deserialize_message(message.data, publisher.msg_type)
@@ -312,7 +312,7 @@ class ReplayNode(Node):
             self._clock_publisher.publish(message)
 
     def _arrived(self, publisher: Publisher) -> bool:
-        """Wait until all reliable readers have everything; False if they take too long."""
+        """Wait until all reliable readers have everything; return False if they take too long."""
         deadline = time.monotonic() + LONGEST_DELIVERY
         while not publisher.wait_for_all_acked(Duration(seconds=0.1)):
             if self._stopping.is_set() or time.monotonic() > deadline:

@@ -14,13 +14,13 @@
 
 """The retarget node: human joint angles in, the commands of a robot hand out.
 
-Subscribes `joint_states` by joint name, and the topic on which the hand reports its pose if its
-profile names one. Publishes the command at the rate of the profile, from the first input on and
-while the pose of the hand is known. The services `~/calibrate_open` and `~/calibrate_fist` measure
-the wearer.
+Subscribes to `joint_states`, matched by joint name, and to the topic on which the hand reports its
+pose, if the profile has one. Publishes commands at the rate of the profile, from the first input
+on and while the pose of the hand is known. The services `~/calibrate_open` and `~/calibrate_fist`
+measure the wearer.
 
-A plain node, not a lifecycle node: the way to stop a hand is to end it. It publishes nothing when
-it ends, so the hand stays where it was commanded to be.
+It is not a lifecycle node: to stop a hand, end the node. It publishes nothing when it ends, so the
+hand stays at its last command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,44 +66,44 @@ LEAST_WAY = 0.01  # rad
 
 PARAMETERS = (
     Parameter('profile', '', 'name of a hand profile, or the path of its .yaml file'),
-    Parameter('calibration', '', 'file with the ranges of the wearer; ~/calibrate_* write it'),
-    Parameter('calibration_seconds', 3.0, 'how long ~/calibrate_* watch (s)', (0.5, 60.0)),
-    Parameter('command_topic', '', 'instead of the topic in the profile'),
+    Parameter('calibration', '', 'calibration file of the wearer; ~/calibrate_* write it'),
+    Parameter('calibration_seconds', 3.0, 'duration of ~/calibrate_* (s)', (0.5, 60.0)),
+    Parameter('command_topic', '', 'topic of the commands, instead of the one in the profile'),
     Parameter(
         'input_topic',
         'joint_states',
-        'topic of the human angles; a remapping would also move a robot state of the same name',
+        'topic of the human angles; a remapping would also affect a robot state of the same name',
     ),
     Parameter(
         'state_age',
         DEFAULT_STATE_AGE,
-        'a position that the hand reported longer ago is not known (s): no commands then',
+        'age beyond which a reported position no longer counts (s); then no commands are sent',
         (0.01, 60.0),
     ),
     Parameter(
         'blind',
         False,
-        'ignore the pose that the hand reports; it jumps to its rest pose at the first command',
+        'ignore the reported pose of the hand; the first command makes it jump to its rest pose',
     ),
     Parameter(
         'anchors',
         True,
-        'use the pinches and the clearance that were fitted to the hand, where its profile has '
-        'them; false for the joint map alone',
+        'use the fitted pinches and thumb clearance of the hand, if its profile has them; false = '
+        'joint map only',
     ),
     Parameter(
         'acceleration',
         0.0,
-        'of joints without a limit of their own (rad/s^2); 0 for that of the profile',
+        'limit for joints without their own (rad/s^2); 0 = that of the profile',
         (0.0, 10000.0),
     ),
     Parameter(
         'dead_man_topic',
         '',
-        'std_msgs/Bool that must be true again and again, or there are no commands; empty for '
+        'std_msgs/Bool that must be true at regular intervals, or no commands are sent; empty = '
         'none',
     ),
-    Parameter('dead_man_age', 0.3, 'how old it may be (s)', (0.02, 10.0)),
+    Parameter('dead_man_age', 0.3, 'largest age of that message (s)', (0.02, 10.0)),
 )
 
 
@@ -152,8 +152,8 @@ class RetargetNode(Node):
         if self._state is None:
             self.get_logger().warning(
                 f'{printable(self._profile.hand)} is driven blind, its pose is not known: '
-                'the first command takes it to its rest pose from wherever it is, as fast as it '
-                'moves'
+                'the first command moves it to its rest pose from wherever it is, at its full '
+                'speed'
             )
         if self._profile.command.type == JOINT_TRAJECTORY:
             self.get_logger().info(
@@ -210,7 +210,7 @@ class RetargetNode(Node):
                 raise ConfigurationError(f'parameter dead_man_topic: {error}') from error
 
     def _offer_calibration(self) -> None:
-        # In a group of their own: they wait, while the others go on.
+        # In a separate group: they wait while other callbacks go on.
         group = MutuallyExclusiveCallbackGroup()
 
         async def on_open(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -227,7 +227,7 @@ class RetargetNode(Node):
             angles = angles_by_name(message)
             heard = self._retargeter.listen(angles, time.monotonic())
         except MalformedMessageError as error:
-            self._log.warning('input', f'input refused: {error}')
+            self._log.warning('input', f'input rejected: {error}')
             return
         if heard and self._recording:
             self._recording.poses.append(angles)
@@ -239,7 +239,7 @@ class RetargetNode(Node):
         try:
             self._retargeter.observe(self._read_state(message), time.monotonic())
         except MalformedMessageError as error:
-            self._log.error('state', f'pose of the hand refused: {error}')
+            self._log.error('state', f'pose of the hand rejected: {error}')
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -262,7 +262,7 @@ class RetargetNode(Node):
             self._recording = None
 
     def _next_command(self, now: float) -> Command | None:
-        """Return the next command, None while the dead man's switch is not held."""
+        """Return the next command, None while the dead man's switch is released."""
         released = now - self._held_at > self._dead_man_age
         topic = self.get_parameter('dead_man_topic').value
         self._tell('dead_man', f'no commands: {topic} is not true', released)
@@ -272,7 +272,7 @@ class RetargetNode(Node):
         return None
 
     def _tell_of_start(self) -> None:
-        """Say in two lines where the commands begin and what they are about to move."""
+        """Log in two lines where the commands begin and what they are about to move."""
         start = self._retargeter.started
         if start is None:
             return
@@ -284,7 +284,7 @@ class RetargetNode(Node):
         self._log.info('way', f'on the way to the human hand: {text}')
 
     def _tell_of_state(self, now: float) -> None:
-        """Say when the hand stands still because its pose is not known, or does not follow."""
+        """Log when the hand stands still because its pose is unknown, or does not follow."""
         unknown = self._retargeter.unknown
         if not unknown:
             self._waiting_since = None
@@ -309,7 +309,7 @@ class RetargetNode(Node):
         )
 
     def _tell_of_input(self) -> None:
-        """Say what is missing in the input, and when there is none."""
+        """Log which input is missing, and when there is none."""
         then = {'hold': 'holds its pose', 'rest': 'goes to rest', 'stop': 'gets no commands'}
         after = self._profile.stale.after
         self._tell(
@@ -322,13 +322,13 @@ class RetargetNode(Node):
         missing = self._retargeter.missing
         self._tell(
             'missing',
-            f'no {", ".join(missing)} in the input for {after:g} s: what follows them does not '
+            f'no {", ".join(missing)} in the input for {after:g} s: the joints that follow do not '
             'move',
             missing,
         )
 
     def _tell(self, what: str, text: str, happens: Any = True) -> None:
-        """Warn when something begins to happen, or happens otherwise."""
+        """Warn when a condition begins or changes."""
         if happens and self._told.get(what) != happens:
             self._log.warning(what, text)
         self._told[what] = happens
@@ -356,7 +356,7 @@ class RetargetNode(Node):
         )
 
     async def _calibrate(self, name: str, response: Trigger.Response) -> Trigger.Response:
-        """Watch a pose; with the second of the two, write the calibration and use it."""
+        """Watch a pose; after the second of the two, write and use the calibration."""
         try:
             response.message = await self._measure(name)
             response.success = True
@@ -385,12 +385,12 @@ class RetargetNode(Node):
         return f'calibrated {len(calibration.joints)} joints, written to {path}'
 
     def close(self) -> None:
-        """Say what was clipped; the hand stays where it was commanded to be."""
+        """Report what was clipped; the hand stays at its last command."""
         self._report()
 
 
 class _PoseRecording:
-    """What comes in until a time (s, monotonic); `over` completes then."""
+    """Collects poses until a time (s, monotonic); `over` completes then."""
 
     def __init__(self, until: float) -> None:
         self.until = until
@@ -399,13 +399,13 @@ class _PoseRecording:
 
 
 def _angles(pose: Mapping[str, float]) -> str:
-    """Return the angles, the largest first (rad)."""
+    """Return the largest angles in words (rad)."""
     order = sorted(pose, key=lambda name: -abs(pose[name]))
     return _some([f'{printable(name)} {pose[name]:+.2f}' for name in order], 6) + ' rad'
 
 
 def _some(names: Sequence[str], most: int = 4) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of further ones."""
     more = f' and {len(names) - most} more' if len(names) > most else ''
     return ', '.join(names[:most]) + more
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Start, spin and end of a node process: the same for all nodes."""
+"""Starts, spins and ends a node process, in the same way for all nodes."""
 
 from collections.abc import Callable
 import gc
@@ -33,24 +33,24 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.timer import Timer
 
-# A waiting executor does not see a signal until it has waited for this long (s).
+# A waiting executor notices a signal after at most this time (s).
 SIGNAL_LATENCY = 0.1
 
 
 class FinishingNode(Protocol):
-    """An rclpy node that says when it is done.
+    """An rclpy node that signals its end.
 
     Attributes:
-        done: completed with the exit code of the process when the node has nothing left to do.
+        done: completed with the exit code of the process when the node has finished.
     """
 
     done: Future
 
     def close(self) -> None:
-        """Leave nothing half done; called once, whatever ended the node."""
+        """Finish all work; called once, whatever ended the node."""
 
     def destroy_node(self) -> None:
-        """Give back what rclpy holds for the node."""
+        """Release rclpy's resources of the node."""
 
     def get_logger(self) -> Any:
         """Return the logger of rclpy."""
@@ -59,12 +59,12 @@ class FinishingNode(Protocol):
 def run_node(make_node: Callable[[], FinishingNode]) -> None:
     """Run one node until it is done, or until SIGINT or SIGTERM, and exit the process.
 
-    No message ends a node: what a callback raises is logged, and the node goes on.
+    No message ends a node: exceptions of callbacks are logged, and the node goes on.
     """
     code = _run(make_node)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: everything is closed, and to take apart an interpreter with torch and its
+    # Not sys.exit: everything is closed, and shutting down an interpreter with torch and its
     # threads takes up to a second, in which another SIGINT would end it with code -2.
     os._exit(code)
 
@@ -78,12 +78,12 @@ def _run(make_node: Callable[[], FinishingNode]) -> int:
         return 0
     except LeconvmnError as error:
         if ASKED_TO_END.is_set():
-            return 0  # it failed because it was interrupted
+            return 0  # it failed because of the interruption
         rclpy.logging.get_logger('leconvmn_ros').fatal(str(error))
         return 1
     finally:
-        # The node is out of reach by now, but may be part of a circle: it holds shared memory,
-        # which nobody frees once the process has ended.
+        # The node is unreachable now, but may be part of a reference cycle. It holds shared
+        # memory, which nobody frees after the end of the process.
         gc.collect()
         rclpy.try_shutdown()
 
@@ -104,15 +104,15 @@ def _spin(node: FinishingNode) -> int:
     log = ThrottledLog(node.get_logger())
     try:
         executor.add_node(node)
-        # Not spin_until_future_complete: on Jazzy it keeps a callback for every message.
+        # Not spin_until_future_complete, which on Jazzy keeps a callback for every message.
         while not (ASKED_TO_END.is_set() or node.done.done()):
             try:
                 executor.spin_once(timeout_sec=SIGNAL_LATENCY)
-            except Exception as error:  # noqa: BLE001 - whatever a message or service did
+            except Exception as error:  # noqa: BLE001 - from any message or service
                 log.error(_place(error), _describe(error))  # noqa: TRY400 - one line
             log.flush()
     finally:
-        # Left to the garbage collector, it may go after its own guard condition and complain.
+        # Otherwise the garbage collector may free it after its own guard condition, with an error.
         executor.shutdown()
     return int(node.done.result()) if node.done.done() else 0
 
@@ -123,7 +123,7 @@ def _place(error: Exception) -> str:
 
 
 def _describe(error: Exception) -> str:
-    """Return an error in one line; what comes from /clock is the usual reason."""
+    """Describe an error in one line; the usual cause is /clock."""
     text = ' '.join(str(error).split()) or 'no reason given'
     return f'a callback failed and was skipped: {type(error).__name__}: {text} ({_place(error)})'
 
@@ -132,21 +132,21 @@ def _start_ros() -> None:
     check_log_folder()
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # what rcl says of arguments that it cannot read
+    except RuntimeError as error:  # raised by rcl for unreadable arguments
         raise _explained('ROS arguments', error) from error
 
 
 def _made(make_node: Callable[[], FinishingNode]) -> FinishingNode:
     try:
         return make_node()
-    except RuntimeError as error:  # RCLError, which rclpy does not export, is one
+    except RuntimeError as error:  # includes RCLError, which rclpy does not export
         raise _explained('cannot start', error) from error
 
 
 def _explained(origin: str, error: RuntimeError) -> ConfigurationError:
-    """Say what rcl says, and what to do where it was asked for security (and says little)."""
+    """Return rcl's error, with advice if security was requested (rcl itself says little)."""
     reason = ' '.join(str(error).split())
-    silent = 'error not set' in reason  # as rcl is without a keystore
+    silent = 'error not set' in reason  # rcl without a keystore
     asked_for = os.environ.get('ROS_SECURITY_ENABLE') == 'true'
     if not (asked_for and (silent or 'security' in reason.lower())):
         return ConfigurationError(f'{origin}: {reason}')
@@ -164,5 +164,5 @@ def _explained(origin: str, error: RuntimeError) -> ConfigurationError:
 
 
 def every(period: float, node: Node, callback: Callable[[], None]) -> Timer:
-    """Call back every so many seconds of real time, also where use_sim_time is set."""
+    """Call back at a period of real time (s), even if use_sim_time is set."""
     return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))

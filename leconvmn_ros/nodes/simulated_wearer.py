@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A node in place of a person with an armband: follows the cue and publishes the EMG of it.
+"""A node that replaces a person with an armband: follows the cue and publishes matching EMG.
 
-Subscribes `cue_joint_states`. Publishes `emg` and `emg_description` (latched), and what the
-simulated hand really did on `wearer_joint_states`, for scoring alone: no device would know it.
-With `speed` other than 1 it publishes `/clock`, and all nodes need `use_sim_time`.
+Subscribes to `cue_joint_states`. Publishes `emg` and `emg_description` (latched), and the real
+motion of the simulated hand on `wearer_joint_states`, for scoring only: no device would know it.
+With a `speed` other than 1 it publishes `/clock`, and all nodes need `use_sim_time`.
 """
 
 import time
@@ -46,9 +46,9 @@ from std_msgs.msg import String
 
 PERIOD = 0.02  # s of the wearer's time, in each message
 TICKS = round(PERIOD * CONTROL_RATE)
-# So far the wearer's time may go ahead of the cue (s).
+# Largest lead of the wearer's time over the cue (s).
 MOST_AHEAD = 0.2
-# So long it waits for it (s of real time).
+# Longest wait for the cue (s of real time).
 LONGEST_WAIT = 2.0
 
 PARAMETERS = (
@@ -58,7 +58,7 @@ PARAMETERS = (
     Parameter(
         'speed',
         1.0,
-        'seconds of the wearer per second; other than 1 it publishes /clock',
+        'seconds of the wearer per second; if not 1, the node publishes /clock',
         allowed=(0.1, 50.0),
     ),
 )
@@ -68,7 +68,7 @@ class SimulatedWearerNode(Node):
     """Wires `SimulatedWearer` to topics and a clock."""
 
     def __init__(self) -> None:
-        """Declare the parameters and begin.
+        """Declare the parameters and start.
 
         Raises:
             ConfigurationError: a parameter is not allowed.
@@ -122,17 +122,17 @@ class SimulatedWearerNode(Node):
         while self._pieces < due and not self._waits_for_cue():
             self._publish_piece()
         if self._pieces < due:
-            # The machine is too slow for this speed: the wearer's time waits, nothing is skipped.
+            # The machine is too slow for this speed: the wearer's time waits.
             self._began = time.monotonic() - self._pieces * PERIOD / self._speed
 
     def _waits_for_cue(self) -> bool:
-        """Whether the guide has not yet seen the time to which the wearer has come.
+        """Whether the guide has not yet reached the wearer's time.
 
-        At many times the speed a guide that is late by 0.1 s would show the cue a second late.
+        At many times the speed, a guide that is 0.1 s late would show the cue a second late.
         """
         if self._clock_publisher is None or self._cue_ns is None:
             return False
-        if time.monotonic() - self._seen > LONGEST_WAIT:  # a guide that was ended
+        if time.monotonic() - self._seen > LONGEST_WAIT:  # the guide has ended
             self._cue_ns = None
             return False
         return self._end_ns() - self._cue_ns > MOST_AHEAD * NANOSECONDS
@@ -157,7 +157,7 @@ class SimulatedWearerNode(Node):
         self._truth.publish(truth)
 
     def close(self) -> None:
-        """Nothing is left half done."""
+        """Do nothing: there is no unfinished work."""
 
 
 def _description(config: SyntheticSubjectConfig) -> EmgDescription:

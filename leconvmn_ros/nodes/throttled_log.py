@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A log that nothing can flood: at most one line a second for each cause."""
+"""A log that cannot be flooded: at most one line a second for each cause."""
 
 import time
 from typing import Any
@@ -25,16 +25,16 @@ PERIOD = 1.0  # s
 class ThrottledLog:
     """Writes to a logger of rclpy at most one line per period and cause.
 
-    A line that comes too soon waits; `flush` writes the newest of each cause when its time has
-    come, with how many it stands for. So the last word on a cause always gets through.
+    Further lines wait; `flush` writes the newest of each cause when it is due, with the number of
+    lines that it represents. So the last line of a cause is always written.
     """
 
     def __init__(self, logger: Any, period: float = PERIOD) -> None:
-        """Take the logger to write to.
+        """Wrap a logger.
 
         Args:
-            logger: of rclpy.
-            period: between two lines of one cause (s).
+            logger: logger of rclpy.
+            period: least time between two lines of one cause (s).
         """
         self._logger = logger
         self._period = period
@@ -42,7 +42,7 @@ class ThrottledLog:
         self._waiting: dict[str, _Line] = {}
 
     def error(self, cause: str, text: str) -> None:
-        """Write an error; `cause` is a constant of the code, not what somebody sent."""
+        """Write an error; `cause` must be a constant of the code, not foreign text."""
         self._write(cause, _Line('error', text))
 
     def warning(self, cause: str, text: str) -> None:
@@ -50,11 +50,11 @@ class ThrottledLog:
         self._write(cause, _Line('warning', text))
 
     def info(self, cause: str, text: str) -> None:
-        """Write a piece of information, likewise."""
+        """Write an information, likewise."""
         self._write(cause, _Line('info', text))
 
     def flush(self) -> None:
-        """Write what has waited long enough; call it every now and then."""
+        """Write the lines that are due; call it regularly."""
         for cause in [cause for cause in self._waiting if self._may_write(cause)]:
             self._put(cause, self._waiting.pop(cause))
 
@@ -73,7 +73,7 @@ class ThrottledLog:
 
     def _put(self, cause: str, line: '_Line') -> None:
         self._written[cause] = time.monotonic()
-        # One call site for each severity: rclpy refuses a site that changes it.
+        # One call site per severity, since rclpy refuses a site whose severity changes.
         text = printable(line.text)
         if line.count > 1:
             text += f' ({line.count} times)'
@@ -86,7 +86,7 @@ class ThrottledLog:
 
 
 class _Line:
-    """A line to write and how many it stands for."""
+    """A line to write, and how many it represents."""
 
     def __init__(self, severity: str, text: str) -> None:
         self.severity = severity

@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Subscribes topics of any type and hands their bytes to a bag, without rosbag2.
+"""Records topics of any type as serialized bytes to a bag, without rosbag2.
 
-Messages are never decoded on the way, except those of EMG, of which the counter tells what is
-missing. Topics are looked for again and again: one that appears later is recorded from then on.
+Messages are not decoded, except those of EMG, whose counter shows missing samples. Topics are
+searched repeatedly: a topic that appears later is recorded from then on.
 """
 
 from collections.abc import Collection
@@ -37,22 +37,22 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
-# What every node publishes about itself; of no use in a recording unless it is asked for.
+# Topics that every node publishes about itself; not recorded unless requested by name.
 NEVER_BY_DEFAULT = frozenset({'/rosout', '/parameter_events'})
-# A disk that is busy for some seconds loses nothing at 100 messages a second.
+# At 100 messages a second, nothing is lost while a disk is busy for some seconds.
 DEPTH = 1000
 
 
 @dataclass
 class TopicRecord:
-    """How the recording of a topic is doing.
+    """The state of the recording of a topic.
 
     Attributes:
         type_name: message type.
         messages: messages written.
-        lost_messages: messages that the middleware says it lost before they came here.
-        samples: samples of EMG that are missing, by their counter.
-        profile: how it is subscribed.
+        lost_messages: messages lost before arrival, according to the middleware.
+        samples: missing EMG samples, by their counter.
+        profile: QoS of the subscription.
     """
 
     type_name: str
@@ -64,29 +64,29 @@ class TopicRecord:
 
     @property
     def lost_samples(self) -> int:
-        """Samples per channel that the source took but that never came."""
+        """Samples per channel that never arrived."""
         return self.samples.lost
 
 
 class TopicRecorder:
     """Records topics of a node's graph into an open `BagRecorder`.
 
-    Call `look_for_topics` now and then (twice a second), and `close` at the end.
+    Call `look_for_topics` regularly (twice a second), and `close` at the end.
 
     Attributes:
-        topics: what is recorded, by absolute name.
+        topics: recorded topics, by absolute name.
     """
 
     def __init__(
         self, node: Node, bag: BagRecorder, topics: Collection[str], *, everything: bool = False
     ) -> None:
-        """Subscribe what is there.
+        """Subscribe to the existing topics.
 
         Args:
-            node: whose graph, clock and executor are used.
-            bag: an open bag, which stays the caller's.
+            node: node whose graph, clock and executor are used.
+            bag: an open bag, which the caller closes.
             topics: names to record, as the node would resolve them.
-            everything: record every topic, but those of NEVER_BY_DEFAULT.
+            everything: record every topic except NEVER_BY_DEFAULT.
         """
         self.topics: dict[str, TopicRecord] = {}
         self._node = node
@@ -98,11 +98,11 @@ class TopicRecorder:
 
     @property
     def waiting_for(self) -> list[str]:
-        """Topics that were asked for by name and that nobody publishes yet."""
+        """Topics that were requested by name but that nobody publishes yet."""
         return sorted(self._wanted - self.topics.keys())
 
     def look_for_topics(self) -> None:
-        """Subscribe what has appeared, and subscribe again what a new publisher does not serve."""
+        """Subscribe to new topics, and again where a new publisher offers less."""
         for topic, types in self._node.get_topic_names_and_types():
             if topic in self._impossible or not self._is_wanted(topic):
                 continue
@@ -111,11 +111,11 @@ class TopicRecorder:
                 self._subscribe(topic, types[0], _profile_for(publishers))
 
     def summary(self) -> list[str]:
-        """Return a line for each topic: what was written and what was lost."""
+        """Return a line for each topic, with messages written and lost."""
         return [self._line(topic) for topic in sorted(self.topics)]
 
     def close(self) -> None:
-        """Write what has arrived until now, and subscribe nothing any more."""
+        """Write all messages that have arrived, and end all subscriptions."""
         for topic, record in self.topics.items():
             if record.subscription is not None:
                 self._drain(topic, record, record.subscription)
@@ -143,7 +143,7 @@ class TopicRecorder:
         if known is None:
             known = self.topics[topic] = TopicRecord(type_name, profile)
         elif known.subscription is not None:
-            # A publisher has come that offers less, such as best effort: take what both offer.
+            # A new publisher offers less, such as best effort: subscribe with what all offer.
             self._node.destroy_subscription(known.subscription)
         known.profile = profile
         known.subscription = self._listen(kind, topic, known)
@@ -164,11 +164,11 @@ class TopicRecorder:
                 raw=True,
                 event_callbacks=SubscriptionEventCallbacks(message_lost=lost),
             )
-        except UnsupportedEventTypeError:  # a middleware that knows fewer events than Fast DDS
+        except UnsupportedEventTypeError:  # a middleware with fewer events than Fast DDS
             return self._node.create_subscription(kind, topic, take, record.profile, raw=True)
 
     def _write(self, topic: str, record: TopicRecord, data: bytes, info: dict[str, int]) -> None:
-        # By the clock that wrote the stamps: that of a simulation, or the time of arrival.
+        # By the clock of the stamps: that of a simulation, or the time of arrival.
         now = self._node.get_clock().now().nanoseconds
         simulated = self._node.get_parameter('use_sim_time').value
         log_ns = now if simulated else info.get('received_timestamp') or time.time_ns()
@@ -178,7 +178,7 @@ class TopicRecorder:
             _count_samples(record.samples, data)
 
     def _drain(self, topic: str, record: TopicRecord, subscription: Subscription) -> None:
-        # The executor has stopped, and messages still wait in the queue.
+        # The executor has stopped, but messages are still queued.
         with subscription.handle:
             for _ in range(DEPTH):
                 taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
@@ -197,7 +197,7 @@ class TopicRecorder:
 
 
 def _profile_for(publishers: Collection[Any]) -> QoSProfile:
-    """Return the most that all publishers of a topic offer."""
+    """Return the best QoS that all publishers of a topic offer."""
     profiles = [publisher.qos_profile for publisher in publishers]
     reliable = all(known.reliability is ReliabilityPolicy.RELIABLE for known in profiles)
     latched = all(known.durability is DurabilityPolicy.TRANSIENT_LOCAL for known in profiles)
@@ -213,4 +213,4 @@ def _count_samples(count: SampleCount, data: bytes) -> None:
     try:
         count.add(chunk_from_message(deserialize_message(data, EmgArray)))
     except (MalformedMessageError, rclpy_implementation.RMWError):
-        return  # recorded as it came; whoever reads the bag says so
+        return  # recorded unchanged; readers of the bag report it

@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The viewer node: a page in the browser that shows hand, EMG, angles and how the decoder does.
+"""The viewer node: a page in the browser with the hand, EMG, angles and the decoder's state.
 
-Subscribes `emg`, `joint_states` (estimate), `joint_states_reference`, `movement_label` and, where
-a guide runs, `cue_joint_states`, `guide_status` and `emg_description`, and never holds their
-writers back. The buttons of the page call the services of the guide. It draws at a rate of its own
-whatever came in, and nothing while no page is open.
+Subscribes to `emg`, `joint_states` (estimate), `joint_states_reference`, `movement_label` and, if
+a guide runs, `cue_joint_states`, `guide_status` and `emg_description`. It never holds their
+writers back. The buttons of the page call the services of the guide. It draws at its own rate,
+whatever the rate of messages, and not at all while no page is open.
 """
 
 from pathlib import Path
@@ -43,10 +43,10 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-# A page that is refused tries again every second; one line tells it (s).
+# A refused page tries again every second, but is logged only this often (s).
 REFUSAL_PERIOD = 10.0
 
-# Who offers what a button asks for.
+# The service that each button calls.
 SERVICES: dict[Action, str] = {
     'start': 'guide/start',
     'start_anyway': 'guide/start_anyway',
@@ -60,19 +60,19 @@ PARAMETERS = (
     Parameter(
         'host',
         '127.0.0.1',
-        'address to serve at; 0.0.0.0 shows the page, and all signals, to the whole network',
+        'address to listen on; 0.0.0.0 shows the page, and all signals, to the whole network',
     ),
-    Parameter('port', 8080, 'port to serve at, or the next free one', (1024, 65535)),
-    Parameter('side', 'right', 'which hand to show', choices=('right', 'left')),
+    Parameter('port', 8080, 'port to listen on, or the next free one', (1024, 65535)),
+    Parameter('side', 'right', 'hand to show', choices=('right', 'left')),
     Parameter('frame_rate', 25.0, 'pictures per second (Hz)', (1.0, 60.0)),
     Parameter(
         'allowed_origins',
         '',
-        'pages that may connect besides our own, separated by commas: http://lab-pc:8080',
+        'foreign pages that may connect, separated by commas: http://lab-pc:8080',
     ),
     Parameter('robot_urdf', '', 'URDF of a robot hand, with meshes beside it; needs its profile'),
-    Parameter('robot_profile', '', 'profile of that hand: its commands are shown'),
-    Parameter('robot_prefix', '', 'what the URDF puts before the joint names of the profile'),
+    Parameter('robot_profile', '', 'profile of that hand, whose commands are shown'),
+    Parameter('robot_prefix', '', "prefix of the profile's joint names in the URDF"),
 )
 
 
@@ -111,8 +111,8 @@ class ViewerNode(Node):
         """Read the profile of the robot hand, and return its URDF if one is given.
 
         Raises:
-            ConfigurationError: one of the two is missing or not allowed, or the hand takes
-                messages in which no joint is named.
+            ConfigurationError: one of the two is missing or not allowed, or the command messages
+                of the hand have no joint names.
         """
         urdf, name = (self.get_parameter(key).value for key in ('robot_urdf', 'robot_profile'))
         if bool(urdf) != bool(name):
@@ -211,7 +211,7 @@ class ViewerNode(Node):
     def _press(self, action: Action) -> None:
         client = self._buttons[action]
         if client.service_is_ready():
-            # What it answers is in the next status of the guide.
+            # The guide's next status contains the answer.
             client.call_async(Trigger.Request())
         else:
             self.get_logger().warning(f'the button {action} was pressed, but nobody offers it')

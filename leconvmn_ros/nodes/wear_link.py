@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The command `wear` on the ROS graph: what it shows on the page, and which button was pressed.
+"""Connects the command `wear` to the ROS graph: status on the page, and pressed buttons.
 
-A small node in the process of the command, with a context and a thread of its own.
+It is a small node in the process of the command, with its own context and thread.
 """
 
 from queue import Empty, SimpleQueue
@@ -28,9 +28,9 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-# The page forgets a guide that is silent for some seconds (s).
+# The page forgets a guide after some seconds of silence (s).
 HEARTBEAT = 0.5
-# Others are found within this time (s).
+# Time to discover other nodes (s).
 DISCOVERY = 1.5
 
 
@@ -38,7 +38,7 @@ class WearLink:
     """Publishes `guide_status` and offers `wear/use`, `wear/adapt` and `wear/train`."""
 
     def __init__(self) -> None:
-        """Join the graph that the environment names."""
+        """Join the graph of the environment."""
         self._status: GuideStatus | None = None
         self._pressed: SimpleQueue[Action] = SimpleQueue()
         self._over = Event()
@@ -73,14 +73,14 @@ class WearLink:
         self._publish()
 
     def pressed(self) -> Action | None:
-        """Return a button that was pressed since the last call, None if none was."""
+        """Return a button pressed since the last call, None if none was."""
         try:
             return self._pressed.get_nowait()
         except Empty:
             return None
 
     def publishers(self, topics: tuple[str, ...]) -> list[str]:
-        """Return those of the topics that somebody publishes, after a time to find them."""
+        """Return the topics that somebody publishes, after time for discovery."""
         self._over.wait(DISCOVERY)
         return [topic for topic in topics if self._node.count_publishers(topic)]
 

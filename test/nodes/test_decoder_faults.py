@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the decoder node does when its input stops, ages, doubles or cannot be heard; real DDS."""
+"""The decoder node when its input stops, ages, doubles or cannot be received; with real DDS."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -393,14 +393,14 @@ def test_a_publisher_that_cannot_be_heard_is_told_with_what_to_do(run, ros, capf
     with run(**OFF, **RELIABLE_INPUT) as rig:
         best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         rig.publisher(profile=best_effort, heard=False)
-        status = rig.status('input', lambda s: 'cannot be heard' in s.message)
+        status = rig.status('input', lambda s: 'cannot be received' in s.message)
         assert status.level == b'\x02'
         assert 'set qos_overrides./emg.subscription.reliability to best_effort' in status.message
         ros.forget()
         rig._diagnostics = ros.collect('/diagnostics', DiagnosticArray)
-        rig.status('input', lambda s: 'cannot be heard' not in s.message)
+        rig.status('input', lambda s: 'cannot be received' not in s.message)
     output = capfd.readouterr().err
-    assert output.count('it is best effort, this node asks for reliable') == 1
+    assert output.count('it is best effort, but this node requests reliable') == 1
     assert 'offering incompatible QoS' not in output
 
 
@@ -412,7 +412,7 @@ def test_deadline_and_liveliness_are_told(run, ros, capfd):
     }
     with run(**OFF, **asked) as rig:
         rig.publisher(heard=False)
-        rig.status('input', lambda s: 'cannot be heard' in s.message)
+        rig.status('input', lambda s: 'cannot be received' in s.message)
         ros.forget()
         offered = QoSProfile(
             depth=10,

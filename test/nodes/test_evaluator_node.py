@@ -187,7 +187,7 @@ def test_states_that_contradict_themselves_are_refused_as_a_whole(ros, start, tm
     assert report['count'] == report['estimates'] == 40
     assert report['refused_messages'] == 160
     assert report['mean']['rmse'] == pytest.approx(np.degrees(OFFSET))
-    refusals = node.text.count('message refused')
+    refusals = node.text.count('message rejected')
     assert 2 <= refusals <= 8
 
 

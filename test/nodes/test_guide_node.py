@@ -144,7 +144,7 @@ def test_the_buttons_pause_and_repeat(ros, start, tmp_path, session):
     page.until(lambda status: status.state == 'ready')
     assert page.status.actions == ('start',)
     assert not page.press('pause').success
-    assert page.press('redo').message == 'there is no repetition to do again'
+    assert page.press('redo').message == 'there is no repetition to repeat'
     assert page.press('start').success
     assert 'running' in page.press('start').message
     page.until(lambda status: status.state == 'move')
@@ -200,7 +200,7 @@ def test_it_does_not_start_on_a_bad_signal_unless_told_to(ros, start, tmp_path, 
     assert ros.spin_until(lambda: labels)
     # The source falls silent: the session must not go on without EMG.
     page.until(lambda status: status.state == 'paused')
-    assert 'no EMG comes any more' in page.status.message
+    assert 'EMG has stopped' in page.status.message
 
 
 def test_wrong_parameters_end_it_with_a_reason(start, tmp_path):

@@ -31,7 +31,7 @@ NODE = 'from leconvmn_ros.nodes.retarget import main; main()'
      {'ROS_HOME': '/proc/a'}],
 )  # fmt: skip
 def test_the_remedy_is_named(environment):
-    with pytest.raises(ConfigurationError, match='set ROS_LOG_DIR to a folder'):
+    with pytest.raises(ConfigurationError, match='set ROS_LOG_DIR to a writable folder'):
         check_log_folder(environment)
 
 

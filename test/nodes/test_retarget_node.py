@@ -238,7 +238,7 @@ def test_messages_that_contradict_themselves_are_refused_once_a_second(ros, star
         ros.spin(0.01)
     node.wait_for_text('10 names and 9 positions; each name needs one position')
     assert near(human.newest().position, [0.0, 0.0])
-    assert 2 <= node.text.count('input refused') <= 12
+    assert 2 <= node.text.count('input rejected') <= 12
 
 
 def test_another_publisher_of_the_command_is_reported(ros, start, small):
@@ -351,7 +351,7 @@ def test_faulty_input_is_told_and_harmless(ros, start, small):
         human.publisher.publish(joint_state(pose))
         ros.spin(0.1)
     human.publisher.publish(JointState(name=['index_mcp', 'ring_pip'], position=[]))
-    node.wait_for_text('input refused: index_mcp is nan')
+    node.wait_for_text('input rejected: index_mcp is nan')
     ros.spin(0.2)
     assert near(human.newest().position, [0.0, 0.0])
     human.show(FIST | {'index_mcp': 3.0}, lambda: near(human.newest().position, [1.5, -0.8]))
