@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From recordings to a checkpoint: presets, data and one fit for each kind of model."""
+"""Trains a checkpoint from recordings: presets, data, and one fit for each kind of model."""
 
 from typing import TYPE_CHECKING
 

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""AdamW as PyTorch has it, without the import of its compiler: that takes a second per process.
+"""AdamW as in PyTorch, without importing its compiler, which takes a second per process.
 
-A training of small or lstm takes ten, and each member of an ensemble has a process of its own.
+A training of small or lstm takes ten seconds, and each member of an ensemble has its own process.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ _EPSILON = 1e-8
 
 
 class AdamW:
-    """Changes weights by their gradients (Loshchilov and Hutter 2019), fused.
+    """Updates weights by their gradients (Loshchilov and Hutter 2019), fused.
 
     Attributes:
         learning_rate: may be set before each step.
@@ -37,7 +37,7 @@ class AdamW:
     def __init__(
         self, weights: Iterable[Tensor], learning_rate: float, weight_decay: float
     ) -> None:
-        """Prepare to change weights, all of which get gradients."""
+        """Prepare to update weights, all of which get gradients."""
         self.learning_rate = learning_rate
         self._weight_decay = weight_decay
         self._weights = list(weights)
@@ -46,13 +46,13 @@ class AdamW:
         self._steps = [torch.zeros((), device=weight.device) for weight in self._weights]
 
     def forget_gradients(self) -> None:
-        """Begin anew to collect gradients."""
+        """Discard the gradients."""
         for weight in self._weights:
             weight.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
-        """Change the weights by the gradients that were collected."""
+        """Update the weights by the accumulated gradients."""
         gradients = [weight.grad for weight in self._weights if weight.grad is not None]
         adamw(
             self._weights,

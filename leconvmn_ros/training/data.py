@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a model learns from: features and standardised angles of one set of recordings.
+"""Training data: features and standardised angles of a set of recordings.
 
-Statistics and limits are of the training part alone.
+Statistics and limits are computed from the training part only.
 """
 
 from collections.abc import Sequence
@@ -49,16 +49,16 @@ from pydantic import ValidationError
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a model learns from.
+    """The data of a training.
 
     Attributes:
-        signal_path: what the features and images are.
-        statistics: of the features of the training part.
-        joints: how a standardised target becomes an angle.
-        mixture: of the standardised features of the training part; None without labels.
-        templates: how each movement goes in the training part; None without labels.
-        training: what to learn.
-        validation: what tells how well it was learnt; empty if that is learnt, too.
+        signal_path: definition of features and images.
+        statistics: statistics of the features of the training part.
+        joints: conversion of standardised targets to angles.
+        mixture: distribution of the standardised training features; None without labels.
+        templates: mean course of each movement in the training part; None without labels.
+        training: segments to learn from.
+        validation: segments for validation; empty if they are learnt, too.
     """
 
     signal_path: SignalPathConfig
@@ -70,7 +70,7 @@ class TrainingData:
     validation: list[FeatureSegment]
 
     def examples(self) -> tuple[Examples, Examples | None]:
-        """Return what a model without memory learns from, and what validates it, if anything."""
+        """Return examples for training and, if there are any, validation of memoryless models."""
         return (
             Examples(*images_of(self.training, self.signal_path)),
             Examples(*images_of(self.validation, self.signal_path)) if self.validation else None,
@@ -86,16 +86,16 @@ def gather(
     learn_validation: bool = False,
     known_joints: Sequence[JointOutput] = (),
 ) -> TrainingData:
-    """Take from recordings what is not held out for the test.
+    """Gather the data of recordings that are not held out for the test.
 
     Args:
-        recordings: with reference angles; channel counts and rates must agree.
-        exposure: what a feature and an image are.
-        hold_out: which part plays which role.
-        filters: what the EMG is filtered with.
-        learn_validation: make the validation part training data.
-        known_joints: what the outputs of a model that was trained before mean; they keep that
-            meaning, and their limits only widen.
+        recordings: recordings with reference angles; channel counts and rates must agree.
+        exposure: definition of features and images.
+        hold_out: the hold-out.
+        filters: filters of the EMG.
+        learn_validation: use the validation part for training, too.
+        known_joints: outputs of an already trained model; they keep their meaning, and their
+            limits are only widened.
 
     Raises:
         ConfigurationError: the exposure does not fit the recordings.
@@ -130,7 +130,7 @@ def gather(
     own = _own_statistics(training, path, statistics)
 
     def stretch(segment: Segment, recording: Recording) -> FeatureSegment:
-        # Led in, so that the model has been running when it is scored, as it has in use.
+        # With a lead-in, so that the model is running when it is scored, as in use.
         samples, context = np.concatenate((segment.lead_in, segment.samples)), len(segment.lead_in)
         targets = np.zeros((len(samples), len(names)), dtype=np.float32)
         targets[context:] = (segment.angles - mean) / scale
@@ -156,10 +156,10 @@ def _mixture(
     path: SignalPathConfig,
     statistics: FeatureStatistics,
 ) -> FeatureMixture | None:
-    """Return what adaptation needs to know of the features, where movements have labels."""
+    """Return the feature distribution for adaptation, from movements with labels."""
     mean, scale = np.array(statistics.mean), np.array(statistics.scale)
     rows, movements, groups = [], [], []
-    numbers: dict[int, int] = {}  # of the recordings, by their identity
+    numbers: dict[int, int] = {}  # number of each recording, by its identity
     for row, (segment, recording) in zip(features, training, strict=True):
         if recording.labels is None or not path.standardise:
             return None
@@ -174,7 +174,7 @@ def _mixture(
     mixture = mixture_of(rows, movements)
     if mixture is None:
         return None
-    # As in use, where the first window of a stream is not full yet.
+    # Skip the first window of a stream, which is not full, as in use.
     compared = slice(path.window_length, None, max(1, round(path.sampling_rate / COMPARED_RATE)))
     pairs = np.concatenate([part[compared] for part in groups])
     return with_usual_fit(
@@ -190,9 +190,9 @@ def _own_statistics(
     path: SignalPathConfig,
     statistics: FeatureStatistics,
 ) -> dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Return mean and deviation of each recording's standardised features, by its identity.
+    """Return the mean and deviation of each recording's standardised features, by its identity.
 
-    They are of its training part. With a single recording there is nothing of its own.
+    They are computed from its training part. A single recording has no statistics of its own.
     """
     if len({id(recording) for _, recording in training}) < 2:
         return {}
@@ -202,14 +202,14 @@ def _own_statistics(
         features.setdefault(id(recording), []).append(row)
     joined = {key: np.concatenate(rows) for key, rows in features.items()}
     return {
-        # A channel that was off in one donning would else be blown up.
+        # A floor for the deviation: a channel that was off in one donning must not be amplified.
         key: (rows.mean(axis=0), np.maximum(rows.std(axis=0), 0.1))
         for key, rows in joined.items()
     }
 
 
 def _onsets(segment: Segment, recording: Recording) -> tuple[int, ...]:
-    """Return at which samples movements begin in a segment that is led in."""
+    """Return the samples at which movements begin in a segment with lead-in."""
     if recording.labels is None:
         return ()
     starts = [each.start_ns for each in repetitions_of(recording.labels, recording.span_ns[1])]
@@ -261,7 +261,7 @@ def _common_joints(recordings: Sequence[Recording]) -> tuple[str, ...]:
 
 
 def _outputs(names: Sequence[str], angles: NDArray[np.float64]) -> tuple[JointOutput, ...]:
-    """Return what the angles say of each output."""
+    """Return the outputs described by the angles."""
     deviation = angles.std(axis=0)
     return tuple(
         JointOutput(
@@ -276,10 +276,10 @@ def _outputs(names: Sequence[str], angles: NDArray[np.float64]) -> tuple[JointOu
 
 
 def _widened(known: Sequence[JointOutput], seen: Sequence[JointOutput]) -> tuple[JointOutput, ...]:
-    """Let limits of outputs that keep their meaning reach as far as new angles do.
+    """Widen the limits of existing outputs to the range of new angles.
 
     Raises:
-        RecordingError: the joints are others.
+        RecordingError: the joints differ.
     """
     if [joint.name for joint in known] != [joint.name for joint in seen]:
         raise RecordingError(

@@ -14,8 +14,8 @@
 
 """Settings of each kind of fit; the fits themselves are imported when they run.
 
-So the command line knows every option without PyTorch. A new kind of fit is one class here, one
-module with its `run`, and a place in the union of `presets`.
+This lets the command line know all options without PyTorch. A new kind of fit needs a class here,
+a module with its `run`, and a place in the union in `presets`.
 """
 
 from collections.abc import Callable
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from leconvmn_ros.training.data import TrainingData
     from leconvmn_ros.training.reports import EpochReport, FitResult
 
-# How the training data follow one another, see `sequences`.
+# Order of the training data, see `sequences`.
 Order = Literal['recording', 'repetitions']
 
-# Of a ridge regression, tried one by one; each is multiplied by the number of training images, so
-# that it weighs the same however long a recording is. Features are standardised: below 1e-5 a
-# penalty changes nothing, above 10 little is left of the weights.
+# Penalties of the ridge regression to try. Each is multiplied by the number of training images, so
+# that its effect does not depend on the length of a recording. Features are standardised: a
+# penalty below 1e-5 has no effect, one above 10 shrinks the weights to almost nothing.
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 class FitSettings(StrictModel):
-    """How a kind of model is fitted.
+    """Settings of a fit for one kind of model.
 
-    Each has `epochs`, how many there are to choose from.
+    Each has `epochs`, the number of candidates to choose from.
 
     Attributes:
         models: the kinds of model that it fits.
-        module: where its `run` and, if it takes long, its `expected_seconds` are.
-        needs_validation: whether there is something that only validation data can choose.
+        module: module with its `run` and, for long fits, its `expected_seconds`.
+        needs_validation: whether it has choices that only validation data can make.
     """
 
     models: ClassVar[frozenset[str]]
@@ -66,10 +66,10 @@ class FitSettings(StrictModel):
         """Fit a model.
 
         Args:
-            model: to be fitted, on the device to compute on.
-            data: what to learn; without validation data the last epoch counts.
-            seed: of everything that is drawn at random.
-            stop_after: the epoch that a first fit chose, to end with; the schedule stays.
+            model: model to fit, on the device to compute on.
+            data: training data; without validation data the last epoch counts.
+            seed: seed of all random numbers.
+            stop_after: last epoch, as chosen by a first fit; the schedule is unchanged.
             on_epoch: called after each epoch.
 
         Raises:
@@ -83,14 +83,14 @@ class FitSettings(StrictModel):
         return result
 
     def expected_seconds(self, model: 'Model', data: 'TrainingData') -> float | None:
-        """Return how long `run` will take (s), None if it is too short to measure."""
+        """Return the expected duration of `run` (s), None if it is too short to measure."""
         fit = import_module(f'leconvmn_ros.training.{self.module}')
         expected = getattr(fit, 'expected_seconds', None)
         return None if expected is None else float(expected(model, data, self))
 
 
 class RecurrentFitSettings(FitSettings):
-    """How to train a recurrent model."""
+    """Settings of the training of a recurrent model."""
 
     models = frozenset({'le_convmn', 'lstm'})
     module = 'recurrent_fit'
@@ -99,10 +99,10 @@ class RecurrentFitSettings(FitSettings):
     kind: Literal['recurrent'] = 'recurrent'
     epochs: int = Field(default=60, ge=1, le=10_000, description='passes over the training data')
     learning_rate: float = Field(
-        default=3e-3, gt=0, le=1, description='of AdamW; the peak of a one-cycle schedule'
+        default=3e-3, gt=0, le=1, description='rate of AdamW; the peak of a one-cycle schedule'
     )
     schedule: Literal['one_cycle', 'constant'] = Field(
-        default='one_cycle', description='how the learning rate goes'
+        default='one_cycle', description='schedule of the learning rate'
     )
     weight_decay: float = Field(default=1e-2, ge=0, le=1, description='of AdamW')
     lanes: int = Field(default=8, ge=1, le=256, description='sequences trained in parallel')
@@ -113,19 +113,22 @@ class RecurrentFitSettings(FitSettings):
         default=1.0, gt=0, description='gradients are clipped to this norm'
     )
     noise: float = Field(
-        default=0, ge=0, le=10, description='standard deviation added to the standardised features'
+        default=0,
+        ge=0,
+        le=10,
+        description='standard deviation of the noise on standardised features',
     )
     order: Order = Field(
         default='recording',
-        description='how the training data follow one another: in the order of the recording, or '
-        'as single repetitions (a movement and the rest after it) in random order, with the state '
-        'carried from each to the next',
+        description='order of the training data: that of the recording, or single repetitions (a '
+        'movement and the rest after it) in random order, with the hidden state carried from each '
+        'to the next',
     )
     donnings: bool = Field(
         default=False,
-        description='each recording is a donning of its own: while learning, its features are '
-        'standardised a random share of the way by its own statistics instead of by those of all, '
-        'so that the decoder fits a new donning with either',
+        description='each recording is a separate donning: in training, its features are '
+        'standardised by a random mixture of its own statistics and those of all recordings, so '
+        'that the decoder fits a new donning with either',
     )
     random_phase: bool = Field(
         default=True, description='shift the grid of images by a random phase in each epoch'
@@ -134,12 +137,12 @@ class RecurrentFitSettings(FitSettings):
         default=0,
         ge=0,
         lt=1,
-        description='decay per step of the moving average of the weights that is kept; 0 = none',
+        description='decay per step of the moving average of the weights; 0 = no averaging',
     )
 
 
 class RidgeFitSettings(FitSettings):
-    """Fit in closed form, with the best of PENALTIES."""
+    """Settings of the closed-form fit, with the best of PENALTIES."""
 
     models = frozenset({'ridge'})
     module = 'ridge_fit'
@@ -148,23 +151,23 @@ class RidgeFitSettings(FitSettings):
 
     @property
     def epochs(self) -> int:
-        """How many penalties there are to choose from."""
+        """Number of penalties to choose from."""
         return len(PENALTIES)
 
 
 class SpgpFitSettings(FitSettings):
-    """Maximise the marginal likelihood with Adam."""
+    """Settings of the maximisation of the marginal likelihood with Adam."""
 
     models = frozenset({'spgp'})
     module = 'spgp_fit'
 
     kind: Literal['spgp'] = 'spgp'
     epochs: int = Field(
-        default=60, ge=1, le=10_000, description='steps; each looks at all training images'
+        default=60, ge=1, le=10_000, description='steps; each uses all training images'
     )
     learning_rate: float = Field(
         default=0.05,
         gt=0,
         le=1,
-        description='of Adam at the start; of logarithms, and of pseudo-inputs in length-scales',
+        description='initial rate of Adam; for logarithms, and for pseudo-inputs in length-scales',
     )

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Trains the members of an ensemble one by one, side by side in processes where cores are free.
+"""Trains the members of an ensemble separately, in parallel processes if cores are free.
 
-Each member has a loss of its own and learns nothing from the others. So it can be trained alone,
-with an order of the data and noise of its own, and the result is the same however many processes
-there are. Where a validation part has to choose a common epoch, and on a GPU, they are trained
+Each member has its own loss and learns nothing from the others. It can therefore be trained alone,
+with its own order of the data and its own noise, and the result does not depend on the number of
+processes. If a validation part must choose a common epoch, or on a GPU, all members are trained
 together instead.
 """
 
@@ -41,11 +41,11 @@ from numpy.typing import NDArray
 import torch
 from torch import nn
 
-# A training that is expected to take longer (s) is shared among processes, which take one or two
-# seconds to start.
+# Expected duration of a training (s) from which several processes pay off; starting one takes one
+# or two seconds.
 WORTH_PROCESSES = 10.0
 _Weights = dict[str, NDArray[np.float32]]
-# What comes of training one member: the loss of an epoch, in the end its weights, or an error.
+# An event in the training of a member: the loss of an epoch, its final weights, or an error.
 _Event = float | _Weights | LeconvmnError
 
 
@@ -61,7 +61,7 @@ class _Task:
 
 
 def trains_apart(model: Model, data: TrainingData) -> bool:
-    """Return whether the members of a model are trained one by one."""
+    """Whether the members of a model are trained separately."""
     return len(model.member_weights) > 1 and not data.validation and model.device.type == 'cpu'
 
 
@@ -75,19 +75,19 @@ def fit_members(
     stop_after: int | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> FitResult:
-    """Train each member of a model alone; the last epoch counts.
+    """Train each member of a model separately; the last epoch counts.
 
     Args:
         model: an ensemble, on the CPU.
-        data: what to learn, without a validation part.
-        settings: how to train.
-        seed: of the order of the data and the noise; each member makes one of its own of it.
-        processes: how many members to train at a time; 1 = in this process.
-        stop_after: epoch to end with, although the schedule is for `settings.epochs`.
-        on_epoch: called for each epoch, when as much has been done in all members together.
+        data: training data without a validation part.
+        settings: settings of the fit.
+        seed: seed of the order of the data and the noise; each member derives its own.
+        processes: number of members to train at a time; 1 = in this process.
+        stop_after: last epoch; the schedule is still that of `settings.epochs`.
+        on_epoch: called for each epoch as soon as all members have completed it.
 
     Raises:
-        RecordingError: a training diverged, or its process was ended.
+        RecordingError: a training diverged, or its process was killed.
     """
     members = _members(model)
     seeds = np.random.SeedSequence(seed).generate_state(len(members))
@@ -137,7 +137,7 @@ def _alone(model: Model, number: int) -> Model:
 
 
 def _train(task: _Task, send: Callable[[_Event], None]) -> None:
-    # What torch draws (dropout) is of the member alone, in whichever process.
+    # Torch's random numbers (dropout) belong to the member, in any process.
     with torch.random.fork_rng([]):
         torch.manual_seed(task.seed)
         try:
@@ -158,7 +158,7 @@ def _train(task: _Task, send: Callable[[_Event], None]) -> None:
 def _in_processes(
     tasks: Sequence[_Task], processes: int, take: Callable[[int, _Event], None]
 ) -> None:
-    """Train so many at a time; `take` gets what happens in any of them as it happens."""
+    """Train that many members at a time; `take` gets their events as they occur."""
     waiting = list(enumerate(tasks))
     running: dict[Connection, tuple[int, BaseProcess]] = {}
     try:
@@ -186,7 +186,7 @@ def _start(task: _Task) -> tuple[Connection, BaseProcess]:
     arguments = (sender, task, torch.get_num_threads())
     process = context.Process(target=_work, args=arguments, daemon=True)
     process.start()
-    sender.close()  # here; once the process ends, nothing more can come
+    sender.close()  # our copy: the receiver then sees the end of the process
     return receiver, process
 
 
@@ -207,8 +207,8 @@ def _work(sender: Connection, task: _Task, threads: int) -> None:
     def send(event: _Event) -> None:
         try:
             sender.send(event)
-        except OSError:  # whoever wanted the result is gone
+        except OSError:  # the parent has ended
             raise SystemExit(1) from None
 
-    with suppress(KeyboardInterrupt):  # Ctrl-C is for the process that started this one
+    with suppress(KeyboardInterrupt):  # Ctrl-C is handled by the parent
         _train(task, send)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Settings of a training, and the named ones: LE-ConvMN in three sizes, and its rivals."""
+"""Settings of a training, and named presets: LE-ConvMN in three sizes, and its baselines."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -35,7 +35,7 @@ from pydantic import Field, model_validator
 
 
 class TrainingSettings(StrictModel):
-    """Which model to train, on what, and how; the defaults are the network of the paper."""
+    """Model, data and fit of a training; the defaults are the network of the paper."""
 
     exposure: ExposureConfig = ExposureConfig()
     model: AnyModelConfig = LeConvMnConfig()
@@ -46,29 +46,29 @@ class TrainingSettings(StrictModel):
         default=None,
         ge=0,
         le=1000,
-        description='corner of the high-pass of raw EMG (Hz); 0 = none; none given = by the rate, '
-        'and none for an envelope',
+        description='corner of the high-pass of raw EMG (Hz); 0 = none; by default chosen by the '
+        'rate, and none for an envelope',
     )
     mains: Literal[0, 50, 60] = Field(
-        default=0, description='mains frequency that notches take out (Hz); 0 = none'
+        default=0, description='mains frequency that notches remove (Hz); 0 = none'
     )
     preset: str = Field(
-        default='', description='name and version of the preset that these settings began as'
+        default='', description='name and version of the preset that the settings started from'
     )
     choose_epoch: bool = Field(
         default=True,
-        description='let a validation part choose the epoch; otherwise the last epoch counts, and '
-        'the validation part is learnt like the rest',
+        description='choose the epoch on a validation part; otherwise the last epoch counts, and '
+        'the validation part is trained on, too',
     )
     second_pass: bool = Field(
         default=False,
-        description='when the epoch is chosen, train once more, on the validation part as well',
+        description='if the epoch is chosen, train again with the validation part included',
     )
     threads: int = Field(
         default=0, ge=0, le=256, description='CPU threads, 0 = as many as torch chooses'
     )
     seed: int = Field(
-        default=0, ge=0, le=2**31 - 1, description='of initial weights and order of the data'
+        default=0, ge=0, le=2**31 - 1, description='seed of initial weights and order of the data'
     )
 
     @model_validator(mode='after')
@@ -87,11 +87,11 @@ class TrainingSettings(StrictModel):
 
     @property
     def order(self) -> Order:
-        """How the training data follow one another; a model without memory does not care."""
+        """Order of the training data, which does not matter to models without memory."""
         return self.fit.order if isinstance(self.fit, RecurrentFitSettings) else 'recording'
 
     def changed(self, part: str = '', **values: Any) -> 'TrainingSettings':
-        """Return the settings with other values, of a part of them ('fit', 'model', 'exposure').
+        """Return the settings with changes in one part ('fit', 'model', 'exposure').
 
         Raises:
             pydantic.ValidationError: a value is not allowed.
@@ -105,10 +105,10 @@ _COARSE = ExposureConfig(column_period=0.02)
 
 DEFAULT_PRESET = 'le_convmn'
 
-# docs/explanation/ablation.md says what each of these stacks is worth.
-# It treats all electrodes alike, so what it finds turns with the ring.
+# The effects of these stacks are in docs/explanation/ablation.md.
+# This one treats all electrodes alike, so its features rotate with the ring.
 _RING = StackConfig(planes=(32, 32), electrodes='ring', time='all', head='all', dropout=0.3)
-# Its second layer also sees where on the ring something happened.
+# The second layer also sees the position on the ring.
 _RING_THEN_ALL = StackConfig(
     planes=(32, 128),
     electrodes='ring_then_all',
@@ -117,7 +117,7 @@ _RING_THEN_ALL = StackConfig(
     dropout=0.3,
     layer_dropout=0.3,
 )
-# Its first layer sees all electrodes at once.
+# The first layer sees all electrodes at once.
 _WHOLE = _RING_THEN_ALL.model_copy(update={'planes': (128, 128), 'electrodes': 'all'})
 # Single repetitions in random order teach a decoder to follow movements in any order. The schedule
 # ends at a rate near 0 and the weights are averaged, so the last epoch is as good as any that a
@@ -135,7 +135,7 @@ _LSTM = LstmConfig(networks=4, dropout=0.3)
 def _trained(
     model: AnyModelConfig, fit: RecurrentFitSettings = _FIT, **values: Any
 ) -> TrainingSettings:
-    # Several threads would mostly wait for one another, and badly so on a busy machine.
+    # Several threads would mostly wait for one another, above all on a busy machine.
     return TrainingSettings(
         exposure=_COARSE, model=model, fit=fit, threads=1, choose_epoch=False, **values
     )
@@ -152,15 +152,15 @@ def _trained_as_in_0_1_0(model: AnyModelConfig, **fit: Any) -> TrainingSettings:
 
 
 _PRESETS = {
-    # The best LE-ConvMN there is here.
+    # The best LE-ConvMN here.
     'le_convmn': _trained(_LE_CONVMN),
-    # A quarter of its work: for slow machines, and what the demo runs.
+    # A quarter of its computation, for slow machines; used by the demo.
     'small': _trained(_SMALL, _FIT_SMALL),
-    # The network of the paper, trained as it takes it: faster, its gates saturate for good.
+    # The network of the paper with a training that suits it: trained faster, its gates saturate.
     'paper': TrainingSettings(
         fit=RecurrentFitSettings(epochs=60, learning_rate=1e-3, lanes=4), second_pass=True
     ),
-    # The paper's own way to train it: one sequence, Adam at 1e-4, features as they are.
+    # The paper's own training: one sequence, Adam at 1e-4, features unchanged.
     'paper_training': TrainingSettings(
         exposure=ExposureConfig(standardise=False),
         fit=RecurrentFitSettings(
@@ -173,20 +173,20 @@ _PRESETS = {
             random_phase=False,
         ),
     ),
-    # The LSTM that the paper compares with: RMS features, one after another: five times as many
-    # steps, and at the usual rate it learns badly or, now and then, nothing.
+    # The LSTM baseline of the paper reads RMS features one after another: five times as many
+    # steps. At the usual rate it learns badly or, sometimes, nothing.
     'lstm_paper': _trained(
         LstmConfig(steps='columns'), _FIT.model_copy(update={'learning_rate': 1e-3})
     ),
-    # A fair one: it sees the same images, is as many networks, and is trained the same way.
+    # A fair baseline: the same images, as many networks, the same training.
     'lstm': _trained(_LSTM),
-    # One network alone.
+    # A single network.
     'lstm_single': _trained(LstmConfig(dropout=0.3)),
-    # Snelson and Ghahramani's process, on the same images.
+    # Snelson and Ghahramani's process on the same images.
     'spgp': TrainingSettings(
         exposure=_COARSE, model=SpgpConfig(), fit=SpgpFitSettings(), second_pass=True, threads=1
     ),
-    # As the paper has it, on the RMS features of the moment.
+    # As in the paper, on the present RMS features.
     'spgp_paper': TrainingSettings(
         exposure=_COARSE,
         model=SpgpConfig(input='column'),
@@ -194,7 +194,7 @@ _PRESETS = {
         second_pass=True,
         threads=1,
     ),
-    # The floor: a straight line.
+    # The lower bound: a linear map.
     'ridge': TrainingSettings(
         exposure=_COARSE,
         model=RidgeConfig(input='image'),
@@ -202,9 +202,9 @@ _PRESETS = {
         second_pass=True,
     ),
 }
-# Version of the presets that are not named here is 1: they have not changed.
+# Presets not listed here have version 1: they have not changed.
 _VERSIONS = dict.fromkeys(('le_convmn', 'small', 'lstm', 'lstm_single', 'lstm_paper'), 2)
-# What these were before, to compare with: `small@1` and so on.
+# Earlier versions for comparison, named `small@1` and so on.
 _PRESETS_1 = {
     'le_convmn': _trained_as_in_0_1_0(_LE_CONVMN),
     'small': _trained_as_in_0_1_0(_SMALL, epochs=20),
@@ -222,20 +222,20 @@ CURRENT_PRESETS = {
     name: settings.model_copy(update={'preset': f'{name}@{_VERSIONS.get(name, 1)}'})
     for name, settings in _PRESETS.items()
 }
-# By name, and those of before by name and version.
+# By name; earlier ones by name and version.
 PRESETS = CURRENT_PRESETS | _named(
     {f'{name}@1': s.model_copy(update={'high_pass': 0.0}) for name, s in _PRESETS_1.items()}
 )
 
-# To go on from a decoder: it has only to get used to other electrodes, so fewer and smaller steps.
+# Fine-tuning adapts a decoder to other electrodes, which needs fewer and smaller steps.
 FINE_TUNING = {'epochs': 20, 'learning_rate': 1e-3}
 
 
 def check_goes_on(settings: TrainingSettings) -> None:
-    """Check that training with these settings goes on from given weights.
+    """Check that these settings can continue the training of given weights.
 
     Raises:
-        ConfigurationError: it chooses new weights, and would silently drop those given.
+        ConfigurationError: the fit would silently discard the given weights.
     """
     if not isinstance(settings.fit, RecurrentFitSettings):
         raise ConfigurationError(
@@ -244,7 +244,7 @@ def check_goes_on(settings: TrainingSettings) -> None:
 
 
 def fine_tuning(settings: TrainingSettings) -> TrainingSettings:
-    """Return settings to go on from a decoder that was trained with these.
+    """Return settings for fine-tuning a decoder that was trained with these.
 
     Raises:
         ConfigurationError: the model is not trained step by step.

@@ -14,8 +14,8 @@
 
 """Gradient descent for the recurrent models: LE-ConvMN and LSTM.
 
-Truncated back-propagation through time over parallel lanes; the validation data pick the epoch and
-say how much each part of the model counts.
+Truncated back-propagation through time over parallel lanes. The validation data choose the epoch
+and the weight of each part of the model.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 
-# SequenceBatch in which validation data are run: they need not be learnt from, so many at once.
+# Lanes of validation data; no gradients are needed, so there may be many.
 VALIDATION_SEQUENCES = 16
 
 
@@ -66,11 +66,11 @@ def fit_recurrent(
     """Train a model.
 
     Args:
-        model: to be trained, on the device to train on.
-        data: what to learn; without validation data the last epoch counts.
-        settings: how to train.
-        seed: of the order of the data and the noise.
-        stop_after: epoch to end with, although the schedule is for `settings.epochs`.
+        model: model to train, on the device to train on.
+        data: training data; without validation data the last epoch counts.
+        settings: settings of the fit.
+        seed: seed of the order of the data and the noise.
+        stop_after: last epoch; the schedule is still that of `settings.epochs`.
         on_epoch: called after each epoch.
 
     Raises:
@@ -122,7 +122,7 @@ def fit_recurrent(
 
 
 def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFitSettings) -> float:
-    """Tell how long the epochs of `fit_recurrent` will take, from a few steps on a copy (s)."""
+    """Estimate the duration of the epochs of `fit_recurrent` from a few steps on a copy (s)."""
     lanes = arrange_sequences(
         data.training,
         data.signal_path,
@@ -133,24 +133,24 @@ def expected_seconds(model: Model, data: TrainingData, settings: RecurrentFitSet
     windows = ceil(len(lanes.images) / settings.truncation)
     window = range(min(len(lanes.images), settings.truncation))
     times = []
-    # Nothing may draw from what the training will draw from: same seed, same weights.
+    # Do not use up random numbers of the training: the same seed must give the same weights.
     with torch.random.fork_rng([model.device] if model.device.type == 'cuda' else []):
         learner = _Learner(_copied(model), settings)
         for _ in range(6):
             started = time.perf_counter()
             learner.learn(lanes, window, model.initial_state(lanes.images.shape[1]))
             times.append(time.perf_counter() - started)
-    # The first step sets things up, and whatever else runs only makes a step longer: the shortest
-    # counts. Validation and the arranging of the data are a tenth.
+    # The first step includes set-up, and other programs only lengthen steps: use the shortest.
+    # Validation and arranging the data take another tenth.
     return 1.1 * min(times[1:]) * windows * settings.epochs
 
 
 def validation_sequences(data: TrainingData, order: Order = 'recording') -> SequenceBatch:
-    """Arrange the validation data: as they were recorded, or as repetitions in a random order."""
+    """Arrange the validation data: as recorded, or as repetitions in random order."""
     if order == 'recording':
         return arrange_sequences(data.validation, data.signal_path, VALIDATION_SEQUENCES)
     repetitions = sum(len(stretch.repetitions()) for stretch in data.validation)
-    # Few enough lanes for most repetitions to follow on another one.
+    # Few enough lanes that most repetitions follow another one.
     lanes = max(1, min(VALIDATION_SEQUENCES, repetitions // 4))
     return arrange_sequences(
         data.validation,
@@ -169,17 +169,17 @@ def run_sequences(model: Model, lanes: SequenceBatch) -> Tensor:
 
 
 def _member_outputs(model: Model, lanes: SequenceBatch) -> Tensor:
-    """Return what each part of a model thinks of all images, (parts, steps, lanes, joints)."""
+    """Return the outputs of each part of a model for all images, (parts, steps, lanes, joints)."""
     model.eval()
     state = model.initial_state(lanes.used.shape[1])
     return model.member_outputs(*_at(model, lanes, range(len(lanes.images)), state))[0]
 
 
 class _Learner:
-    """A model with what changes it.
+    """A model with its optimiser and averaged weights.
 
     Attributes:
-        model: the one that learns.
+        model: the model being trained.
         average: moving average of its weights (Polyak and Juditsky 1992), or the model itself.
     """
 
@@ -190,7 +190,7 @@ class _Learner:
         self._steps = 0
 
     def learn_epoch(self, lanes: SequenceBatch, epoch: int) -> float:
-        """Learn from all lanes once; return the mean loss while doing so."""
+        """Train on all lanes once; return the mean loss during this epoch."""
         settings = self._settings
         self.model.train()
         steps = len(lanes.images)
@@ -206,9 +206,9 @@ class _Learner:
         return total / steps
 
     def learn(self, lanes: SequenceBatch, window: range, state: State) -> tuple[float, State]:
-        """Learn from some steps; return their loss and the state after them."""
+        """Train on some steps; return their loss and the state after them."""
         outputs, state = self.model.member_outputs(*_at(self.model, lanes, window, state))
-        # Each part of a model learns by itself, so that their errors differ.
+        # Each part of a model has its own loss, so that their errors differ.
         loss = torch.stack([_loss(part, lanes, window) for part in outputs]).mean()
         self._optimiser.forget_gradients()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -221,7 +221,7 @@ class _Learner:
     @torch.no_grad()
     def _update_average(self) -> None:
         self._steps += 1
-        # The first steps are no better than what follows: they are forgotten faster.
+        # The first steps are less good than later ones, so they are forgotten faster.
         decay = min(self._settings.averaging, (1 + self._steps) / (10 + self._steps))
         average: list[Tensor] = list(self.average.parameters())
         new: list[Tensor] = list(self.model.parameters())
@@ -229,13 +229,13 @@ class _Learner:
 
 
 def _copied(model: Model) -> Model:
-    # Moved to where it is: a copy of an LSTM on a GPU has its weights here and there.
+    # Moved to its device, because a copied LSTM on a GPU has its weights scattered.
     return copy.deepcopy(model).to(model.device)
 
 
 @torch.inference_mode()
 def _share_out(model: Model, lanes: SequenceBatch) -> float:
-    """Let each part count as much as makes the loss on these lanes least; return that."""
+    """Set the weights of the parts that minimise the loss on these lanes; return that loss."""
     outputs = _member_outputs(model, lanes)
     used = torch.from_numpy(lanes.used)
     shares = fit_member_weights(outputs.cpu()[:, used].numpy(), lanes.targets[lanes.used])
@@ -251,11 +251,11 @@ def _validate(model: Model, lanes: SequenceBatch) -> float:
 def _at(
     model: Model, lanes: SequenceBatch, steps: range, state: State
 ) -> tuple[Tensor, State, Tensor | None]:
-    """Return what a model takes at some steps."""
+    """Return the inputs of a model at some steps."""
     device = model.device
     images = torch.from_numpy(lanes.images[steps.start : steps.stop]).to(device)
     fresh = lanes.fresh[steps.start : steps.stop]
-    # Before the first step the state is that of the start anyway.
+    # Before the first step the state is initial anyway.
     if not fresh[1 if steps.start == 0 else 0 :].any():
         return images, state, None
     return images, state, torch.from_numpy(fresh).to(device)
@@ -270,7 +270,7 @@ def _loss(outputs: Tensor, lanes: SequenceBatch, steps: range) -> Tensor:
 
 
 def _one_cycle(progress: float, peak: float) -> float:
-    """Learning rate at a share of the training: up over 15 %, then down a cosine (Smith 2018)."""
+    """Learning rate at a share of the training: up for 15 %, then down a cosine (Smith 2018)."""
     rise = 0.15
     if progress < rise:
         return peak * (0.04 + 0.96 * 0.5 * (1 - cos(pi * progress / rise)))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What all fits share, whatever the model: settings, progress and result."""
+"""Progress and results of fits, independent of the model."""
 
 from math import isnan
 from typing import NamedTuple
@@ -21,17 +21,17 @@ from leconvmn_ros.models.base import Model
 
 
 class EpochReport(NamedTuple):
-    """How an epoch went; losses are mean squared errors of standardised angles.
+    """The result of an epoch; losses are mean squared errors of standardised angles.
 
     Attributes:
-        epoch: from 1; of an SPGP a step, where 0 is the start.
-        epochs: how many there will be.
-        training_loss: mean over the epoch, while it was learning; of an SPGP the negative log
-            marginal likelihood per target.
-        validation_loss: after the epoch; NaN where there are no validation data, as in the second
+        epoch: number of the epoch, from 1; for an SPGP a step, where 0 is the start.
+        epochs: number of epochs.
+        training_loss: mean over the epoch during training; for an SPGP the negative log marginal
+            likelihood per target.
+        validation_loss: loss after the epoch; NaN without validation data, as in the second
             pass.
-        best_epoch: the one with the lowest validation loss so far.
-        second_pass: whether the validation data are being learnt, too.
+        best_epoch: epoch with the lowest validation loss so far.
+        second_pass: whether the validation data are trained on, too.
     """
 
     epoch: int
@@ -42,7 +42,7 @@ class EpochReport(NamedTuple):
     second_pass: bool = False
 
     def text(self) -> str:
-        """Say it in a line."""
+        """Return it as a line."""
         if self.second_pass:
             return f'second pass, epoch {self.epoch}: loss {self.training_loss:.3f}'
         if isnan(self.validation_loss):
@@ -53,7 +53,7 @@ class EpochReport(NamedTuple):
         )
 
     def share(self, second_pass: bool) -> float:
-        """Return the share of the training that is done, 0 to 1.
+        """Return the finished share of the training, 0 to 1.
 
         Args:
             second_pass: whether there is a second pass.
@@ -69,9 +69,9 @@ class FitResult(NamedTuple):
     """A trained model.
 
     Attributes:
-        model: with the weights of the best epoch.
-        epoch: what the validation data chose: the best epoch, from 1 (for an SPGP the best step,
-            for a ridge the place of the best penalty).
+        model: model with the weights of the best epoch.
+        epoch: choice of the validation data: the best epoch, from 1 (for an SPGP the best step,
+            for a ridge the number of the best penalty).
         loss: validation loss of the model; NaN without validation data.
     """
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Fits the ridge regression: the penalty is chosen by held-out error."""
+"""Fits the ridge regression; the penalty is chosen by the validation error."""
 
 from collections.abc import Callable, Sequence
 from math import nan
@@ -29,15 +29,15 @@ from torch import Tensor
 
 
 def run(
-    settings: RidgeFitSettings,  # noqa: ARG001 - there is nothing to set
+    settings: RidgeFitSettings,  # noqa: ARG001 - has no settings
     model: Model,
     data: TrainingData,
     *,
-    seed: int,  # noqa: ARG001 - nothing is drawn at random
+    seed: int,  # noqa: ARG001 - nothing is random
     stop_after: int | None = None,
-    on_epoch: Callable[[EpochReport], None] | None = None,  # noqa: ARG001 - there is one step
+    on_epoch: Callable[[EpochReport], None] | None = None,  # noqa: ARG001 - a single step
 ) -> FitResult:
-    """Fit a model; see `FitSettings.run`. An epoch is the place of a penalty, from 1."""
+    """Fit a model; see `FitSettings.run`. An epoch is the number of a penalty, from 1."""
     assert isinstance(model, Ridge)  # noqa: S101 - TrainingSettings checks it
     penalties = PENALTIES if stop_after is None else PENALTIES[stop_after - 1 : stop_after]
     penalty, loss = fit_ridge(model, *data.examples(), penalties)
@@ -45,10 +45,10 @@ def run(
 
 
 class RidgeFitResult(NamedTuple):
-    """What came out of a fit.
+    """The result of a fit.
 
     Attributes:
-        penalty: the one of PENALTIES that was chosen.
+        penalty: the chosen one of PENALTIES.
         validation_loss: its mean squared error on the validation examples, NaN without any.
     """
 
@@ -63,13 +63,13 @@ def fit_ridge(
     validation: Examples | None,
     penalties: Sequence[float] = PENALTIES,
 ) -> RidgeFitResult:
-    """Fit in closed form; of the penalties, the one with the lowest validation error is taken.
+    """Fit in closed form with the penalty that has the lowest validation error.
 
-    Without validation examples it is the first.
+    Without validation examples, the first penalty is used.
     """
     x, y = model.matrices(training)
     x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
-    x = x - x_mean  # centred data leave the intercept out of the penalty
+    x = x - x_mean  # centre the data, to exclude the intercept from the penalty
     # (X'X + a I)^-1 X'Y for every a from one decomposition of X'X.
     eigenvalues, vectors = torch.linalg.eigh(x.T @ x)
     rotated = vectors.T @ (x.T @ (y - y_mean))

@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From recordings to a checkpoint: what is learnt from, which model learns it, what is kept.
+"""Trains a checkpoint from recordings.
 
-The validation part picks the epoch (or what else there is to pick) and how much each part of the
-model counts; then, where the settings say so, the model is trained once more from the start, on
-the validation part as well, for as many epochs. Where the settings say that the last epoch counts,
-there is nothing to pick: the validation part is learnt from the start. The test part is not
+The validation part chooses the epoch (or whatever else there is to choose) and the weight of each
+part of the model. Then, if the settings say so, the model is trained again from scratch for as
+many epochs with the validation part included. If the settings keep the last epoch, there is
+nothing to choose, and the validation part is trained on from the start. The test part is never
 touched.
 """
 
@@ -67,30 +67,30 @@ def train(
     processes: int = 1,
     electrodes: EmgDescription | None = None,
 ) -> Checkpoint:
-    """Train a model on recordings of one set of electrodes.
+    """Train a model on recordings with the same electrodes.
 
     Args:
-        recordings: with reference angles; channel counts and rates must agree.
-        settings: which model and how to train it.
-        hold_out: which part chooses the epoch and which is not touched; chosen from the first
-            recording if None.
+        recordings: recordings with reference angles; channel counts and rates must agree.
+        settings: model and fit.
+        hold_out: parts for the choice of the epoch and for the test; by default chosen for
+            the first recording.
         device: 'auto', 'cpu' or 'cuda', see `find_device`.
-        start: go on from this decoder instead of from random weights (fine-tuning); `settings`
+        start: start from this decoder instead of random weights (fine-tuning); `settings`
             must have its model and exposure.
-        on_start: called before a long training with about how long it will take (s).
+        on_start: called before a long training with its expected duration (s).
         on_epoch: called after each epoch.
-        stop_after: what another training chose (an epoch, as a rule): nothing is chosen here, and
-            the validation part is learnt.
-        processes: members of an ensemble to train at a time, on a CPU; the result is the same.
-        electrodes: where they sat, if that is known; kept for adaptation.
+        stop_after: choice of another training (usually an epoch): nothing is chosen here, and
+            the validation part is trained on.
+        processes: members of an ensemble to train at a time on a CPU; same result.
+        electrodes: electrode positions if known, stored for adaptation.
 
     Returns:
-        The trained decoder, with how it scored on the validation part before it learnt that; no
-        such score where that part was learnt from the start.
+        The trained decoder, with its scores on the validation part before training on that;
+        without these scores if it was trained on from the start.
 
     Raises:
-        ConfigurationError: the settings do not fit the recordings, or there is no such device, or
-            the model of `start` is not one that training goes on with.
+        ConfigurationError: the settings do not fit the recordings, the device does not exist, or
+            the model of `start` cannot be trained further.
         RecordingError: the recordings cannot be trained on.
     """
     started = time.monotonic()
@@ -103,7 +103,7 @@ def train(
         torch.set_num_threads(settings.threads)
     hold_out = hold_out or default_hold_out(recordings[0])
     if not settings.choose_epoch and isinstance(hold_out, RepetitionHoldOut):
-        # What chooses nothing is learnt, and not said to be held out.
+        # A part that chooses nothing is trained on and not reported as held out.
         hold_out = hold_out.model_copy(update={'validation': ()})
     hold_out = hold_out.of(recordings)
 
@@ -115,7 +115,7 @@ def train(
         at_once = processes if apart else 1
         if at_once > 1 or (on_start is not None and stop_after is None):
             seconds = settings.fit.expected_seconds(model, data) or 0.0
-            # To start a process takes seconds as well.
+            # Starting a process takes seconds as well.
             at_once = at_once if seconds > WORTH_PROCESSES else 1
             if on_start is not None and stop_after is None and seconds:
                 members = min(at_once, len(model.member_weights))
@@ -165,7 +165,7 @@ def train(
         fitted = fit(data, best_epoch)
         fitted.model.member_weights.copy_(shares)
     if electrodes is not None and len(electrodes.channels) != data.signal_path.channels:
-        electrodes = None  # it describes something else
+        electrodes = None  # it describes other electrodes
     description = Description(
         package_version=package_version(),
         model=settings.model,
@@ -194,20 +194,20 @@ def train(
 def _learnt(
     recordings: Sequence[Recording], hold_out: HoldOut, start: Checkpoint | None
 ) -> tuple[LearntRecording, ...]:
-    """Return all that the decoder will ever have learnt; refuse a test that is part of it."""
+    """Return everything that the decoder will have learnt; refuse a test that is part of it."""
     before = () if start is None else start.description.training.learnt
     learnt = learnt_recordings(recordings, hold_out)
     for recording in recordings:
         if overlap := overlap_of(recording, hold_out, before):
             raise RecordingError(
-                f'{recording.name}: the decoder to start from knows what is held out for the '
-                f'test: {overlap.text()}; a score of that would be none. Hold out what it has not '
-                'learnt (--test), or train on another recording'
+                f'{recording.name}: the decoder to start from has learnt part of what is held out '
+                f'for the test: {overlap.text()}; a score on it would be meaningless. Hold out '
+                'what it has not learnt (--test), or train on another recording'
             )
         if overlap := overlap_of(recording, hold_out, learnt):
             raise RecordingError(
-                f'{recording.name}: what is held out for the test is in the training data as '
-                f'well: {overlap.text()}; leave one of the recordings out'
+                f'{recording.name}: part of what is held out for the test is also in the training '
+                f'data: {overlap.text()}; leave one of the recordings out'
             )
     return merged(before, learnt)
 
@@ -225,7 +225,7 @@ def _new_model(data: TrainingData, settings: TrainingSettings, start: Checkpoint
 
 
 def _check_start(known: Description, path: SignalPathConfig, settings: TrainingSettings) -> None:
-    """Refuse to go on from a decoder of other electrodes or of another model."""
+    """Refuse to start from a decoder of other electrodes or another model."""
     if known.electrode_map is not None:
         raise ConfigurationError(
             'the decoder to start from was adapted to electrodes that moved, and training does '

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Features and targets arranged as images: in lanes for recurrent models, in a heap for others."""
+"""Arranges features and targets as images: in lanes for recurrent models, shuffled for others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class FeatureSegment:
-    """A segment as a model sees it.
+    """A segment as input of a model.
 
     Attributes:
         features: shape (samples, channels).
-        targets: standardised angles, shape (samples, joints); of no meaning in the context.
-        context: number of samples at its start that lead into it and are not scored.
-        onsets: samples at which a movement begins, after the context: where it may be cut.
+        targets: standardised angles, shape (samples, joints); meaningless in the context.
+        context: number of lead-in samples at its start, which are not scored.
+        onsets: samples after the context at which movements begin, where it may be cut.
         own: mean and standard deviation of each channel's features over the training part of its
-            own recording, if that matters; shape (channels,) each.
+            own recording, if needed; shape (channels,) each.
     """
 
     features: NDArray[np.float32]
@@ -46,7 +46,7 @@ class FeatureSegment:
     own: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def standardised(self, share: float) -> NDArray[np.float32]:
-        """Return the features with a share of the way to statistics of their own, 0 to 1.
+        """Return the features, shifted by a share towards standardisation by their own statistics.
 
         0 leaves them standardised over all recordings; 1 gives each channel mean 0 and standard
         deviation 1 over its own recording.
@@ -58,7 +58,7 @@ class FeatureSegment:
         return moved.astype(np.float32)
 
     def repetitions(self) -> list['FeatureSegment']:
-        """Return what is not context, cut where movements begin."""
+        """Return the part without context, cut where movements begin."""
         edges = [
             self.context,
             *(onset for onset in self.onsets if onset > self.context),
@@ -78,10 +78,10 @@ class SequenceBatch:
         images: features, shape (steps, lanes, channels, time).
         targets: standardised angles at the last sample of each image, shape (steps, lanes,
             joints).
-        fresh: where a segment starts, so the state must be reset before this step, shape (steps,
+        fresh: whether a segment starts, so that the state is reset before the step, shape (steps,
             lanes).
-        used: where there is an image to score; False in the context of a stretch and where a lane
-            is over, shape (steps, lanes).
+        used: whether there is an image to score; false in the context of a stretch and after the
+            end of a lane, shape (steps, lanes).
     """
 
     images: NDArray[np.float32]
@@ -96,9 +96,9 @@ def images_of(
     """Return all images that are scored, for a model without memory.
 
     Args:
-        stretches: where to cut the images from.
-        config: what an image is.
-        phases: images per exposure: more than one lets images overlap.
+        stretches: stretches to cut.
+        config: definition of an image.
+        phases: images per exposure; with more than one, images overlap.
 
     Returns:
         Images, shape (images, channels, columns), and targets, shape (images, joints).
@@ -147,15 +147,15 @@ def arrange_sequences(
     """Cut stretches into images and lay them out in parallel lanes of about equal length.
 
     Args:
-        stretches: what to lay out.
-        config: what an image is.
-        lanes: number of lanes, fewer if there are fewer stretches.
+        stretches: stretches to arrange.
+        config: definition of an image.
+        lanes: number of lanes; less if there are fewer stretches.
         rng: if given, shuffles the stretches.
         random_phase: if shuffled, shift the image grid of each by a random phase (augmentation).
         order: 'recording' keeps stretches whole and resets the state before each; 'repetitions'
             cuts them into single repetitions and carries the state from each to the next.
-        donnings: if shuffled, standardise each stretch a random share of the way by the
-            statistics of its own recording (augmentation).
+        donnings: if shuffled, standardise each stretch by a random mixture with the statistics of
+            its own recording (augmentation).
 
     Raises:
         RecordingError: no stretch holds a whole image.
@@ -163,7 +163,7 @@ def arrange_sequences(
     image_length = config.image_length
     if order == 'repetitions':
         stretches = [part for stretch in stretches for part in stretch.repetitions()]
-    # The last image must end beyond the context, or there would be nothing to score.
+    # The last image must end after the context; otherwise there would be nothing to score.
     places = [
         i
         for i, s in enumerate(stretches)

@@ -33,17 +33,17 @@ from torch.utils.checkpoint import checkpoint
 # Added to the diagonal of K_UU, as a share of the signal variance: pseudo-inputs may coincide.
 # Both Cholesky factors then exist in float64, and likelihood and prediction use the same K_UU.
 JITTER = 1e-6
-# Training images at a time: memory holds a few matrices of pseudo-inputs x CHUNK numbers and what
-# is as large as the data, but nothing of pseudo-inputs x training images.
+# Number of training images at a time. Memory then holds a few matrices of pseudo-inputs x CHUNK
+# and some of the size of the data, but none of pseudo-inputs x training images.
 CHUNK = 1024
 
 
 class Hyperparameters(NamedTuple):
-    """What the likelihood depends on beside the data.
+    """The parameters of the likelihood.
 
     Attributes:
-        pseudo_inputs: in length-scales, shape (pseudo-inputs, inputs).
-        log_length_scales: of each input, shape (inputs,).
+        pseudo_inputs: positions in length-scales, shape (pseudo-inputs, inputs).
+        log_length_scales: one for each input, shape (inputs,).
         log_signal_variance: a scalar.
         log_noise_variance: a scalar.
     """
@@ -55,12 +55,12 @@ class Hyperparameters(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """The training data in the light of some hyperparameters.
+    """The process conditioned on the training data.
 
     Attributes:
         log_likelihood: log marginal likelihood of all joints together, a scalar.
-        weights: of the correlations with the pseudo-inputs in the predictive mean, shape
-            (pseudo-inputs, joints).
+        weights: weights of the correlations with the pseudo-inputs in the predictive mean,
+            shape (pseudo-inputs, joints).
     """
 
     log_likelihood: Tensor
@@ -76,7 +76,7 @@ def condition(hyperparameters: Hyperparameters, inputs: Tensor, targets: Tensor)
         targets: shape (images, joints).
 
     Raises:
-        torch.linalg.LinAlgError: something is not finite.
+        torch.linalg.LinAlgError: a value is not finite.
     """
     pseudo, log_lengths, log_signal, _ = hyperparameters
     images, joints = targets.shape
@@ -88,7 +88,7 @@ def condition(hyperparameters: Hyperparameters, inputs: Tensor, targets: Tensor)
     zeros = targets.new_zeros
     sums = [identity, zeros(len(pseudo), joints), zeros(()), zeros(())]
     for part in zip(torch.split(scaled, CHUNK), torch.split(targets, CHUNK), strict=True):
-        # Intermediate results are computed again for the gradient instead of being kept.
+        # Intermediate results are recomputed for the gradient instead of being kept.
         terms = checkpoint(
             _terms, lower, hyperparameters, *part, use_reentrant=False, preserve_rng_state=False
         )
@@ -101,7 +101,7 @@ def condition(hyperparameters: Hyperparameters, inputs: Tensor, targets: Tensor)
     log_likelihood = -0.5 * (
         joints * (images * log(2 * pi) + log_determinant) + squares - whitened.square().sum()
     )
-    # On a CPU the decompositions have raised by now; on a GPU they do not.
+    # On a CPU the decompositions have raised an error by now; on a GPU they do not.
     if not log_likelihood.isfinite():
         raise torch.linalg.LinAlgError('the likelihood is not finite')  # type: ignore[attr-defined]
     solved = torch.linalg.solve_triangular(inner_lower.T, whitened, upper=True)
@@ -112,14 +112,14 @@ def condition(hyperparameters: Hyperparameters, inputs: Tensor, targets: Tensor)
 def _terms(
     lower: Tensor, hyperparameters: Hyperparameters, scaled: Tensor, targets: Tensor
 ) -> list[Tensor]:
-    """Return what a chunk of the training data adds to the sums over all of it.
+    """Return the contribution of a chunk of training data to the sums.
 
     With D = diag(K_XX - Q) + noise and V = lower^-1 K_UX: V D^-1 V', V D^-1 y, log |D|, y' D^-1 y.
     """
     signal, noise = hyperparameters[2].exp(), hyperparameters[3].exp()
     cross = signal * _correlation(hyperparameters.pseudo_inputs, scaled)
     projection = torch.linalg.solve_triangular(lower, cross, upper=False)
-    # Rounding must not make a variance negative.
+    # Prevent variances that are negative by rounding.
     diagonal = (signal - projection.square().sum(dim=0)).clamp_min(0) + noise
     projection = projection / diagonal.sqrt()
     targets = targets / diagonal.sqrt()[:, None]
@@ -154,10 +154,10 @@ def run(
 
 
 class SpgpFitResult(NamedTuple):
-    """What came out of a fit.
+    """The result of a fit.
 
     Attributes:
-        step: the one with the lowest validation loss; the model is that of this step.
+        step: step with the lowest validation loss, which is that of the model.
         validation_loss: its mean squared error of standardised angles, NaN without validation.
     """
 
@@ -175,23 +175,23 @@ def fit_spgp(
     stop_after: int | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> SpgpFitResult:
-    """Maximise the log marginal likelihood (Adam, cosine schedule); validation picks the step.
+    """Maximise the log marginal likelihood (Adam, cosine schedule); validation chooses the step.
 
-    Neighbouring images are alike, so the likelihood counts them for more than they are worth and
-    rises beyond the best step.
+    Neighbouring images are alike, so the likelihood gives them too much weight and rises beyond
+    the best step.
 
     Args:
-        model: is given what was learned.
-        training: what the likelihood is of.
-        validation: what picks the step; without any the last counts.
-        settings: how to fit.
-        seed: of the training images that the pseudo-inputs start from.
-        stop_after: step to end with, although the schedule is for `settings.epochs`.
+        model: model to fill with the result.
+        training: training examples.
+        validation: examples that choose the step; without any, the last step counts.
+        settings: settings of the fit.
+        seed: seed of the choice of training images as initial pseudo-inputs.
+        stop_after: last step; the schedule is still that of `settings.epochs`.
         on_epoch: called after each step.
 
     Raises:
         ConfigurationError: more pseudo-inputs than training images.
-        RecordingError: the fit diverged, or has nothing finite to be validated on.
+        RecordingError: the fit diverged, or the validation loss is not finite.
     """
     inputs, targets = model.matrices(training)
     if len(model.pseudo_inputs) > len(inputs):
@@ -240,7 +240,7 @@ def fit_spgp(
 
 
 def _start(inputs: Tensor, pseudo_inputs: int, rng: np.random.Generator) -> Hyperparameters:
-    """Some of the training inputs, the median distance as length-scale, mostly signal."""
+    """Start from some training inputs, the median distance as length-scale, and mostly signal."""
     chosen = inputs[torch.from_numpy(rng.permutation(len(inputs))[:pseudo_inputs])]
     scale = inputs.std(dim=0, correction=0)
     # A constant input has no scale; the deviation of equal values is not exactly 0.
@@ -267,8 +267,8 @@ def _loss(learned: Hyperparameters, weights: Tensor, inputs: Tensor, targets: Te
 def _give(model: Spgp, learned: Hyperparameters, inputs: Tensor, targets: Tensor) -> None:
     model.pseudo_inputs.copy_(learned.pseudo_inputs)
     model.inverse_length_scales.copy_(torch.exp(-learned.log_length_scales))
-    # The weights are those of the pseudo-inputs as rounded: they largely cancel one another, so
-    # rounding both apart would cost digits.
+    # Compute the weights from the rounded pseudo-inputs: the weights largely cancel one another,
+    # so rounding both separately would cost digits.
     rounded = learned._replace(
         pseudo_inputs=model.pseudo_inputs.to(inputs.dtype),
         log_length_scales=-model.inverse_length_scales.to(inputs.dtype).log(),

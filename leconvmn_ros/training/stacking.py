@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How much each part of a model counts."""
+"""Fits the weight of each part of a model."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-# How much the shares' sum of one counts against all examples together.
+# Weight of the constraint on the sum of the shares, relative to all examples together.
 _SUM_COUNTS = 1e3
 
 
@@ -27,15 +27,15 @@ def fit_member_weights(
 ) -> NDArray[np.float32]:
     """Return the shares of the convex combination of outputs with the least squared error.
 
-    Source: stacked regressions, Breiman, Machine Learning 24 (1996), 49-64: not negative, so that
-    parts that think alike do not play off against each other.
+    Source: stacked regressions, Breiman, Machine Learning 24 (1996), 49-64. Shares are not
+    negative, so that similar parts do not cancel each other.
 
     Args:
-        outputs: of each part, shape (parts, examples, joints).
+        outputs: outputs of each part, shape (parts, examples, joints).
         targets: shape (examples, joints).
 
     Returns:
-        Shape (parts,); not negative, with a sum of 1.
+        Shares, shape (parts,); not negative, with a sum of 1.
     """
     columns = outputs.reshape(len(outputs), -1).T.astype(float)
     largest = max((columns**2).sum(axis=0).max(), float((targets.astype(float) ** 2).sum()), 1e-12)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Movement templates from the training part of recordings; see `decoding.movement_templates`."""
+"""Computes movement templates from training data; see `decoding.movement_templates`."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def gathered_templates(
     """Average the movements of a training; None where they have no labels.
 
     Args:
-        owned: segments with the recordings that they are of; only those of the training count.
+        owned: segments with their recordings; only those of the training part count.
     """
     by_recording: dict[int, tuple[Recording, list[Segment]]] = {}
     for segment, recording in owned:
@@ -51,7 +51,7 @@ def gathered_templates(
         labels = repetitions_of(recording.labels, recording.span_ns[1])
         homes = [(each, _segment_of(each, segments)) for each in labels]
         learnt = [(each, home) for each, home in homes if home is not None]
-        # Nothing of what is held out may say how loud the EMG is.
+        # Held-out EMG must not influence the level.
         runs = [Run(segment.samples, segment.stamps_ns, []) for segment in segments]
         rate = recording.chunks[0].sampling_rate
         made = made_movements(runs, rate, [each for each, _ in learnt])
@@ -66,7 +66,7 @@ def gathered_templates(
 
 
 def _segment_of(label: Repetition, segments: Sequence[Segment]) -> Segment | None:
-    """Return the segment that a movement lies in, but for its rest; None if none holds it."""
+    """Return the segment that contains a movement, without its rest; None if none does."""
     if label.rest_ns <= label.start_ns:
         return None
     for segment in segments:
@@ -88,7 +88,7 @@ def _course(made: MadeMovement, segment: Segment, labels: Sequence[Repetition]) 
     unknown = (times < stamps[0]) | (times > stamps[-1])
     for other in labels:
         if other.start_ns != made.label.start_ns:
-            # The hand still, or already, makes another movement.
+            # The hand is still, or already, making another movement.
             unknown |= (times > other.start_ns) & (times < other.rest_ns)
     angles[unknown] = np.nan
     return Course(made.label.movement, made.duration, angles)

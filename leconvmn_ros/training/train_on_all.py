@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A decoder to be worn learns everything; a first training with a hold-out tells how good it is.
+"""Trains a decoder on everything, after a first training with a hold-out that measures its score.
 
-The first training chooses the epoch and is scored on its test part. The second one learns all of
-the recordings for as many epochs. Its own score cannot be known: the checkpoint keeps that of the
-first one and says so.
+The first training chooses the epoch and is scored on its test part. The second one trains on all
+recordings for as many epochs. It has no score of its own: the checkpoint stores that of the first
+training and says so.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,26 +51,26 @@ def train_on_all(
     processes: int = 1,
     electrodes: EmgDescription | None = None,
 ) -> Checkpoint:
-    """Train as `train` does, score that, and train once more on everything.
+    """Train as `train` does, score the result, and train again on everything.
 
     Args:
         recordings: see `train`.
         settings: see `train`.
-        hold_out: of the first training; chosen from the first recording if None.
+        hold_out: hold-out of the first training; chosen for the first recording if None.
         device: see `train`.
-        start: see `train`; both trainings go on from it.
+        start: see `train`; both trainings start from it.
         on_start: see `train`.
         on_epoch: called after each epoch of both.
         processes: see `train`.
         electrodes: see `train`.
-        on_score: called with the score of the first one, before the second begins.
+        on_score: called with the score of the first training, before the second begins.
 
     Returns:
         The decoder of the second training, with the score of the first one.
 
     Raises:
         ConfigurationError: see `train`.
-        RecordingError: see `train`; or nothing of the test part can be scored.
+        RecordingError: see `train`; or the test part cannot be scored.
     """
     started = time.monotonic()
     if not recordings:
@@ -102,7 +102,7 @@ def train_on_all(
             'seconds': round(time.monotonic() - started, 1),
         }
     )
-    # How much each member counts was found on data that these weights have learnt.
+    # The second training takes over the weights of the members, which need unseen data.
     shares = {name: tensor for name, tensor in first.weights.items() if name == MEMBER_WEIGHTS}
     return replace(
         last,
@@ -114,7 +114,7 @@ def train_on_all(
 def held_out_scores(
     checkpoint: Checkpoint, recordings: Sequence[Recording], device: str = 'cpu'
 ) -> dict[str, float | None]:
-    """Score what the checkpoint held out for the test; RMSE and MAE in degrees.
+    """Score the test part of the checkpoint's hold-out; RMSE and MAE in degrees.
 
     Raises:
         RecordingError: there is nothing to score.

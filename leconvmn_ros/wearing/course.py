@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The course of a guided session: what is shown when, and what is asked for again.
+"""The course of a guided session: what is shown when, and what is repeated.
 
-Pure: it is told the time and what the EMG says, and answers with the poses and labels to publish.
-Labels alone say what counts: a rest with repetition 0 withdraws the repetition before it. So a
-session goes on after a kill from the labels of its bags.
+It has no side effects: it is given the time and what the EMG shows, and returns the poses and
+labels to publish. Labels alone determine what counts: a rest with repetition 0 withdraws the
+repetition before it. A session can therefore be continued from the labels of its bags.
 """
 
 from collections import Counter, deque
@@ -34,10 +34,10 @@ from numpy.typing import NDArray
 
 # Time to get ready after start, pause and redo (s).
 LEAD = 3.0
-# After so many tries without EMG a repetition is left as it is: the wearer may have no muscle for
+# Tries of a repetition without EMG, after which it is left: the wearer may have no muscle for
 # it.
 MOST_TRIES = 3
-# After a longer silence of its clock, poses in between are not made up (s).
+# After a longer silence of the clock (s), the poses in between are skipped.
 LONGEST_STEP = 2.0
 
 PERIOD_NS = to_ns(PERIOD)
@@ -45,7 +45,7 @@ BEFORE_NEXT_NS = to_ns(0.001)
 
 
 class Stage(Enum):
-    """Where a session is."""
+    """The stage of a session."""
 
     READY = 'ready'
     RUNNING = 'running'
@@ -69,20 +69,20 @@ class Cue(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a step gives, each in order of time."""
+    """The result of a step, each part in order of time."""
 
     cues: list[Cue]
     labels: list[Label]
 
 
 class SessionCourse:
-    """A session that runs.
+    """A running session.
 
     Attributes:
-        session: what is asked for.
-        stage: where it is.
-        message: the last thing that happened, in words.
-        without_emg: repetitions in which no EMG was seen, however often they were tried.
+        session: the session.
+        stage: its stage.
+        message: the last event, in words.
+        without_emg: repetitions without EMG in all tries.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class SessionCourse:
         """Prepare a session.
 
         Args:
-            session: what is asked for.
-            seed: of its order.
-            finished: repetitions that were done before.
-            followed: tells whether there was EMG in an attempt that has just ended.
+            session: the session.
+            seed: seed of its order.
+            finished: repetitions already done.
+            followed: whether an attempt that has just ended showed EMG.
         """
         self.session = session
         self.stage = Stage.READY
@@ -111,10 +111,10 @@ class SessionCourse:
         self._pending = deque(trial for trial in trials if trial not in known)
         self._tries: Counter[Trial] = Counter()
         self._followed = followed
-        self._last: Trial | None = None  # done, and may still be withdrawn
-        self._start_ns = 0  # of the cue that is on, or of the next one
-        self._asked = False  # whether its label was given
-        self._ended = False  # likewise that of the rest after it
+        self._last: Trial | None = None  # done, but may still be withdrawn
+        self._start_ns = 0  # of the present cue, or of the next one
+        self._asked = False  # whether its label was published
+        self._ended = False  # whether the label of the rest after it was published
         self._shown_ns: int | None = None
         self._now_ns = 0
         if not self._pending:
@@ -122,27 +122,27 @@ class SessionCourse:
 
     @property
     def current(self) -> Trial | None:
-        """What is asked for now or next."""
+        """The present or next repetition."""
         return self._pending[0] if self._pending else None
 
     @property
     def following(self) -> Trial | None:
-        """What comes after that."""
+        """The repetition after that."""
         return self._pending[1] if len(self._pending) > 1 else None
 
     @property
     def done(self) -> int:
-        """Repetitions that count."""
+        """Number of repetitions that count."""
         return self._total - len(self._pending)
 
     @property
     def total(self) -> int:
-        """Repetitions of the session."""
+        """Number of repetitions of the session."""
         return self._total
 
     @property
     def remaining(self) -> float:
-        """Time until the end, if nothing is redone (s)."""
+        """Time until the end without repetitions (s)."""
         if self.stage is Stage.DONE:
             return 0.0
         left = len(self._pending) * self.session.period
@@ -152,15 +152,15 @@ class SessionCourse:
 
     @property
     def since_cue(self) -> float:
-        """Time since the cue that is on (s), negative before it."""
+        """Time since the present cue (s), negative before it."""
         return (self._now_ns - self._start_ns) / NANOSECONDS
 
     def movement(self, trial: Trial) -> Movement:
-        """Return what a trial asks for."""
+        """Return the movement of a trial."""
         return self.session.movements[trial.movement - 1]
 
     def start(self, now_ns: int) -> bool:
-        """Begin, or go on after a pause; False if it runs or is over."""
+        """Start, or continue after a pause; return False if it is running or over."""
         if self.stage not in {Stage.READY, Stage.PAUSED}:
             return False
         self.stage, self.message = Stage.RUNNING, ''
@@ -168,14 +168,14 @@ class SessionCourse:
         return True
 
     def pause(self, now_ns: int, reason: str = '') -> list[Label]:
-        """Hold the session; a repetition that has begun is withdrawn and asked for again."""
+        """Pause the session; a repetition in progress is withdrawn and repeated."""
         if self.stage is not Stage.RUNNING:
             return []
         self.stage, self.message = Stage.PAUSED, reason
         return self._withdraw_current(now_ns)
 
     def redo(self, now_ns: int) -> list[Label]:
-        """Withdraw the repetition that is on, else the last one, and ask for it next."""
+        """Withdraw the present or last repetition, and repeat it next."""
         if self.stage is Stage.READY:
             return []
         labels = self._withdraw_current(now_ns)
@@ -194,10 +194,10 @@ class SessionCourse:
         return labels
 
     def step(self, now_ns: int) -> Output:
-        """Go on to this time (ns, not decreasing).
+        """Advance to this time (ns, not decreasing).
 
         Returns:
-            All poses since the last step, a PERIOD apart, and the labels that became due.
+            All poses since the last step, a PERIOD apart, and the labels that are due.
         """
         output = Output([], [])
         first = self._shown_ns
@@ -227,7 +227,7 @@ class SessionCourse:
         output.cues.append(Cue(now_ns, pose))
 
     def _finish(self, trial: Trial, now_ns: int) -> list[Label]:
-        """Judge a repetition that is over, and go on to the next one."""
+        """Judge a completed repetition, and go on to the next one."""
         self._pending.popleft()
         self._tries[trial] += 1
         attempt = Attempt(
@@ -242,7 +242,7 @@ class SessionCourse:
                 self._last = None
                 self._pending.append(trial)
                 self.message = f'{name}: no muscle activity seen, it is repeated later'
-                # Before the next cue, whose label may carry this very time.
+                # Before the next cue, whose label may have this very time.
                 end_ns = self._start_ns + to_ns(self.session.period)
                 labels.append(Label(end_ns - BEFORE_NEXT_NS, 0, 0))
             else:
@@ -255,7 +255,7 @@ class SessionCourse:
         return labels
 
     def _withdraw_current(self, now_ns: int) -> list[Label]:
-        """Withdraw the repetition whose cue is on; none while the next one is awaited."""
+        """Withdraw the repetition of the present cue; none while the next one is awaited."""
         if not self._asked:
             return []
         self._asked = self._ended = False
@@ -266,7 +266,7 @@ class SessionCourse:
         self._asked = self._ended = False
 
     def phase(self) -> tuple[Phase | None, float, float]:
-        """Return what the wearer does, for how long yet, and how long in all (s)."""
+        """Return the phase, its remaining time and its duration (s)."""
         if self.stage is not Stage.RUNNING or self.current is None:
             return None, 0.0, 0.0
         if self.since_cue < 0:
@@ -282,16 +282,16 @@ class SessionCourse:
 
 
 def finished_trials(tracks: Iterable[LabelTrack]) -> set[Trial]:
-    """Return the repetitions that labels of earlier bags tell to be done.
+    """Return the repetitions that are done according to the labels of earlier bags.
 
     Args:
-        tracks: labels of each bag of the session.
+        tracks: label tracks of the bags of the session.
     """
     done = set()
     for track in tracks:
         if not len(track.stamps_ns):
             continue
-        # A repetition during which the recording broke off has no rest after it.
+        # A repetition in which the recording broke off has no rest after it.
         for attempt in attempts(track, int(track.stamps_ns[-1]) + 1):
             if not attempt.withdrawn and attempt.end_ns < attempt.next_ns:
                 done.add(Trial(attempt.movement, attempt.repetition))

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How good the signal of each electrode is before and while a wearer trains, and what to do.
+"""Judges the signal of each electrode before and during a session, with advice.
 
-Flat, saturated and humming are found as the decoder finds them (emg/signal_quality.py), without
-what it knows from training. Weak is relative: at its loudest of the last seconds an electrode
-stays far below the others, as one does that lifts off or lies over bone or tendon.
+Flat, saturated and humming electrodes are found as in the decoder (emg/signal_quality.py), without
+its training statistics. Weakness is relative: at its loudest in the last seconds, the electrode
+stays far below the others, as when it lifts off or lies over bone or tendon.
 """
 
 from collections import deque
@@ -32,12 +32,12 @@ from leconvmn_ros.emg.signal_quality import Finding, SignalQuality
 import numpy as np
 from pydantic import ValidationError
 
-# Its loudest block of the last seconds tells how strong an electrode is (s).
+# Length of a block, and of the window whose loudest block is the level of an electrode (s).
 BLOCK, WINDOW = 0.25, 10.0
 WEAK_SHARE = 0.15
-# Before that no electrode is called good (s): a finding takes a second.
+# Before this time (s) no electrode is called good, since a finding takes a second.
 LEAST_HEARD = 2.0
-# In place of standardised features, which only training knows: every channel may be saturated.
+# Replaces standardised features, which need training statistics: any channel may be saturated.
 LOUD = 9.0
 
 
@@ -57,7 +57,7 @@ ADVICE: Final = {
     Contact.HUM: 'mains hum: moisten the skin, move away from chargers and cables',
     Contact.WEAK: 'much weaker than the others: moisten the skin, tighten the band or turn it',
 }
-# With these a session does not start by itself.
+# With these states a session does not start automatically.
 BAD: Final = frozenset({Contact.FLAT, Contact.SATURATED, Contact.HUM})
 _FOUND: Final = (
     (Finding.FLAT, Contact.FLAT),
@@ -67,11 +67,11 @@ _FOUND: Final = (
 
 
 class ElectrodeMonitor:
-    """Follows the electrodes of one source; a source of another shape starts it again.
+    """Tracks the electrodes of one source; a source of another shape resets it.
 
     Attributes:
-        heard: how much was heard of the source (s).
-        rate: samples per second that the source claims (Hz), 0 before the first message.
+        heard: duration of the EMG received (s).
+        rate: sampling rate stated by the source (Hz), 0 before the first message.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class ElectrodeMonitor:
         self._loudness: deque[np.ndarray] = deque(maxlen=round(WINDOW / BLOCK))
 
     def push(self, chunk: EmgChunk) -> None:
-        """Take in a message of finite or other values."""
+        """Add a message, with any values."""
         if (chunk.samples.shape[1], chunk.sampling_rate) != (self._channels, self.rate):
             self._expect(chunk)
         if not len(chunk.samples):
@@ -95,7 +95,7 @@ class ElectrodeMonitor:
         self._block.append(samples)
         self._filled += len(samples)
         if self._filled >= BLOCK * self.rate:
-            # Without the offset, which is no muscle.
+            # Without the offset, which does not come from a muscle.
             self._loudness.append(np.concatenate(self._block).std(axis=0, dtype=np.float64))
             self._block, self._filled = [], 0
 
@@ -105,7 +105,7 @@ class ElectrodeMonitor:
         self._loudness.clear()
         try:
             config = SignalPathConfig(channels=self._channels, sampling_rate=self.rate)
-        except ValidationError:  # too slow for an image: no decoder takes it either
+        except ValidationError:  # too slow for an image, and so for any decoder
             self._quality = None
         else:
             self._quality = SignalQuality(config, IntakeCounts(), can_mask=False)
@@ -129,7 +129,7 @@ class ElectrodeMonitor:
         return [k for k, level in enumerate(strongest) if level < WEAK_SHARE * usual]
 
     def problem(self) -> str:
-        """Return why a session should not start, empty if nothing speaks against it."""
+        """Return why a session should not start, empty if it may."""
         if self.heard == 0:
             return 'no EMG yet: is the source running?'
         if self.heard < LEAST_HEARD:

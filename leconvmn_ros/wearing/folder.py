@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The folder of a wearer: the session that was asked for, and the bags of it.
+"""The folder of a wearer with a session and its bags.
 
     FOLDER/session.json     the session and the seed of its order
-    FOLDER/part_1, part_2   bags; a session that was interrupted goes on in the next one
+    FOLDER/part_1, part_2   bags; an interrupted session continues in the next one
 
-Which repetitions are done is known from the labels in the bags alone.
+The labels in the bags alone determine which repetitions are done.
 """
 
 from pathlib import Path
@@ -41,7 +41,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 class SessionRecord(StrictModel):
-    """What is kept of a session beside its bags."""
+    """The description of a session, stored beside its bags."""
 
     format: Literal['leconvmn_ros session'] = 'leconvmn_ros session'
     session: Session
@@ -53,21 +53,21 @@ class SessionFolder:
 
     Attributes:
         path: the folder.
-        record: what is asked for.
-        recovered: messages saved from bags whose recorder was killed.
-        unusable: why bags of the session cannot be used, such as one without any EMG.
+        record: the description of the session.
+        recovered: number of messages recovered from bags of killed recorders.
+        unusable: why bags of the session are unusable, such as one without EMG.
     """
 
     def __init__(self, path: Path, session: Session, seed: int | None = None) -> None:
-        """Make the folder, or go on with what is in it.
+        """Create the folder, or continue with its content.
 
         Args:
             path: the folder.
-            session: what shall be asked for.
-            seed: of the order; drawn if None. A session that goes on keeps its own.
+            session: the requested session.
+            seed: seed of the order; random if None. A continued session keeps its own.
 
         Raises:
-            ConfigurationError: another session is in the folder, or its description is none.
+            ConfigurationError: the folder has another session, or an invalid description.
             OutputError: the folder cannot be written.
             RecordingError: a bag in it cannot be recovered.
         """
@@ -78,11 +78,11 @@ class SessionFolder:
         self._recordings = self._read()
 
     def bags(self) -> list[Path]:
-        """Return the bags that can be used, in the order in which they were recorded."""
+        """Return the usable bags in recorded order."""
         return list(self._recordings)
 
     def next_bag(self) -> Path:
-        """Return where the next bag goes."""
+        """Return the path of the next bag."""
         numbers = [int(bag.name.partition('_')[2]) for bag in self._parts()]
         return self.path / f'part_{max(numbers, default=0) + 1}'
 
@@ -130,7 +130,7 @@ class SessionFolder:
 
 
 def read_record(folder: Path) -> SessionRecord:
-    """Read what session a folder is for.
+    """Read the description of the session in a folder.
 
     Raises:
         ConfigurationError: it is not the folder of a session.
@@ -145,7 +145,7 @@ def read_record(folder: Path) -> SessionRecord:
 
 
 def session_bags(folder: Path) -> list[Path]:
-    """Return the bags of a session that was recorded.
+    """Return the bags of a recorded session.
 
     Raises:
         RecordingError: there are none.

@@ -12,13 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Poses of the ten joints that a wearer is asked for, by how far each finger bends.
+"""Poses of the ten joints for cues, defined by the bend of each finger.
 
 A pose is given by finger: 1 is full flexion, 0 the resting hand, -1 full extension. Full flexion
-is somewhat less than the range of active motion (joints.py), since a cue must be reachable without
-effort: a wearer who strains to follow it trains the decoder on strain. The names follow exercises
-A and B of Ninapro (Atzori et al., Sci. Data 1, 140053, 2014), as far as the ten joints can show
-them.
+is slightly less than the range of active motion (joints.py), since a cue must be reachable without
+effort: otherwise the decoder would be trained on strain. The names follow exercises A and B of
+Ninapro (Atzori et al., Sci. Data 1, 140053, 2014), as far as the ten joints can represent them.
 """
 
 from collections.abc import Mapping
@@ -34,7 +33,7 @@ Finger = Literal['thumb', 'index', 'middle', 'ring', 'little']
 _LONG: Final = ((-15.0, 3.0), (22.0, 28.0), (72.0, 85.0))
 _THUMB: Final = ((0.0, -10.0), (12.0, 10.0), (40.0, 60.0))
 
-# What each movement asks of the fingers; a finger that is not named rests.
+# Bend of the fingers in each movement; fingers not listed rest.
 MOVEMENTS: Final[Mapping[str, Mapping[Finger, float]]] = {
     'index flexion': {'index': 1},
     'middle flexion': {'middle': 1},
@@ -65,7 +64,7 @@ def pose(fingers: Mapping[Finger, float]) -> NDArray[np.float64]:
     """Return the ten angles in the order of JOINT_NAMES (rad), shape (10,).
 
     Args:
-        fingers: how far each finger bends, -1 to 1; a finger that is not named rests.
+        fingers: bend of each finger, -1 to 1; fingers not listed rest.
     """
     angles = []
     for name in JOINT_NAMES:

@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a guided session asks of the wearer: a YAML file, and the ones that ship.
+"""Guided sessions: YAML files, some of them shipped.
 
-Two-second ramps rather than steps, holds, two to three seconds of rest, three to six repetitions:
-what studies of regression control found good practice. The order of the movements is shuffled
-within each repetition unless the file says otherwise: in use no movement follows from the one
-before it.
+Ramps of two seconds rather than steps, holds, two to three seconds of rest, three to six
+repetitions: good practice according to studies of regression control. The order of movements is
+shuffled within each repetition unless the file says otherwise, because in use no movement follows
+from the one before.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ from pydantic import Field, field_validator, model_validator, ValidationError
 SESSIONS = Path(__file__).with_name('sessions')
 DEFAULT_SESSION = 'standard'
 LONGEST = 3600.0  # s
-# How often an order is drawn again because no movement comes twice in a row.
+# Attempts to draw an order in which no movement comes twice in a row.
 DRAWS = 100
 
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r'^[^\x00-\x1f\x7f<>&]+$')]
@@ -47,13 +47,13 @@ Bend = Annotated[float, Field(ge=-1, le=1)]
 class Movement(StrictModel):
     """One movement of a session."""
 
-    name: Name = Field(description='how the page calls it')
+    name: Name = Field(description='name on the page')
     fingers: dict[Finger, Bend] = Field(
-        description='1 = full flexion, -1 = full extension, a finger that is not named rests'
+        description='1 = full flexion, -1 = full extension; fingers not listed rest'
     )
 
     def pose(self) -> NDArray[np.float64]:
-        """Return the ten angles where it is held (rad), shape (10,)."""
+        """Return the ten angles of the held pose (rad), shape (10,)."""
         return pose(self.fingers)
 
 
@@ -72,21 +72,21 @@ class Trial(NamedTuple):
 class Session(StrictModel):
     """A guided session."""
 
-    name: Name = Field(description='how the page calls it')
-    note: str = Field(default='', max_length=500, description='what the wearer should know')
+    name: Name = Field(description='name on the page')
+    note: str = Field(default='', max_length=500, description='note to the wearer')
     movements: tuple[Movement, ...] = Field(
         min_length=1,
         max_length=40,
-        description='names of known movements, or a name and fingers of each',
+        description='names of known movements, or a name with the bend of fingers for each',
     )
-    repetitions: int = Field(default=4, ge=1, le=20, description='of each movement')
+    repetitions: int = Field(default=4, ge=1, le=20, description='repetitions of each movement')
     ramp: float = Field(
-        default=2.0, ge=0.3, le=10, description='time to go there, and the same to come back (s)'
+        default=2.0, ge=0.3, le=10, description='time to reach the pose, and to return (s)'
     )
-    hold: float = Field(default=1.5, ge=0, le=30, description='time to stay there (s)')
+    hold: float = Field(default=1.5, ge=0, le=30, description='time to hold the pose (s)')
     rest: float = Field(default=2.0, ge=0.5, le=60, description='rest after each repetition (s)')
     order: Literal['shuffled', 'fixed'] = Field(
-        default='shuffled', description='of the movements within a repetition'
+        default='shuffled', description='order of the movements within a repetition'
     )
 
     @field_validator('movements', mode='before')
@@ -119,17 +119,17 @@ class Session(StrictModel):
 
     @property
     def duration(self) -> float:
-        """Length of the whole session, if nothing is redone (s)."""
+        """Length of the whole session without repeated trials (s)."""
         return len(self.movements) * self.repetitions * self.period
 
     def trials(self, seed: int) -> tuple[Trial, ...]:
-        """Return all repetitions of all movements in the order in which they are asked for.
+        """Return all repetitions of all movements in order.
 
-        Every movement comes once before any comes again, so that a session that is cut short has
-        all of them. Where it is shuffled, none comes twice in a row.
+        Every movement comes once before any is repeated, so that a session that is cut short
+        contains all of them. In shuffled order, none comes twice in a row.
 
         Args:
-            seed: of the order, if it is shuffled.
+            seed: seed of a shuffled order.
         """
         numbers = range(1, len(self.movements) + 1)
         drawn = random.Random(seed)
@@ -158,13 +158,13 @@ def _named(name: str) -> dict[str, Any]:
 
 
 def session_names() -> tuple[str, ...]:
-    """Return the names of the sessions that ship, the shortest first."""
+    """Return the names of the shipped sessions, the shortest first."""
     names = [path.stem for path in SESSIONS.glob('*.yaml')]
     return tuple(sorted(names, key=lambda name: load_session(name).duration))
 
 
 def load_session(name: str) -> Session:
-    """Read a session that ships, or one of the user's.
+    """Read a shipped session, or one of the user's.
 
     Args:
         name: `quick`, `standard`, `full`, or the path of a .yaml file.

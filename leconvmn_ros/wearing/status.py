@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the page shows of a guided session and of the training after it.
+"""The status of a guided session, and of the training after it, as shown on the page.
 
-It travels as JSON in a latched `std_msgs/String` on `guide_status`. Whoever reads it checks it:
-sizes are bounded, and no text of it is taken for HTML.
+It travels as JSON in a latched `std_msgs/String` on `guide_status`. Readers validate it: sizes are
+bounded, and its texts are never interpreted as HTML.
 """
 
 from typing import Annotated, Literal
@@ -28,7 +28,7 @@ MOST_ELECTRODES = 256
 Text = Annotated[str, Field(max_length=400)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=1e6)]
-# What may be asked for at this moment: the buttons of the page.
+# Available actions: the buttons of the page.
 Action = Literal['start', 'start_anyway', 'pause', 'redo', 'use', 'adapt', 'train']
 State = Literal[
     'check', 'ready', 'countdown', 'move', 'rest', 'paused', 'done', 'choose', 'training', 'live'
@@ -36,25 +36,25 @@ State = Literal[
 
 
 class GuideStatus(StrictModel):
-    """One moment of a session, as the page shows it.
+    """The status of a session at one moment.
 
     Attributes:
-        state: what goes on; 'choose', 'training' and 'live' come from the command `wear`.
+        state: state of the session; 'choose', 'training' and 'live' come from the command `wear`.
         session: name of the session.
-        note: what the wearer should know.
-        title: what to do now, in a few words.
-        message: what happened, or what is wrong.
-        following: what comes next.
+        note: note to the wearer.
+        title: instruction in a few words.
+        message: event or problem.
+        following: next movement.
         left: time until the title changes (s).
-        span: how long the title lasts in all (s).
-        done: repetitions that count.
-        total: repetitions of the session.
+        span: total duration of the title (s).
+        done: number of repetitions that count.
+        total: number of repetitions of the session.
         remaining: time until the end (s), 0 if unknown.
-        progress: share of a training that is done.
+        progress: finished share of a training.
         contacts: state of each electrode.
-        advice: what to do about them.
-        actions: what may be asked for.
-        score: how well the decoder did on repetitions that it did not learn, in words.
+        advice: advice on the electrodes.
+        actions: available actions.
+        score: score of the decoder on held-out repetitions, in words.
     """
 
     state: State
@@ -77,7 +77,7 @@ class GuideStatus(StrictModel):
     score: Text = ''
 
     def to_json(self) -> str:
-        """Return it as one line of JSON."""
+        """Return the status as one line of JSON."""
         return self.model_dump_json()
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the page says of a session at each moment, in words."""
+"""The texts on the page at each moment of a session."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def course_status(
         course: the session.
         contacts: state of each electrode.
         problem: why the signal is not good enough to start, empty if it is.
-        hint: what came of the last button, empty if it did what it should.
+        hint: result of the last button, empty if it worked.
     """
     status = GuideStatus(
         state='ready',

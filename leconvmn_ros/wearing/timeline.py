@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the cue is at each time of a trial: pure functions of time.
+"""The pose of the cue at each time of a trial, as pure functions of time.
 
-The cue goes from the resting hand to the pose and back with the least jerk, as a hand does that
-moves without hurry.
+The cue moves from the resting hand to the pose and back with minimum jerk, like an unhurried
+hand.
 """
 
 from enum import Enum

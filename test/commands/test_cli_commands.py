@@ -321,7 +321,7 @@ def test_a_test_that_was_learnt_through_another_decoder_is_refused(capsys, folde
     go_on = ['train', bag, '--from', first, '--output', tmp_path / 'c', *QUICK]
     code, _, error = run(capsys, *go_on, '--test', '1,3')
     assert code == 1
-    assert 'the decoder to start from knows what is held out for the test' in error
+    assert 'the decoder to start from has learnt part of what is held out for the test' in error
     assert 'repetitions 1, 3' in error
     # One that held out other repetitions of the same EMG, under another name.
     write_recording(read_bag(bag), tmp_path / 'copy')
