@@ -12,4 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Adaptation of a decoder to electrodes that sit elsewhere than in its training."""
+"""Adaptation of a decoder to electrodes that moved since its training."""

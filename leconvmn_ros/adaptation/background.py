@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Adapts in a process of its own, so that a decoder that runs is not held up.
+"""Adaptation in a separate process, so that a running decoder is not delayed.
 
 The child, `python -m leconvmn_ros.adaptation.background`, reads a request from its standard input
 (a line of JSON, then the samples) and answers with one line of JSON. It runs with low priority, on
-one thread, and gets nothing from outside but the samples.
+one thread, and takes no other input.
 """
 
 from collections.abc import Sequence
@@ -39,21 +39,21 @@ from leconvmn_ros.decoding.checkpoint import Checkpoint, Description
 from leconvmn_ros.emg.electrode_map import ElectrodeMap
 import numpy as np
 
-# What the child says of the EMG that it gets.
+# Name of the recording in the messages of the child.
 _NAME = 'the newest EMG'
 _LOW_PRIORITY = 15
 _ONE_THREAD = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
-# It takes seconds; with a processor that is busy otherwise, a minute.
+# An adaptation takes seconds, or a minute on a busy processor.
 LONGEST = 120.0  # s
 
 
 class Answer(NamedTuple):
-    """What came of an adaptation.
+    """The result of an adaptation.
 
     Attributes:
-        adapted: whether it gave an answer that is sure enough.
-        electrode_map: the map to adopt then; None where the electrodes sit as in the training.
-        words: what was found, or why nothing was.
+        adapted: whether it succeeded with sufficient confidence.
+        electrode_map: the map to adopt in that case; None if the electrodes have not moved.
+        words: the findings, or the reason of the failure.
     """
 
     adapted: bool
@@ -82,17 +82,17 @@ class BackgroundAdaptation:
 
     @property
     def running(self) -> bool:
-        """Whether an answer is due that was not taken yet."""
+        """Whether an answer is pending."""
         return self._thread is not None
 
     def start(self, chunks: Sequence[EmgChunk]) -> None:
-        """Begin; `take` gives the answer later.
+        """Start an adaptation; `take` returns the answer later.
 
         Args:
-            chunks: EMG of the decoder's channels and rate.
+            chunks: EMG with the decoder's channels and sampling rate.
 
         Raises:
-            RuntimeError: one is running.
+            RuntimeError: an adaptation is already running.
         """
         if self.running:
             raise RuntimeError('an adaptation is running')
@@ -102,14 +102,14 @@ class BackgroundAdaptation:
         self._thread.start()
 
     def take(self) -> Answer | None:
-        """Return the answer once it is there; None before. Then another one can be started."""
+        """Return the answer, None while there is none; then another adaptation can be started."""
         if self._thread is None or self._thread.is_alive():
             return None
         self._thread = None
         return self._answer
 
     def close(self) -> None:
-        """End what is running; there will be no answer."""
+        """Stop a running adaptation; it gives no answer."""
         self._cancelled.set()
         if self._process is not None:
             self._process.kill()
@@ -188,7 +188,7 @@ def _ask(process: 'subprocess.Popen[bytes]', request: bytes) -> Answer:
 
 
 def answer_to(request: BinaryIO) -> dict[str, Any]:
-    """Read a request and adapt: what the child does."""
+    """Read a request and adapt, in the child."""
     header = json.loads(request.readline())
     description = Description.model_validate_json(header['description'])
     path = description.signal_path
@@ -212,7 +212,7 @@ def answer_to(request: BinaryIO) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
-    # What a library prints must not be taken for the answer.
+    # The output of a library must not be mistaken for the answer.
     _answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
     os.dup2(2, 1)
     _answers.write(json.dumps(answer_to(sys.stdin.buffer)) + '\n')

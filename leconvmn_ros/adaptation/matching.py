@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What maps features of a new session to those of the training, where the bands sit as found.
+"""Maps features of a new session to those of the training, given the turn of the bands.
 
-Statistics of a few movements matched against those of the whole training do harm. So the share of
-each movement is estimated from the features themselves, in turn with the match. Three maps are
-tried, from the simplest on, and each must be worth it: none, other offsets (gains of logarithmic
-features), and a free matrix (electrodes between the old places). Electrodes that are dead get what
-is likely given the others.
+Matching the statistics of a few movements against those of the whole training does harm. Therefore
+the share of each movement is estimated from the features themselves, alternately with the match.
+Three maps are tried, from the simplest on, and each must improve enough on the one before: none,
+other offsets (gains, in logarithmic features), and a free matrix (electrodes between the old
+positions). Dead electrodes are filled in with their expectation given the others.
 """
 
 from typing import NamedTuple
@@ -59,8 +59,8 @@ class Match(NamedTuple):
         map: from standardised features to those of the training.
         shares: of the movements in the recording, shape (movements,).
         shifts: by how much each live channel moved on average, in standard deviations.
-        offsets: whether other offsets were worth it.
-        free: whether a free matrix was.
+        offsets: whether other offsets improved the match enough.
+        free: whether a free matrix did.
     """
 
     map: Affine
@@ -71,7 +71,7 @@ class Match(NamedTuple):
 
 
 def match(session: Session, turn: Turn) -> Match:
-    """Match features of bands that sit as found."""
+    """Match features, given the turn of the bands."""
     features = session.features[:, session.live]
     expected = session.expected(turn)
     fit = fit_shares(expected, features, session.made)
@@ -95,7 +95,7 @@ def match(session: Session, turn: Turn) -> Match:
 
 
 def misfit(session: Session, found: Match) -> float:
-    """Return how far the movements still are from those of the training, after the match.
+    """Return the distance of the movements from those of the training after the match.
 
     The square of the distance between the mean of a movement here and its mean in the training,
     per channel, in the variance within movements; mean over the movements that were made.
@@ -116,7 +116,7 @@ def _largest_shift(fit: Fit, features: Matrix) -> float:
 
 
 def _held_out(session: Session, expected: Gaussians, strength: float) -> float:
-    """Return the likelihood of stretches that a map was not fitted to (nats per sample)."""
+    """Return the likelihood of held-out stretches under a map (nats per sample)."""
     features, made = session.features[:, session.live], session.made
     folds = np.arange(len(features)) * FOLDS // len(features)
     total = 0.0

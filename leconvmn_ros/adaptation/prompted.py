@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Prompted adaptation: a short guided session without a glove becomes a map and finer weights.
+"""Prompted adaptation: a map and fine-tuned weights from a short guided session without a glove.
 
-The statistics are matched to the movements that were asked for. Then the weights are fine-tuned on
-the templates of the training, re-timed by the EMG of the new session. What was meant is not what
-the hand did: the fine-tuning is short, and kept only where it is worth it.
+The statistics are matched to the prompted movements. Then the weights are fine-tuned on
+the templates of the training, re-timed by the EMG of the new session. The hand does
+not follow the prompts exactly: the fine-tuning is short, and kept only where it pays off.
 """
 
 from collections.abc import Callable
@@ -77,24 +77,24 @@ def adapt_prompted(
     seed: int = 0,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> Adaptation:
-    """Adapt a decoder to a new session by its EMG and what was asked for.
+    """Adapt a decoder to a new session by its EMG and the prompted movements.
 
-    A map of an earlier adaptation is not built on: electrodes are compared with the training.
+    The map of an earlier adaptation is discarded: electrodes are compared with the training.
 
     Args:
         checkpoint: the decoder.
         recording: EMG and movement labels of a guided session, whose movements have the numbers
-            that they had in the training; angles in it are not looked at.
+            that they had in the training; angles in it are ignored.
         rings: channels of each band in their order around the forearm.
-        least_confidence: refuse to say how the bands sit with less, 0 to 1.
+        least_confidence: reject a turn of the bands with less confidence, 0 to 1.
         seed: of the fine-tuning.
         on_epoch: called after each epoch of it.
 
     Raises:
-        CheckpointError: the decoder keeps nothing of its training to compare with.
+        CheckpointError: the decoder holds no training statistics to compare with.
         ConfigurationError: the rings do not fit its channels.
         RecordingError: the EMG is of another source, too short, without movement or labels, or
-            does not tell how the bands sit.
+            does not determine the turn of the bands.
     """
     description = checkpoint.description
     templates = templates_in(description)
@@ -122,10 +122,10 @@ def adapt_prompted(
 
 
 def templates_in(description: Description) -> MovementTemplates:
-    """Return what a decoder keeps of how each movement goes.
+    """Return the movement templates of a decoder.
 
     Raises:
-        CheckpointError: nothing.
+        CheckpointError: it has none.
     """
     mixture_in(description)
     if description.templates is None:
@@ -139,7 +139,7 @@ def templates_in(description: Description) -> MovementTemplates:
 def _session(
     description: Description, recording: Recording, rings: Rings, prompts: Prompts
 ) -> Session:
-    """Return the features of what was asked for, with the movement of each sample."""
+    """Return the features of the prompted movements, with the movement of each sample."""
     mixture = mixture_in(description)
     runs = compared_features(description, recording)
     features = np.concatenate([features for features, _ in runs])
@@ -162,7 +162,7 @@ def _session(
 def _training_data(
     checkpoint: Checkpoint, recording: Recording, prompts: Prompts, templates: MovementTemplates
 ) -> TrainingData:
-    """Return mapped features with the angles that were meant."""
+    """Return mapped features with the prompted angles."""
     description = checkpoint.description
     path, statistics = description.signal_path, statistics_in(description)
     mean, scale = (
@@ -213,7 +213,7 @@ def _counting(
 
 
 def _kept_change(misfit_left: float) -> float:
-    """Return which share of a change of the weights is kept, 0 to 1."""
+    """Return the share of a change of the weights to keep, 0 to 1."""
     way = (misfit_left - SMALL_MISFIT) / (LARGE_MISFIT - SMALL_MISFIT)
     return MOST_CHANGE * float(np.clip(way, 0, 1))
 
@@ -225,7 +225,7 @@ def _fine_tuned(
     seed: int,
     on_epoch: Callable[[EpochReport], None] | None,
 ) -> Checkpoint:
-    """Return the decoder with weights of which a share learnt from the templates."""
+    """Return the decoder with a share of the change learnt from the templates."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         model = checkpoint.build_model()
@@ -239,7 +239,7 @@ def _fine_tuned(
 
 
 def _with_history(checkpoint: Checkpoint, recording: Recording) -> Checkpoint:
-    """Return the decoder with a note of what taught it."""
+    """Return the decoder with this recording added to the list of those it learnt from."""
     record = checkpoint.description.training
     learnt = merged(record.learnt, learnt_recordings([recording], NoHoldOut()))
     training = record.model_copy(update={'learnt': learnt})

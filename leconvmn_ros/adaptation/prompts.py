@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a prompted recording asked for: which movement at each time, and which angles were meant.
+"""The prompts of a recording: the movement asked for at each time, and its target angles.
 
-The target of a repetition is the template that the training left of its movement, stretched from
-where the EMG says that the repetition begins to where it ends.
+The target of a repetition is the template of its movement from the training, stretched from the
+onset to the end of the repetition in the EMG.
 """
 
 from typing import NamedTuple
@@ -38,8 +38,8 @@ class Prompts(NamedTuple):
     """The repetitions of a recording.
 
     Attributes:
-        made: those that count, in time order.
-        withdrawn_ns: start and end of those that do not (ns).
+        made: the valid ones, in time order.
+        withdrawn_ns: start and end of the withdrawn ones (ns).
     """
 
     made: tuple[MadeMovement, ...]
@@ -55,7 +55,7 @@ class Prompts(NamedTuple):
         return movements
 
     def withdrawn(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return at which times nothing counts, shape (times,)."""
+        """Return which times are withdrawn, shape (times,)."""
         gone = np.zeros(len(stamps_ns), dtype=np.bool_)
         for first, last in self.withdrawn_ns:
             gone |= (stamps_ns >= first) & (stamps_ns < last)
@@ -64,7 +64,7 @@ class Prompts(NamedTuple):
     def angles_at(
         self, stamps_ns: NDArray[np.int64], templates: MovementTemplates
     ) -> NDArray[np.float64]:
-        """Return the angles that were meant at each time (rad), shape (times, joints)."""
+        """Return the target angles at each time (rad), shape (times, joints)."""
         by_number = templates.by_number()
         times = stamps_ns.astype(np.float64)
         rest = np.array(templates.rest)
@@ -73,7 +73,7 @@ class Prompts(NamedTuple):
             length = float(each.end_ns - each.start_ns)
             first, last = each.start_ns + PHASES[0] * length, each.start_ns + PHASES[-1] * length
             if place:
-                # What the one before shows of its return counts until this one begins.
+                # The return of the previous repetition counts until this one begins.
                 first = max(first, float(self.made[place - 1].end_ns))
             settled = last + SETTLING * NANOSECONDS
             here = (times >= first) & (times < settled)
@@ -86,7 +86,7 @@ class Prompts(NamedTuple):
 
 
 def prompts_of(recording: Recording, known: frozenset[int]) -> Prompts:
-    """Find what a recording asked for, and when it was done.
+    """Find the prompted repetitions of a recording, and when each was made.
 
     Args:
         recording: EMG and movement labels.

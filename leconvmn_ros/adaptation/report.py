@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What an adaptation found, in sentences for people."""
+"""The findings of an adaptation, in sentences for people."""
 
 from leconvmn_ros.adaptation.unlabelled import Adaptation, turn_words
 import numpy as np
 
 
 def sentences(adaptation: Adaptation) -> list[str]:
-    """Say how the electrodes sit and what became of the gains, and how sure that is."""
+    """Describe the position of the electrodes, its confidence, and the change of the gains."""
     found = adaptation.found
     electrodes = (
         f'electrodes: {turn_words(found)} (confidence {found.confidence:.2f}, '
@@ -28,17 +28,15 @@ def sentences(adaptation: Adaptation) -> list[str]:
     said = [electrodes]
     if adaptation.dead:
         dead = ', '.join(map(str, adaptation.dead))
-        said.append(
-            f'electrodes that do not work: channel {dead}; they are filled in from the others'
-        )
+        said.append(f'dead electrodes: channel {dead}; they are filled in from the others')
     if adaptation.free:
         said.append(
             'channels: mixed in a way that no turn explains, as when the band slid along the arm'
         )
     if adaptation.fine_tuned:
-        said.append('weights: fine-tuned on the movements that were asked for')
+        said.append('weights: fine-tuned on the prompted movements')
     if not adaptation.matched:
-        return [*said, 'gains: as in the training, as far as this EMG tells']
+        return [*said, 'gains: no change found since the training']
     shifts = adaptation.shifts
     gains = (
         f'gains: mean features were off by {np.median(np.abs(shifts)):.2f} standard deviations '

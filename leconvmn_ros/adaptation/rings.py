@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which channels follow one another around the forearm, as far as anybody says it."""
+"""The order of the channels around the forearm, from a description or from the user."""
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -23,17 +23,17 @@ from leconvmn_ros.emg.description import EmgDescription
 
 
 def described_rings(description: EmgDescription | None, channels: int) -> Rings:
-    """Return the rings that a description names; none if it is of something else."""
+    """Return the rings that a description names; none if it is of other electrodes."""
     if description is None or len(description.channels) != channels:
         return ()
     return description.rings
 
 
 def consecutive_rings(sizes: Sequence[int], channels: int) -> Rings:
-    """Return rings of so many electrodes each, in the order of the channels.
+    """Return rings of the given sizes, in the order of the channels.
 
     Raises:
-        ConfigurationError: together they are not all channels.
+        ConfigurationError: the sizes do not add up to the number of channels.
     """
     if sum(sizes) != channels:
         raise ConfigurationError(

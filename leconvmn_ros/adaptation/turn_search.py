@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Finds by how much the bands turned, and how sure that is.
+"""Search for the turn of the bands, with its confidence.
 
 For each candidate the features are turned back, their offsets matched, and the result compared
-with the training by its likelihood. How sure the choice is comes from a bootstrap over stretches
-of the recording: samples that follow one another say the same.
+with the training by its likelihood. The confidence of the choice comes from a bootstrap over
+stretches of the recording, since successive samples are correlated.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class FoundTurn(NamedTuple):
 
 
 class Session(NamedTuple):
-    """Features of a new session, and what they are compared with.
+    """Features of a new session, and the training statistics to compare them with.
 
     Attributes:
         mixture: of the training.
@@ -75,22 +75,22 @@ class Session(NamedTuple):
     made: Matrix | None = None
 
     def turned_back(self, turn: Turn) -> Affine:
-        """Return what turns standardised features back, the gains being those of the training.
+        """Return the map that turns standardised features back, with the gains of the training.
 
-        Features are turned before they are standardised: the statistics belong to the places.
+        Features are turned before they are standardised: the statistics belong to the positions.
         """
         mean, scale = np.array(self.statistics.mean), np.array(self.statistics.scale)
         matrix = turning_back(turn, self.rings, len(mean))
         return Affine(matrix * scale / scale[:, None], (matrix @ mean - mean) / scale)
 
     def expected(self, turn: Turn) -> Gaussians:
-        """Return what the live channels would show of the training with a turn."""
+        """Return the training mixture as the live channels would measure it after a turn."""
         everywhere = Gaussians.of(self.mixture).before(self.turned_back(turn))
         return everywhere.of_channels(self.live)
 
 
 def find_turn(session: Session) -> FoundTurn:
-    """Find how the bands sit."""
+    """Find the turn of the bands."""
     rings = session.rings
     found = _best(session, common_turns(rings))
     for ring in range(len(rings)) if len(rings) > 1 else ():

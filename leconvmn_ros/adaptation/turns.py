@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""By how much bands of electrodes may have turned around the forearm, and what undoes it.
+"""The possible turns of bands of electrodes around the forearm, and the maps that undo them.
 
 Positions are counted in electrodes: an electrode `i` of a band that turned by `t` sits where the
 training had electrode `i + t`, between two of them where `t` is not a whole number.
@@ -32,7 +32,7 @@ Rings = Sequence[Sequence[int]]
 
 
 class Turn(NamedTuple):
-    """How the bands sit against the training.
+    """The position of the bands relative to the training.
 
     Attributes:
         electrodes: turn of each ring (electrodes of it).
@@ -53,7 +53,7 @@ class Turn(NamedTuple):
 
 
 def common_turns(rings: Rings) -> list[Turn]:
-    """Return all turns of the rings together; the first one is none.
+    """Return all turns of the rings together; the first one is no turn.
 
     Rings of different numbers of electrodes turn by the same angle.
     """
@@ -81,7 +81,7 @@ def turns_of_ring(turn: Turn, ring: int, rings: Rings) -> list[Turn]:
 
 
 def turning_back(turn: Turn, rings: Rings, channels: int) -> NDArray[np.float64]:
-    """Return the matrix that gives each training electrode what is measured at its place now.
+    """Return the matrix that maps each training electrode to the signal now at its position.
 
     Between electrodes it interpolates by the Fourier series around the ring. That keeps the energy
     of each wave, so the likelihoods of turned features can be compared. Linear interpolation

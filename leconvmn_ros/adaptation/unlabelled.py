@@ -14,9 +14,9 @@
 
 """Adaptation without labels: from EMG of a new session to a decoder with a map in front of it.
 
-Neither labels nor angles are looked at. The steps: find which electrodes work and how the bands
-turned; match the features of the movements that the recording holds; leave each away where the
-evidence is not clear.
+Neither labels nor angles are used. The steps: find the working electrodes and the turn of the
+bands; match the features of the movements in the recording; skip each step for which the evidence
+is not clear.
 """
 
 from dataclasses import dataclass, replace
@@ -53,14 +53,14 @@ MADE_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Adaptation:
-    """What was found, and the decoder that it gives.
+    """The findings, and the adapted decoder.
 
     Attributes:
         checkpoint: with the new map; without one if nothing moved.
-        found: how the bands sit, and how sure that is.
+        found: the turn of the bands, with its confidence.
         shifts: by how much each live channel's mean had moved, shape (live,), in standard
             deviations of the training.
-        matched: whether features are matched, since the gains changed.
+        matched: whether features are matched, because the gains changed.
         free: whether the map mixes channels in a way that no turn explains.
         dead: channels that do not work, which the map fills in from the others.
         duration: of the EMG that was used (s).
@@ -79,7 +79,7 @@ class Adaptation:
 
     @property
     def moved(self) -> bool:
-        """Whether anything was found to adapt to."""
+        """Whether there was anything to adapt to."""
         return self.fine_tuned or self.checkpoint.description.electrode_map is not None
 
 
@@ -92,19 +92,19 @@ def adapt(
 ) -> Adaptation:
     """Adapt a decoder to a new session by its EMG alone.
 
-    A map of an earlier adaptation is not built on: electrodes are compared with the training.
+    The map of an earlier adaptation is discarded: electrodes are compared with the training.
 
     Args:
         checkpoint: the decoder.
-        recording: EMG of the new session; nothing else of it is looked at.
+        recording: EMG of the new session; everything else in it is ignored.
         rings: channels of each band in their order around the forearm.
-        least_confidence: refuse to say how the bands sit with less, 0 to 1.
+        least_confidence: reject a turn of the bands with less confidence, 0 to 1.
 
     Raises:
-        CheckpointError: the decoder keeps nothing of its training to compare with.
+        CheckpointError: the decoder holds no training statistics to compare with.
         ConfigurationError: the rings do not fit its channels.
         RecordingError: the EMG is of another source, too short, without movement, or does not
-            tell how the bands sit.
+            determine the turn of the bands.
     """
     mixture = mixture_in(checkpoint.description)
     check_rings(rings, mixture.channels)
@@ -150,10 +150,10 @@ def mapped(
 
 
 def sure_turn(session: Session, recording: Recording, least_confidence: float) -> FoundTurn:
-    """Find how the bands sit; refuse an answer that is not sure enough.
+    """Find the turn of the bands; reject one of too little confidence.
 
     Raises:
-        RecordingError: it is not.
+        RecordingError: the confidence is too low.
     """
     found = find_turn(session)
     if found.confidence < least_confidence:
@@ -166,10 +166,10 @@ def sure_turn(session: Session, recording: Recording, least_confidence: float) -
 
 
 def mixture_in(description: Description) -> FeatureMixture:
-    """Return what a decoder keeps of its training.
+    """Return the training statistics of a decoder.
 
     Raises:
-        CheckpointError: nothing.
+        CheckpointError: it has none.
     """
     if description.mixture is None:
         raise CheckpointError(
@@ -181,7 +181,7 @@ def mixture_in(description: Description) -> FeatureMixture:
 
 
 def turn_words(found: FoundTurn) -> str:
-    """Say how the bands sit."""
+    """Describe the turn of the bands."""
     turn = found.turn
     if not turn:
         return 'as in the training'
@@ -216,10 +216,10 @@ def check_rings(rings: Rings, channels: int) -> None:
 
 
 def statistics_in(description: Description) -> FeatureStatistics:
-    """Return what standardises the features of a decoder.
+    """Return the statistics that standardise the features of a decoder.
 
     Raises:
-        CheckpointError: nothing.
+        CheckpointError: it has none.
     """
     if description.statistics is None:
         raise CheckpointError('the decoder keeps no statistics of its features')

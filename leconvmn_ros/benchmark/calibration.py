@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A session cut in two: what a decoder is adapted by, and what it is scored on."""
+"""A session cut in two: one part adapts a decoder, the other scores it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class SplitSession:
-    """A session of which one repetition of each movement calibrates.
+    """A session with one repetition of each movement set aside for calibration.
 
     Attributes:
         name: of the session.
@@ -63,7 +63,7 @@ class SplitSession:
 
         Args:
             seconds: how long it should be.
-            random: what draws the order.
+            random: generator that draws the order.
             labelled: whether it has the labels of the movements; it never has angles.
         """
         order = random.permutation(len(self.calibration)).tolist()
@@ -83,11 +83,11 @@ class SplitSession:
 
 
 def split(recording: Recording, hold_out: HoldOut | None) -> SplitSession:
-    """Split what is held out of a recording: the first of its repetitions calibrates.
+    """Split the held-out part of a recording; its first repetition is for calibration.
 
     Args:
         recording: with labels and reference angles.
-        hold_out: what the decoder has not learnt; None = all of it.
+        hold_out: the part that the decoder was not trained on; None = all of it.
 
     Raises:
         RecordingError: there are no two repetitions, or no angles.
@@ -113,6 +113,6 @@ def split(recording: Recording, hold_out: HoldOut | None) -> SplitSession:
 def nearest(
     pieces: Sequence[RepetitionSamples], rate: float, seconds: float
 ) -> list[RepetitionSamples]:
-    """Return so many of the first pieces, at least one, that they last about so long (s)."""
+    """Return the first pieces, at least one, that together last about this long (s)."""
     ends = np.cumsum([len(piece.samples) for piece in pieces]) / rate
     return list(pieces[: int(np.argmin(np.abs(ends - seconds))) + 1])

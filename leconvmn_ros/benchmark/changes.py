@@ -12,10 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What happens to electrodes between two sessions, applied to a recording that has only one.
+"""Simulated electrode changes between two sessions, for a recording of a single session.
 
-All of it is drawn at random from a seed: by how much the bands turned, gains, which electrodes
-are dead.
+The rotation of the bands, the gains and the dead electrodes are drawn at random from a seed.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,13 +43,13 @@ def drawn_change(
             matter of which channels are taken, see `bands`, and draws nothing.
         channels: of the recording.
         rings: channels of each band in their order around the forearm.
-        random: what draws.
+        random: generator of the draws.
 
     Returns:
-        A function from EMG (V), shape (samples, channels), to that after the change.
+        A function that applies the change to EMG (V), shape (samples, channels).
 
     Raises:
-        RecordingError: there are not more channels than should be dead.
+        RecordingError: the change would leave no working channel.
     """
     if change == 'turn_and_gains':
         turn = int(random.integers(-MOST_TURN, MOST_TURN + 1))
@@ -68,7 +67,7 @@ def drawn_change(
 
 
 def turned(electrodes: int, rings: Rings, channels: int) -> NDArray[np.int64]:
-    """Return which channel each one becomes when all bands turn by so many electrodes."""
+    """Return the channel that each one becomes when all bands turn by this many electrodes."""
     order = np.arange(channels)
     for ring in rings:
         order[list(ring)] = np.roll(np.array(ring), electrodes)

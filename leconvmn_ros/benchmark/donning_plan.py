@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the protocol `redonning` is to run, as pure data.
+"""The plan of the protocol `redonning`, as pure data.
 
-Either bags of several sessions of each person: trained on the first ones, scored on the later
-ones. Or single recordings, of which changes drawn at random make sessions.
+It covers either bags of several sessions of each person, with training on the first sessions and
+scoring on the later ones, or single recordings that randomly drawn changes turn into sessions.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ Seconds = Annotated[float, Field(ge=1, le=3600)]
 
 
 class DonningOptions(StrictModel):
-    """How sessions are made, adapted to and scored."""
+    """How sessions are created, adapted to and scored."""
 
     changes: tuple[Change, ...] = Field(
         default=(), description='what makes sessions of single recordings; none = real sessions'
@@ -53,7 +53,7 @@ class DonningOptions(StrictModel):
         default=(30.0,), description='EMG to adapt by, without labels'
     )
     prompted: tuple[Seconds, ...] = Field(
-        default=(30.0,), description='EMG to adapt by, with the movements that were asked for'
+        default=(30.0,), description='EMG to adapt by, with the prompted movements'
     )
     upper_bound: bool = Field(
         default=True, description='whether a decoder is trained on each new session, too'
@@ -78,7 +78,7 @@ class DonningJob:
         preset: name of the settings.
         settings: how to train, seed included.
         person: whose sessions.
-        options: what to do with them.
+        options: how to adapt and score.
         topics: where the signals are in the bags.
         decoders: folder of a benchmark, whose decoders are not trained again; None = none.
     """
@@ -92,7 +92,7 @@ class DonningJob:
 
     @property
     def key(self) -> str:
-        """Hash of all that the result depends on, up to rounding."""
+        """Hash of everything that the result depends on, up to rounding."""
         depends_on = {
             'version': DONNING_VERSION,
             'sessions': [each.bag.sha256 for each in self.person.sessions],
@@ -105,17 +105,17 @@ class DonningJob:
 
     @property
     def name(self) -> str:
-        """What it is done on."""
+        """Name of the person that it uses."""
         return self.person.slug
 
     @property
     def size(self) -> int:
-        """Size of what it reads (bytes)."""
+        """Size of its input (bytes)."""
         return sum(each.bag.size for each in self.person.sessions)
 
     @property
     def folder(self) -> Path:
-        """Where its files are, below the folder of the benchmark."""
+        """Folder of its files, relative to the folder of the benchmark."""
         return run_folder(self.preset, self.name, self.settings.seed)
 
     @property
@@ -129,7 +129,7 @@ class DonningJob:
 
 
 class DonningPlan(StrictModel):
-    """What a benchmark of adaptation does, in the order in which it is reported."""
+    """The contents of a benchmark of adaptation, in the order in which they are reported."""
 
     format: Literal['leconvmn_ros redonning'] = 'leconvmn_ros redonning'
     format_version: Literal[1] = 1

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The table of the protocol `redonning`: how much each kind of adaptation gives."""
+"""The table of the protocol `redonning`: the gain from each kind of adaptation."""
 
 from collections.abc import Iterator, Sequence
 import csv
@@ -47,12 +47,12 @@ class DonningRow(StrictModel):
     worst: float | None = Field(description='the lowest of all scores')
     people: int
     scores: int = Field(description='seeds x draws or sessions')
-    refused: int = Field(description='so many of them were not adapted')
+    refused: int = Field(description='number of them that were not adapted')
     seconds: float = Field(description='of EMG to adapt by, mean')
 
 
 class DonningSummary(StrictModel):
-    """All that a report says in numbers."""
+    """All numbers of a report."""
 
     planned: int
     scored: int
@@ -71,7 +71,7 @@ class _Score(NamedTuple):
 
 
 def summarise_donnings(plan: DonningPlan, results: Sequence[RunResult]) -> DonningSummary:
-    """Sum up the results that are there."""
+    """Summarise the available results."""
     found = {result.folder: result.outcome for result in results}
     outcomes = {str(job): found.get(job.folder) for job in plan.jobs()}
     return DonningSummary(

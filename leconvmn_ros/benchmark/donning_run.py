@@ -14,8 +14,8 @@
 
 """One run of the protocol `redonning`: train, adapt to each new session, score.
 
-Every way to adapt gets the same part of a session, and is scored on other repetitions of it, in
-shuffled order. A decoder that could not be adapted is scored as it was.
+Every kind of adaptation gets the same part of a session and is scored on its other repetitions, in
+shuffled order. A decoder that could not be adapted is scored unchanged.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -63,14 +63,14 @@ AS_IT_IS = 'none'
 
 
 class _Trained(NamedTuple):
-    """A decoder, and what it had learnt, in words."""
+    """A decoder and a description of its training data."""
 
     checkpoint: Checkpoint
     on: str
 
 
 class _Place(NamedTuple):
-    """A session in the table, and the seed of all that is drawn for it."""
+    """A session in the table, and the seed of everything drawn for it."""
 
     name: str
     draw: int
@@ -80,7 +80,7 @@ class _Place(NamedTuple):
 def perform_donnings(
     job: DonningJob, *, device: str, threads: int, on_progress: Callable[[float], None]
 ) -> RunOutput:
-    """Do one run; whatever goes wrong in it becomes its result.
+    """Do one run; a failure is returned as its result.
 
     Args:
         job: what to do.
@@ -101,7 +101,7 @@ def perform_donnings(
 
 
 class _Run:
-    """The steps of one run, with what they share."""
+    """The steps of one run, with their shared state."""
 
     def __init__(
         self, job: DonningJob, device: str, threads: int, on_progress: Callable[[float], None]
@@ -166,7 +166,7 @@ class _Run:
         return self._score(trained, session, place, AS_IT_IS)
 
     def virtual(self) -> Iterator[DonningScore]:
-        """Let changes make sessions of what the decoder has not learnt of its recording."""
+        """Create sessions by applying changes to the held-out part of the recording."""
         (recording,) = self._recordings
         steps = len(self._options.changes)
         for done, change in enumerate(self._options.changes):
@@ -190,7 +190,7 @@ class _Run:
             yield from self._adapted(trained, changed, place, self._rings)
 
     def _second_band(self, recording: Recording) -> Iterator[DonningScore]:
-        """Train on the first band of electrodes, and take the second one for it."""
+        """Train on the first band of electrodes, and decode the second one in its place."""
         first, second = (_only(recording, channels, 'band') for channels in bands(self._rings))
         hold_out = default_hold_out(recording)
         rings = (tuple(range(len(self._rings[0]))),)
@@ -307,7 +307,7 @@ def rings_of(sizes: tuple[int, ...], known: EmgDescription | None, recording: Re
     """Return the rings of electrodes: by their sizes, or as the bag describes them.
 
     Raises:
-        ConfigurationError: nobody says it, or the sizes do not fit the recording.
+        ConfigurationError: neither describes them, or the sizes do not fit the recording.
     """
     channels = recording.chunks[0].samples.shape[1]
     if sizes:
@@ -330,7 +330,7 @@ def _settled(stream: ShuffledStream, seconds: float) -> Comparison:
 
 
 def _only(recording: Recording, channels: Sequence[int], what: str) -> Recording:
-    """Return a recording with some of its channels alone."""
+    """Return a recording with only some of its channels."""
     chunks = [
         chunk._replace(samples=np.ascontiguousarray(chunk.samples[:, list(channels)]))
         for chunk in recording.chunks

@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Keeps apart the people whose recordings chose something from those whose scores are reported.
+"""Separation of the people used for development from those whose scores are reported.
 
-A preset that was chosen by its scores on some people looks better on them than on others. So what
-chooses (presets, hyperparameters) is scored on development bags, and what is claimed on other
-people, who chose nothing.
+A preset that was chosen by its scores on some people looks better on them than on others.
+Therefore presets and hyperparameters are chosen on development bags, and results are reported on
+other people, who took no part in any choice.
 """
 
 from collections.abc import Sequence
@@ -31,21 +31,21 @@ from leconvmn_ros.recordings.bags import read_bag
 
 
 def check_apart(development: Sequence[Path], report: Sequence[Path], topics: Topics) -> None:
-    """Refuse bags that are, or are of, the same people in both groups.
+    """Reject bags that, or whose people, are in both groups.
 
-    Compared are the database and the subject that the bags name, and the EMG itself: a copy or an
-    excerpt is found whatever it is called.
+    Compares the database and the subject that the bags name, and the EMG itself, so that a copy or
+    an excerpt is found under any name.
 
     Args:
-        development: bags that choose.
-        report: bags that are reported.
+        development: bags that choices are made on.
+        report: bags whose scores are reported.
         topics: where the signals are in them.
 
     Raises:
         ConfigurationError: a person or EMG is in both.
         RecordingError: a bag cannot be read.
     """
-    # One at a time: a recording may be large, what is kept of it is not.
+    # One at a time: a recording may be large, the part kept of it is not.
     known = []
     for path in development:
         recording = _read(path, topics)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a benchmark is to run: bags, presets, seeds and options, as pure data."""
+"""The plan of a benchmark: bags, presets, seeds and options, as pure data."""
 
 from dataclasses import dataclass
 import hashlib
@@ -75,7 +75,7 @@ class Job:
         preset: name of the settings.
         settings: how to train, seed included.
         bag: what to train on and to score.
-        hold_out: which part is for what; what `train` chooses if None.
+        hold_out: the parts for training and scoring; None = the default of `train`.
         output_rate: estimates per second to score (Hz).
         topics: where the signals are in the bag.
     """
@@ -89,9 +89,9 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Hash of all that the result depends on, up to rounding.
+        """Hash of everything that the result depends on, up to rounding.
 
-        Device and number of threads change the time that a run takes, and not what it finds.
+        The device and the number of threads change how long a run takes, but not its result.
         """
         depends_on = {
             'version': RUN_VERSION,
@@ -106,17 +106,17 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What it is done on."""
+        """Name of the bag that it uses."""
         return self.bag.name
 
     @property
     def size(self) -> int:
-        """Size of what it reads (bytes)."""
+        """Size of its input (bytes)."""
         return self.bag.size
 
     @property
     def folder(self) -> Path:
-        """Where its files are, below the folder of the benchmark."""
+        """Folder of its files, relative to the folder of the benchmark."""
         return run_folder(self.preset, self.name, self.settings.seed)
 
     def __str__(self) -> str:
@@ -124,7 +124,7 @@ class Job:
 
 
 class Plan(StrictModel):
-    """What a benchmark compares, in the order in which it is reported."""
+    """The contents of a benchmark, in the order in which they are reported."""
 
     format: Literal['leconvmn_ros benchmark'] = 'leconvmn_ros benchmark'
     format_version: Literal[1] = 1
@@ -195,6 +195,6 @@ def bag_files(path: Path) -> dict[str, Path]:
 
 
 def hash_bag(path: Path) -> str:
-    """Hash the files of a bag: what `LC_ALL=C; cd BAG && sha256sum * | sha256sum` prints."""
+    """Hash the files of a bag, as `LC_ALL=C; cd BAG && sha256sum * | sha256sum` does."""
     lines = [f'{hash_file(file)}  {name}\n' for name, file in bag_files(path).items()]
     return hashlib.sha256(''.join(lines).encode()).hexdigest()

@@ -33,7 +33,7 @@ PANEL_COLUMNS = 3
 
 
 def colour(number: int) -> str:
-    """Return the colour of the model of this number; beyond the seventh they come again."""
+    """Return the colour of the model with this number; they repeat after the seventh."""
     return COLOURS[number % len(COLOURS)]
 
 
@@ -45,7 +45,7 @@ def draw_boxes(
     Args:
         places: names along the axis, such as joints.
         models: for each model, the values of the subjects at each place, shape (places, values).
-        axis_label: what the values are.
+        axis_label: name of the values.
     """
     figure = Figure(figsize=(11, 4.2), layout='constrained')
     FigureCanvasSVG(figure)

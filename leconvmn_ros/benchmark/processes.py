@@ -14,8 +14,8 @@
 
 """The runs of a benchmark in processes of this machine, one process for each run.
 
-A fresh process costs seconds where a run takes minutes. In exchange nothing is left over from one
-run to the next, and a run that crashes or is out of memory takes no other with it.
+A fresh process costs seconds, a run takes minutes. In exchange, no state is carried over from one
+run to the next, and a run that crashes or runs out of memory affects no other run.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -37,7 +37,7 @@ from leconvmn_ros.benchmark.results import RunOutput
 from leconvmn_ros.benchmark.run import failure, perform
 
 THREAD_VARIABLES: Final = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
-# What a process gets to end by itself before it is killed.
+# Time that a process has to end by itself before it is killed.
 PATIENCE: Final = 3.0  # s
 
 
@@ -51,16 +51,16 @@ class _Run:
 def run_in_processes(
     jobs: Sequence[AnyJob], *, workers: int, device: str, threads: int
 ) -> Generator[tuple[AnyJob, float | RunOutput], None, None]:
-    """Do runs, so many at a time, those that probably take longest first.
+    """Do runs, several at a time, those expected to take longest first.
 
     Args:
         jobs: what to do.
-        workers: how many at a time.
+        workers: number of runs at a time.
         device: 'auto', 'cpu' or 'cuda', see `find_device`.
         threads: CPU threads of each.
 
     Yields:
-        A job with the share of it that is done, or with its output when it has ended.
+        A job with the fraction of it that is done, or with its output when it has ended.
     """
     for variable in THREAD_VARIABLES:  # for the libraries that the processes will load
         os.environ[variable] = str(threads)
@@ -117,7 +117,7 @@ def _work(sender: Connection, job: AnyJob, device: str, threads: int) -> None:
     def send(event: float | RunOutput) -> None:
         try:
             sender.send(event)
-        except OSError:  # whoever wanted the result is gone
+        except OSError:  # the reader of the result is gone
             raise SystemExit(1) from None
 
     if isinstance(job, DonningJob):

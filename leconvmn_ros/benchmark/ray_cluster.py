@@ -110,7 +110,7 @@ def _connect(ray: ModuleType, address: str, cpus: int) -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Ask whether anything answers there: Ray itself would try for many minutes."""
+    """Check that the address answers: Ray itself would retry for many minutes."""
     host, _, port = address.removeprefix('ray://').rpartition(':')
     try:
         with socket.create_connection((host, int(port)), timeout=10):
@@ -123,7 +123,7 @@ def _check_reachable(address: str) -> None:
 
 
 def _gpus(there: Mapping[str, float], threads: int, gpus_per_run: float | None) -> float:
-    """Return how many GPUs to ask for; refuse what the cluster could never give."""
+    """Return the number of GPUs to request; reject a number that the cluster can never provide."""
     gpus = gpus_per_run
     if gpus is None:
         gpus = 1.0 if there.get('GPU', 0) >= 1 else 0.0
@@ -156,7 +156,7 @@ def _perform_shipped(
 
 
 def _ignore(_: float) -> None:
-    """Take no notice of progress: over Ray only whole runs are counted."""
+    """Ignore progress: over Ray only whole runs are counted."""
 
 
 def _output(ray: ModuleType, reference: Any, job: Job) -> RunOutput:

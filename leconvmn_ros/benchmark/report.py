@@ -14,8 +14,8 @@
 
 """The report of a benchmark: one HTML page with tables, tests and pictures.
 
-The words of the page are in report.html.jinja, the numbers come from here. Models stand in the
-order of the plan throughout, and none is marked as ours.
+The words of the page are in report.html.jinja, the numbers come from here. Models are listed in
+the order of the plan throughout, and none is marked as ours.
 """
 
 from base64 import b64encode
@@ -79,8 +79,8 @@ def report_page(plan: Plan, results: Sequence[RunResult], summary: Summary, fold
     Args:
         plan: what was compared.
         results: the runs that are done.
-        summary: the same in numbers.
-        folder: where the estimates of the runs are.
+        summary: statistics of the results.
+        folder: folder with the estimates of the runs.
 
     Raises:
         RecordingError: the estimates of a run that is drawn cannot be read.
@@ -416,7 +416,7 @@ def _environments(results: Sequence[RunResult]) -> Table:
         for where, number in made.items()
     ]
     columns = ['runs', *ENVIRONMENT, 'threads']
-    return Table('What the runs were made with.', columns, rows, len(ENVIRONMENT) + 1)
+    return Table('Machine and software of the runs.', columns, rows, len(ENVIRONMENT) + 1)
 
 
 def _bags(plan: Plan, results: Sequence[RunResult]) -> Table:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What one run of a benchmark found, as a file that is there whole or not at all."""
+"""The result of one run of a benchmark, as a file that is written completely or not at all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ COMPARISON_FILE = 'test_part.npz'
 
 
 class Figures(StrictModel):
-    """The five figures of metrics.py; what is not defined is None, with a reason."""
+    """The five figures of metrics.py; an undefined one is None, with a reason."""
 
     cc: float | None
     rmse: float | None = Field(description='degrees')
@@ -58,13 +58,13 @@ class Scores(StrictModel):
 
     @classmethod
     def of(cls, table: ScoreTable) -> 'Scores':
-        """Take over a score table of angles in degrees."""
+        """Convert a score table of angles in degrees."""
         values = as_json(table)
         return cls(count=values['count'], mean=values['mean'], joints=values['joints'])
 
 
 class UseFigures(StrictModel):
-    """What to expect in use, see `evaluation.recording_scores`; None where it is not known.
+    """Scores to expect in use, see `evaluation.recording_scores`; None where unknown.
 
     The figures are those in shuffled order, or those in the recording's own order where it has no
     repetitions that could be shuffled.
@@ -85,7 +85,7 @@ class UseFigures(StrictModel):
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> 'UseFigures':
-        """Take them from an `evaluation_report`."""
+        """Convert those of an `evaluation_report`."""
         shuffled = report['shuffled_order'] or {'mean': {'cc': None}} | {
             'behaviour': report['behaviour']
         }
@@ -103,7 +103,7 @@ class UseFigures(StrictModel):
 
 
 class Environment(StrictModel):
-    """Where and with what a run was made."""
+    """The machine and software of a run."""
 
     package: str
     python: str
@@ -124,7 +124,7 @@ class Epoch(StrictModel):
 
 
 class Scored(StrictModel):
-    """A run that came to its end."""
+    """A completed run."""
 
     kind: Literal['scored'] = 'scored'
     information: dict[str, str] = Field(description='what the bag says about itself')
@@ -142,7 +142,7 @@ class Scored(StrictModel):
 
 
 class DonningScore(StrictModel):
-    """How a decoder did in one new session, adapted in one way or not at all."""
+    """The scores of a decoder in one new session, adapted in one way or not at all."""
 
     session: str = Field(description='name of the session, or of the change that made one')
     draw: int = Field(default=0, ge=0, description='which draw of the change')
@@ -150,11 +150,11 @@ class DonningScore(StrictModel):
     method: str = Field(description='how it was adapted')
     seconds: float = Field(ge=0, description='of EMG that it was adapted by')
     cc: float | None = Field(description='mean CC of the joints in shuffled order')
-    refused: str = Field(default='', description='why it was not adapted; the decoder stays')
+    refused: str = Field(default='', description='why it was not adapted; the decoder is kept')
 
 
 class Donned(StrictModel):
-    """A run of the protocol `redonning` that came to its end."""
+    """A completed run of the protocol `redonning`."""
 
     kind: Literal['donned'] = 'donned'
     scores: tuple[DonningScore, ...]
@@ -162,11 +162,11 @@ class Donned(StrictModel):
 
 
 class Failed(StrictModel):
-    """A run that did not."""
+    """A failed run."""
 
     kind: Literal['failed'] = 'failed'
     error: str
-    traceback: str = Field(default='', description='of an error that nobody expected')
+    traceback: str = Field(default='', description='of an unexpected error')
 
 
 class RunResult(StrictModel):
@@ -182,25 +182,25 @@ class RunResult(StrictModel):
 
     @property
     def folder(self) -> Path:
-        """Where its files are, below the folder of the benchmark."""
+        """Folder of its files, relative to the folder of the benchmark."""
         return run_folder(self.preset, self.bag, self.seed)
 
 
 def run_folder(preset: str, bag: str, seed: int) -> Path:
-    """Return the place of a run, which is its alone, below the folder of the benchmark."""
+    """Return the folder of a run, unique to it, relative to the folder of the benchmark."""
     return Path('runs', preset, bag, f'seed_{seed}')
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutput:
-    """What a run hands back: its result and the other files to keep, by their relative path."""
+    """The output of a run: its result and the other files to keep, by their relative path."""
 
     result: RunResult
     files: Mapping[str, bytes]
 
 
 def write_output(folder: Path, output: RunOutput) -> None:
-    """Write the files of a run; the result comes last and says that the others are complete.
+    """Write the files of a run; the result is written last and marks the others as complete.
 
     Raises:
         OutputError: the place cannot be written.
@@ -219,7 +219,7 @@ def read_result(folder: Path) -> RunResult | None:
     """Read the result of a run, None if there is none yet.
 
     Raises:
-        RecordingError: the file cannot be read or is not ours.
+        RecordingError: the file cannot be read or is not a result.
     """
     path = folder / RESULT_FILE
     try:
@@ -272,10 +272,10 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def _check_claims(path: Path, file: BinaryIO) -> None:
-    """Refuse arrays by the sizes that they claim, before there is memory for them.
+    """Reject arrays by their declared sizes, before memory is allocated for them.
 
     Raises:
-        RecordingError: one is too large, or holds something else than numbers and text.
+        RecordingError: one is too large, or holds anything but numbers and text.
     """
     with ZipFile(file) as archive:
         for name in Comparison._fields:

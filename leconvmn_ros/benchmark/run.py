@@ -14,8 +14,8 @@
 
 """One run of a benchmark: train a preset on a bag, decode the bag, score what was held out.
 
-A `Plan` says which presets, bags and seeds; each combination is a `Job`, whose key tells whether a
-result that is already there is the one that the job would give.
+A `Plan` lists presets, bags and seeds; each combination is a `Job`, whose key tells whether an
+existing result is the one that the job would give.
 """
 
 from collections.abc import Callable
@@ -71,11 +71,11 @@ def perform(
     threads: int,
     on_progress: Callable[[float], None],
 ) -> RunOutput:
-    """Do one run; whatever goes wrong in it becomes its result.
+    """Do one run; a failure is returned as its result.
 
     Args:
         job: what to do.
-        path: where the bag is on this machine.
+        path: path of the bag on this machine.
         device: 'auto', 'cpu' or 'cuda', see `find_device`.
         threads: CPU threads.
         on_progress: called with the share done, 0 to 1.

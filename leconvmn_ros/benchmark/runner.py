@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Runs what a plan asks for and is not there yet, and keeps what each run hands back."""
+"""Does the runs of a plan that have no result yet, and stores the output of each."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -42,7 +42,7 @@ Execute = Callable[[Sequence[AnyJob]], Generator[tuple[AnyJob, float | RunOutput
 
 
 def save_plan(plan: AnyPlan, folder: Path) -> None:
-    """Write down what a benchmark compares, for the report.
+    """Store the plan of a benchmark, for its report.
 
     Raises:
         OutputError: the place cannot be written.
@@ -51,7 +51,7 @@ def save_plan(plan: AnyPlan, folder: Path) -> None:
 
 
 def check_same_kind(plan: AnyPlan, folder: Path) -> None:
-    """Refuse a folder with a benchmark of another kind, whose report would be lost.
+    """Reject a folder with a benchmark of another kind, whose report would be lost.
 
     Raises:
         ConfigurationError: there is one.
@@ -67,7 +67,7 @@ def check_same_kind(plan: AnyPlan, folder: Path) -> None:
 
 
 def load_plan(folder: Path) -> AnyPlan:
-    """Read what `save_plan` wrote.
+    """Read the plan that `save_plan` wrote.
 
     Raises:
         RecordingError: there is none, or none that this version can read.
@@ -86,7 +86,7 @@ def load_plan(folder: Path) -> AnyPlan:
 
 
 def results_of(plan: AnyPlan, folder: Path) -> list[RunResult]:
-    """Return the results that are there, in the order of the plan; others are left out."""
+    """Return the available results, in the order of the plan; missing ones are left out."""
     found = (_matching(job, folder, lambda _: None) for job in plan.jobs())
     return [result for result in found if result is not None]
 
@@ -99,14 +99,14 @@ def run_missing(
     say: Callable[[str], None],
     progress: Callable[[float, str], None],
 ) -> None:
-    """Do the runs of a plan whose result is not there, failed, or is of another job.
+    """Do the runs of a plan whose result is missing, failed, or belongs to another job.
 
     Args:
         plan: what to compare.
-        folder: where the results are kept.
+        folder: folder of the results.
         execute: does the runs.
         say: takes a remark about a run, one line.
-        progress: takes the share done of what is to do.
+        progress: takes the fraction done of the pending runs.
 
     Raises:
         RecordingError: a result cannot be written.

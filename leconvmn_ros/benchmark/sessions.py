@@ -14,9 +14,9 @@
 
 """Bags of several sessions of each person: who wore the electrodes, and which time it was.
 
-A session is one donning: the electrodes were put on, something was recorded, they were taken off.
-Who and when is what the bag says of itself (`database`, `subject` and `donning` of its
-information). What it does not say is taken from its place, PERSON/SESSION.
+A session is one donning: the electrodes are put on, something is recorded, they are taken off. The
+person and the session are read from the information of the bag (`database`, `subject` and
+`donning`). Whatever is missing there is taken from its path, PERSON/SESSION.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Person(StrictModel):
 
     @property
     def slug(self) -> str:
-        """The name as that of a folder, whatever a bag calls its subject."""
+        """A folder name for the person, unique across databases."""
         plain = re.sub(r'[^A-Za-z0-9]+', '_', self.name).strip('_')[:_LONGEST_NAME]
         # People of two databases may have one name.
         digest = hashlib.sha256(f'{self.database}\n{self.name}'.encode()).hexdigest()
@@ -71,7 +71,7 @@ def people_of(paths: Sequence[Path], *, grouped: bool = True) -> tuple[Person, .
             as numbers); otherwise each bag stands for itself, under its own name.
 
     Raises:
-        ConfigurationError: two bags are of the same session of a person, or hold the same.
+        ConfigurationError: two bags are of the same session of a person, or are identical.
         RecordingError: a bag cannot be read.
     """
     found: dict[tuple[str, str], list[Session]] = {}
@@ -102,10 +102,10 @@ def people_of(paths: Sequence[Path], *, grouped: bool = True) -> tuple[Person, .
 
 
 def check_enough(people: Sequence[Person], trained_on: int) -> None:
-    """Refuse people without a session after those that are trained on.
+    """Reject people without a session after those used for training.
 
     Raises:
-        ConfigurationError: it says who has how many.
+        ConfigurationError: with the number of sessions of each person.
     """
     for person in people:
         if len(person.sessions) <= trained_on:

@@ -32,7 +32,7 @@ from leconvmn_ros.evaluation.paired_tests import compare_methods, PairedTest
 import numpy as np
 from pydantic import Field
 
-# What may be averaged over databases whose degrees differ.
+# Metrics that may be averaged over databases whose degrees differ.
 WITHOUT_UNIT: Final = tuple(metric for metric in METRICS if metric not in {'rmse', 'mae'})
 ALL_DATABASES: Final = 'all databases'
 REPORTING: Final = ', people who chose nothing'
@@ -48,7 +48,7 @@ class Spread(StrictModel):
 
 
 class Cost(StrictModel):
-    """What a model takes, over its runs."""
+    """The cost of a model, over its runs."""
 
     parameters: tuple[int, int] = Field(description='least and most trained values')
     best_epoch: float = Field(description='median')
@@ -60,7 +60,7 @@ class Cost(StrictModel):
 
 
 class ModelSummary(StrictModel):
-    """How one model did in a group of subjects."""
+    """The scores of one model in a group of subjects."""
 
     subjects: dict[str, dict[str, float | None]] = Field(description='figures of each subject')
     joint_subjects: dict[str, dict[str, dict[str, float | None]]] = Field(
@@ -93,7 +93,7 @@ class Group(StrictModel):
 
 
 class Summary(StrictModel):
-    """All that a report says in numbers."""
+    """All numbers of a report."""
 
     planned: int
     scored: int
@@ -113,7 +113,7 @@ class _Run(NamedTuple):
 
 
 def summarise(plan: Plan, results: Sequence[RunResult]) -> Summary:
-    """Sum up the results that are there, in the order of the plan."""
+    """Summarise the available results, in the order of the plan."""
     found = {result.folder: result.outcome for result in results}
     outcomes = {str(job): found.get(job.folder) for job in plan.jobs()}
     runs = _runs(results, plan.development)
@@ -157,7 +157,7 @@ def _groups(plan: Plan, runs: Sequence[_Run], remark: str) -> list[Group]:
 
 
 def _runs(results: Sequence[RunResult], development: Sequence[str]) -> list[_Run]:
-    """Give each scored run its subject: that of the database, or the bag where it tells none."""
+    """Give each scored run its subject: that of the database, or the bag where none is named."""
     scored = [(result, result.outcome) for result in results if isinstance(result.outcome, Scored)]
     identity: dict[str, tuple[str, ...]] = {}
     for result, outcome in scored:
@@ -188,7 +188,7 @@ def _group(
     *,
     joint_unit: str | None = None,
 ) -> Group:
-    """Sum up some runs; without a unit they are of several databases."""
+    """Summarise some runs; without a unit they are of several databases."""
     by_preset = {preset: [run for run in runs if run.preset == preset] for preset in plan.presets}
     models = {
         # Movements have other meanings in other databases.

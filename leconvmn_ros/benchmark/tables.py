@@ -100,13 +100,13 @@ def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]])
 
 
 def group_table(group: Group) -> Table:
-    """Lay out how the models did in one group of subjects, for a terminal."""
+    """Lay out the scores of the models in one group of subjects, for a terminal."""
     unit = f' [{group.joint_unit}]' if 'nominal' in group.joint_unit else ''
     # Text, so that brackets are not taken for markup.
     table = Table(title=Text(printable(f'{group.title}{unit}')), title_justify='left')
     table.add_column('model')
     table.add_column('subjects', justify='right')
-    # What to expect in use comes first.
+    # The scores to expect in use come first.
     table.add_column(USE_TITLES['shuffled_cc'], justify='right')
     for metric in group.metrics:
         table.add_column(METRIC_TITLES[metric], justify='right')
@@ -120,7 +120,7 @@ def group_table(group: Group) -> Table:
 
 
 def spread_text(spread: Spread, digits: int) -> str:
-    """Return mean and standard deviation over subjects with so many decimals."""
+    """Return mean and standard deviation over subjects with this many decimals."""
     if spread.mean is None:
         return '-'
     text = f'{spread.mean:.{digits}f}'

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros adapt` does; its arguments are in parsers/adapt.py."""
+"""The command `leconvmn_ros adapt`; its arguments are in parsers/adapt.py."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read, compare, say what was found, write."""
+    """Read the bag, adapt the decoder, report the findings and write the result."""
     checkpoint = load_checkpoint(arguments.checkpoint)
     mixture_in(checkpoint.description)
     check_place(arguments.output)
@@ -65,7 +65,7 @@ def _unlabelled(
 def _prompted(
     checkpoint: Checkpoint, recording: Recording, rings: Rings, arguments: argparse.Namespace
 ) -> Adaptation:
-    # Only this way trains, and so only this one needs PyTorch.
+    # Only prompted adaptation trains, so only it needs PyTorch.
     from leconvmn_ros.adaptation.prompted import adapt_prompted  # noqa: PLC0415
 
     with progress_bar('fine-tune') as progress:
@@ -84,10 +84,10 @@ def _prompted(
 
 
 def _rings(arguments: argparse.Namespace, known: Description) -> Rings:
-    """Return the rings of electrodes: of the decoder, of the bag, or as --rings says.
+    """Return the rings of electrodes: of the decoder, of the bag, or from --rings.
 
     Raises:
-        ConfigurationError: nobody says it, or they contradict each other.
+        ConfigurationError: none of them describes the rings, or they contradict each other.
     """
     channels = known.signal_path.channels
     trained, now = known.electrodes, read_description(arguments.bag)

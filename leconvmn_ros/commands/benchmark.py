@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `leconvmn_ros benchmark` does; its arguments are in parsers/benchmark.py."""
+"""The command `leconvmn_ros benchmark`; its arguments are in parsers/benchmark.py."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -71,7 +71,7 @@ _OF_REDONNING = (
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run what is missing and report everything."""
+    """Do the missing runs and report all results."""
     folder = arguments.output
     if arguments.report_only:
         if arguments.bags or arguments.report or arguments.development:
@@ -157,7 +157,7 @@ def _topics(arguments: argparse.Namespace) -> Topics:
 
 
 def _common(arguments: argparse.Namespace, topics: Topics) -> dict[str, Any]:
-    """Return what the plan of every protocol has."""
+    """Return the part of the plan that all protocols share."""
     return {
         'started': f'{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC',
         'command': shlex.join(['leconvmn_ros', *arguments.words]),
@@ -171,7 +171,7 @@ def _checked_paths(arguments: argparse.Namespace, topics: Topics) -> tuple[Path,
     """Return the bags to report, then those for development.
 
     Raises:
-        ConfigurationError: there are none, or one person is in both.
+        ConfigurationError: there are none, or a person is in both.
     """
     if arguments.bags and (arguments.report or arguments.development):
         raise ConfigurationError('a BAG must be one of --development or of --report')
@@ -186,7 +186,7 @@ def _checked_paths(arguments: argparse.Namespace, topics: Topics) -> tuple[Path,
 
 
 def _execute(arguments: argparse.Namespace) -> Execute:
-    """Choose where the runs are done."""
+    """Choose where to do the runs."""
     # Ray counts the GPUs of its cluster by itself.
     where = arguments.device if arguments.ray is None else 'cpu'
     common = {
@@ -225,7 +225,7 @@ def _report_donnings(plan: DonningPlan, folder: Path) -> int:
 
 
 def _check_done(summary: Summary | DonningSummary) -> int:
-    """Say what failed, or what is not there.
+    """Raise an error for failed or missing runs.
 
     Raises:
         RecordingError: a run failed, or was not done.

@@ -32,7 +32,7 @@ PERIOD = 0.02  # s, from one published cue to the next
 
 
 class Phase(Enum):
-    """What the wearer does at a time of a trial."""
+    """The phases of a trial."""
 
     GO = 'go'
     HOLD = 'hold'
@@ -44,7 +44,7 @@ class Moment(NamedTuple):
     """A time of a trial.
 
     Attributes:
-        phase: what the wearer does.
+        phase: phase of the trial.
         left: time until that ends (s).
     """
 
@@ -53,7 +53,7 @@ class Moment(NamedTuple):
 
 
 def moment(session: Session, since_cue: float) -> Moment:
-    """Return what is on at a time since the cue of a trial (s); before the cue it is rest."""
+    """Return the phase at a time since the cue of a trial (s); before the cue it is rest."""
     if since_cue < 0:
         return Moment(Phase.REST, -since_cue)
     for phase, end in (

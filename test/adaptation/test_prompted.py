@@ -214,5 +214,5 @@ def test_the_command_adapts_by_a_guided_session(made, tmp_path, capsys):
     )
     assert code == 0
     assert 'turned by -1 electrodes (confidence ' in out
-    assert 'weights: fine-tuned on the movements that were asked for' in out
+    assert 'weights: fine-tuned on the prompted movements' in out
     assert load_checkpoint(tmp_path / 'new').description.electrode_map is not None

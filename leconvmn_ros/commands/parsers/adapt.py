@@ -14,15 +14,15 @@
 
 """Adapt a decoder to electrodes that moved since its training.
 
-The EMG of the new session is compared with what the training kept of each movement. The command
-finds by how much the armband turned, whether it is worn the other way round, which electrodes are
-dead, and how the gains changed. It writes a copy of the decoder with a map in front of its
-network. Labels and angles in the bag are not read. Where nothing moved, the copy is the same
-decoder. Where the EMG is not clear, the command refuses and writes nothing.
+The EMG of the new session is compared with the training statistics of each movement. The command
+estimates the rotation of the armband, detects a reversed armband and dead electrodes, and measures
+the change of the gains. It writes a copy of the decoder with a map in front of its network. Labels
+and angles in the bag are not read. If nothing moved, the copy equals the original. If the EMG is
+not conclusive, the command fails and writes nothing.
 
 With --prompted the bag is a guided session of the same movements, 30 to 100 s long, without a
-glove. Its labels say what was asked for. Then the weights are fine-tuned as well: on the mean
-trajectory that the training kept of each movement, placed where the EMG says that it was made.
+glove. Its labels name the prompted movements. The weights are then fine-tuned as well, on the mean
+trajectory of each movement in the training, aligned with the movement in the EMG.
 """
 
 import argparse
@@ -61,18 +61,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--rings',
         type=integers('numbers of electrodes such as 8 or 8,8', number(int, 3, 256)),
         metavar='N,N',
-        help='electrodes of each band, in the order of the channels, needed where neither the '
-        'decoder nor the bag says how they sit; 8 = one ring of 8',
+        help='electrodes of each band, in the order of the channels, required if neither the '
+        'decoder nor the bag describes them; 8 = one ring of 8',
     )
     parser.add_argument(
         '--least-confidence',
         type=number(float, 0, 1),
         default=DEFAULT_CONFIDENCE,
         metavar='SHARE',
-        help='refuse to say how the electrodes sit with less',
+        help='fail if the position of the electrodes is less certain, 0 to 1',
     )
     parser.add_argument(
-        '--seed', type=number(int, 0, 2**31 - 1), default=0, help='of the fine-tuning'
+        '--seed', type=number(int, 0, 2**31 - 1), default=0, help='seed of the fine-tuning'
     )
     parser.add_argument(
         '--emg-topic', default=EMG_TOPIC, metavar='TOPIC', help='topic of EmgArray messages'

@@ -15,17 +15,17 @@
 """Compare models over subjects: train, decode and score each preset on each bag, then report.
 
 Each bag is one subject. The folder gets results.json, CSV files and report.html, and in runs/ the
-checkpoint and the result of each run. A benchmark that was stopped goes on where it was when the
-same command is given again; runs that are there and fit are not done again.
+checkpoint and the result of each run. The same command resumes a stopped benchmark; runs with a
+valid result are not repeated.
 
---protocol redonning asks what adaptation gives when the electrodes were put on anew. Bags are
-grouped by person and session, by `subject` and `donning` of what the bag says of itself, else by
-their place PERSON/SESSION. Decoders learn the first sessions of a person. In each later session
-one repetition of each movement calibrates, the others are scored, in shuffled order: without
-adaptation, adapted without labels or with prompts, and by a decoder that was trained on that
-session (all repetitions but the last, which is scored). With --changes the bags are single
-recordings, and changes drawn at random make sessions of the repetitions that are held out. The
-folder then gets results.json and results.csv.
+--protocol redonning measures the gain from adaptation after the electrodes were put on again. Bags
+are grouped by person and session, from `subject` and `donning` in their description, or else from
+their path PERSON/SESSION. Decoders are trained on the first sessions of a person. In each later
+session one repetition of each movement is used for calibration and the others are scored, in
+shuffled order: without adaptation, after adaptation without labels or with prompts, and with a
+decoder trained on that session (on all repetitions but the last, which is scored). With --changes
+the bags are single recordings, whose held-out repetitions are turned into sessions by randomly
+drawn changes. The folder then gets results.json and results.csv.
 """
 
 import argparse
@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar='BAG',
-        help='recordings of people on whom something is chosen (presets, hyperparameters); their '
-        'scores flatter and stand apart',
+        help='recordings of people used for choices (presets, hyperparameters); their scores are '
+        'optimistic and reported separately',
     )
     parser.add_argument(
         '--report',
@@ -71,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar='BAG',
-        help='instead of BAG, beside --development: recordings of people who chose nothing; the '
-        'same person or EMG in both is refused',
+        help='instead of BAG, with --development: recordings of people not used for any choice; '
+        'the same person or EMG in both is rejected',
     )
     parser.add_argument(
         '--output', required=True, type=Path, metavar='FOLDER', help='folder of the results'
@@ -94,15 +94,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=integers('seeds such as 0,1'),
         default='0',
         metavar='N,N',
-        help='a run for each of them',
+        help='seeds, one run for each',
     )
     add_output_rate(parser)
     parser.add_argument(
         '--workers',
         type=number(int, 1, 4096),
         metavar='N',
-        help='runs at a time on this machine (default: one for each core; on a GPU, as many as it '
-        'has memory for)',
+        help='runs at a time on this machine (default: one for each core; on a GPU, as many as '
+        'fit in its memory)',
     )
     parser.add_argument(
         '--threads',
@@ -114,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--ray',
         metavar='ADDRESS',
-        help='run on a Ray cluster: auto or host:port of one that runs, or local (needs the '
+        help='run on a Ray cluster: auto or host:port of a running one, or local (needs the '
         'extra "ray")',
     )
     parser.add_argument(
@@ -126,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--report-only',
         action='store_true',
-        help='run nothing, report what is in the folder (no BAG then)',
+        help='run nothing, report the results in the folder (without BAG)',
     )
     add_protocol(parser, REDONNING)
     _add_redonning(parser)
@@ -140,59 +140,60 @@ def _add_redonning(parser: argparse.ArgumentParser) -> None:
         '--train-sessions',
         type=integers('numbers of sessions such as 1,3', number(int, 1, 1000)),
         metavar='N,N',
-        help='train on so many first sessions, in turn (default: 1)',
+        help='train on this many first sessions, in turn (default: 1)',
     )
     group.add_argument(
         '--unlabelled',
         type=integers('seconds such as 30,90', number(int, 0, 3600)),
         metavar='S,S',
-        help='adapt by so many seconds of a new session, without labels, in turn (default: 30); '
-        'movements are whole, so it is about so long; 0 = do not',
+        help='adapt by this many seconds of a new session, without labels, in turn (default: 30), '
+        'rounded to whole movements; 0 = none',
     )
     group.add_argument(
         '--prompted',
         type=integers('seconds such as 30,90', number(int, 0, 3600)),
         metavar='S,S',
-        help='the same with the movements that were asked for (default: 30)',
+        help='adapt by this many seconds with prompts, in turn (default: 30); 0 = none',
     )
     group.add_argument(
         '--changes',
         type=_changes,
         metavar='NAME,NAME',
-        help=f'make sessions of single recordings: {", ".join(get_args(Change))}',
+        help=f'simulate new sessions of single recordings: {", ".join(get_args(Change))}',
     )
     group.add_argument(
         '--draws',
         type=number(int, 1, 1000),
         metavar='N',
-        help='of each change, with each seed (default: 4)',
+        help='draws of each change, for each seed (default: 4)',
     )
     group.add_argument(
         '--no-upper-bound',
         dest='upper_bound',
         action='store_const',
         const=False,
-        help='train no decoder on each new session, which takes most of the time',
+        help='do not train a decoder on each new session, which takes most of the time',
     )
     group.add_argument(
         '--settle',
         type=number(float, 0, 60),
         metavar='S',
         help='leave the first seconds after each change of the movement out of the score, for '
-        'recordings that were joined of pieces (default: 0)',
+        'recordings joined from pieces (default: 0)',
     )
     group.add_argument(
         '--rings',
         type=integers('numbers of electrodes such as 8 or 8,8', number(int, 3, 256)),
         metavar='N,N',
-        help='electrodes of each band, in the order of the channels, where the bags do not say it',
+        help='electrodes of each band, in the order of the channels, if the bags do not '
+        'describe them',
     )
     group.add_argument(
         '--decoders',
         type=Path,
         metavar='FOLDER',
-        help='of a benchmark of the same bags: with --changes, its decoders are taken instead of '
-        'being trained again',
+        help='folder of a benchmark of the same bags: with --changes, its decoders are used '
+        'instead of training new ones',
     )
 
 
