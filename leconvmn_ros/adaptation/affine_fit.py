@@ -27,21 +27,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
-# Of the covariance, towards independent channels: between electrodes of one band it is nearly
-# singular, and then small differences of the band decide.
+# Shrinkage of the covariance towards independent channels: within one band it is nearly singular,
+# so that small differences between electrodes would dominate.
 SHRINKAGE = 0.1
 LEAST_VARIANCE = 1e-3
-# Strength of the prior on the matrix. In logarithmic features another gain is another offset, so
-# with a rigid matrix gains are still matched; a free one undoes what no turn explains. Chosen, as
+# Strength of the prior on the matrix. In logarithmic features a gain is an offset, so a rigid
+# matrix still matches gains; a free one also undoes changes that no turn explains. Chosen, like
 # all numbers here, on Ninapro DB5 S1, S3, DB1 S1, S8 and re-donning subject 1.
 RIGID, FREE = 3000.0, 30.0
-# The same for the offsets.
+# Strength of the prior on the offsets.
 OFFSET_STRENGTH = 1.0
-# Features that follow one another say the same: so many per second count.
+# Successive features are correlated: only this many per second count as independent.
 EFFECTIVE_RATE = 2.0  # Hz
 ROUNDS = 20
 SWEEPS = 2
-# Of a movement that the recording seems not to hold.
+# Share of a movement that appears to be absent from the recording.
 LEAST_SHARE = 1e-3
 
 

@@ -97,7 +97,7 @@ class BackgroundAdaptation:
         if self.running:
             raise RuntimeError('an adaptation is running')
         self._answer, self._process, self._cancelled = None, None, Event()
-        # To start a process takes longer than a step of a decoder.
+        # Starting a process takes longer than a step of a decoder.
         self._thread = Thread(target=self._run, args=(chunks, self._cancelled), daemon=True)
         self._thread.start()
 
@@ -160,7 +160,7 @@ def _child() -> 'subprocess.Popen[bytes]':
         # Ctrl-C is for the node, which ends the child.
         start_new_session=True,
     )
-    with suppress(OSError):  # it has ended already, which `_ask` will tell
+    with suppress(OSError):  # it has already ended, which `_ask` reports
         os.setpriority(os.PRIO_PROCESS, process.pid, _LOW_PRIORITY)
     return process
 

@@ -30,7 +30,7 @@ from leconvmn_ros.decoding.movement_templates import MovementTemplates, PHASES
 import numpy as np
 from numpy.typing import NDArray
 
-# In which the hand comes to rest after the last point of a template (s).
+# Time in which the hand comes to rest after the last point of a template (s).
 SETTLING = 0.5
 
 

@@ -35,7 +35,7 @@ RESAMPLES = 500
 # Ninapro DB5 S1, S3, DB1 S1, S8 and the re-donning data of subject 1: where nothing moved, none
 # was ahead of a quarter of an electrode by 0.35 and more.
 LEAST_ADVANTAGE = 0.2
-# Rounds of a fit that only compares.
+# Rounds of a fit that is only used for comparison.
 ROUNDS = 6
 
 

@@ -58,7 +58,7 @@ def common_turns(rings: Rings) -> list[Turn]:
     Rings of different numbers of electrodes turn by the same angle.
     """
     smallest = min(map(len, rings))
-    # By half a ring it does not matter in which direction.
+    # A turn by half a ring is the same in either direction.
     most = min(MOST, smallest / 2 - STEP)
     steps = np.arange(-floor(most / STEP), floor(most / STEP) + 1)
     turns = [

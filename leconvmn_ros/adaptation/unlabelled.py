@@ -38,16 +38,16 @@ from numpy.typing import NDArray
 
 LEAST_DURATION = 25.0  # s
 DEFAULT_CONFIDENCE = 0.9
-# Features are slow; so many per second are compared.
+# Features are slow; this many per second are compared.
 COMPARED_RATE = 20.0  # Hz
 # A channel that changes less than this (standard deviations of the training) is dead.
 LEAST_DEVIATION = 0.05
-# More of the channels cannot be filled in from the others.
+# Largest share of dead channels that can be filled in from the others.
 MOST_DEAD = 0.5
 # Median over the live channels: below it the arm did not move.
 LEAST_ACTIVITY = 0.3
 LEAST_MOVEMENTS = 3
-# Of the time, for a movement to count as made.
+# Least share of the time for a movement to count as made.
 MADE_SHARE = 0.02
 
 

@@ -34,7 +34,7 @@ from leconvmn_ros.decoding.decoder import DEFAULT_OUTPUT_RATE
 from leconvmn_ros.training.presets import TrainingSettings
 from pydantic import Field, model_validator
 
-# Changes whenever the same job would give another result.
+# Incremented whenever the same job would give a different result.
 DONNING_VERSION: Final = 1
 Seconds = Annotated[float, Field(ge=1, le=3600)]
 

@@ -32,7 +32,7 @@ from leconvmn_ros.recordings.bags import bag_name
 from leconvmn_ros.training.presets import TrainingSettings
 from pydantic import Field, model_validator
 
-# Changes whenever the same job would give another result.
+# Incremented whenever the same job would give a different result.
 RUN_VERSION: Final = 2
 
 

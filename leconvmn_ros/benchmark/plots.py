@@ -27,7 +27,7 @@ import numpy as np
 
 # Told apart by colour-blind readers: Wong, Nature Methods 8 (2011) 441, without its yellow.
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000')
-# Beside a box of so few values the values themselves are drawn.
+# With at most this many values, each is drawn beside the box.
 FEW = 12
 PANEL_COLUMNS = 3
 

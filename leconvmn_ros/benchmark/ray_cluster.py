@@ -85,7 +85,7 @@ def run_on_ray(
 
 
 def _import_ray() -> ModuleType:
-    # Ray reports how it is used to its makers unless told not to: that is for users to choose.
+    # By default Ray sends usage statistics to its makers: users must opt in instead.
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     try:
         return import_module('ray')

@@ -363,7 +363,7 @@ def _scored(results: Sequence[RunResult], preset: str) -> list[tuple[RunResult, 
 
 def _learning_curves(plan: Plan, results: Sequence[RunResult]) -> Figure | None:
     runs = {
-        # One that is solved at once has no curve.
+        # A model solved in closed form has no curve.
         preset: [scored.epochs for _, scored in _scored(results, preset) if len(scored.epochs) > 1]
         for preset in plan.presets
     }
@@ -393,7 +393,7 @@ def _estimates(
         )
         if not ranked:
             continue
-        # Of an even number, the lower of the two in the middle.
+        # The lower of the two middle ones if their number is even.
         chosen = {(len(ranked) - 1) // 2, 0}
         titles, pictures = [], []
         for index in sorted(chosen, reverse=True):

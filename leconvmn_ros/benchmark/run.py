@@ -59,7 +59,7 @@ import numpy as np
 import scipy
 import torch
 
-# Of the time of a run, for its progress.
+# Share of training in the duration of a run, for its progress.
 SHARE_OF_TRAINING: Final = 0.8
 
 

@@ -117,7 +117,7 @@ def run_missing(
         say(f'{total - len(todo)} of {total} runs are there already')
     shares = dict.fromkeys((job.folder for job in todo), 0.0)
     ended = failed = 0
-    # Closed at once, however this ends: the runs end with it.
+    # Closed immediately in every case, which ends the runs.
     with closing(execute(todo)) as events:
         for job, event in events:
             if isinstance(event, RunOutput):

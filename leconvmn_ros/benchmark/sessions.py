@@ -32,10 +32,10 @@ from leconvmn_ros.recordings.bag_reader import open_bag
 from leconvmn_ros.recordings.bags import bag_name
 from pydantic import Field
 
-# Under which a bag says which session it is of.
+# Key under which a bag names its session.
 DONNING_KEY: Final = 'donning'
 _UNKNOWN = frozenset({'', 'unknown'})
-# A name of a file has at most 255 bytes.
+# A file name has at most 255 bytes.
 _LONGEST_NAME = 60
 
 
@@ -57,7 +57,7 @@ class Person(StrictModel):
     def slug(self) -> str:
         """A folder name for the person, unique across databases."""
         plain = re.sub(r'[^A-Za-z0-9]+', '_', self.name).strip('_')[:_LONGEST_NAME]
-        # People of two databases may have one name.
+        # People in two databases may have the same name.
         digest = hashlib.sha256(f'{self.database}\n{self.name}'.encode()).hexdigest()
         return f'{plain}_{digest[:8]}'
 

@@ -191,7 +191,7 @@ def _group(
     """Summarise some runs; without a unit they are of several databases."""
     by_preset = {preset: [run for run in runs if run.preset == preset] for preset in plan.presets}
     models = {
-        # Movements have other meanings in other databases.
+        # Movement numbers have other meanings in other databases.
         preset: _model(of_it, metrics, with_movements=joint_unit is not None)
         for preset, of_it in by_preset.items()
         if of_it
