@@ -17,7 +17,7 @@
 from dataclasses import replace
 
 from cli_harness import run
-from leconvmn_ros.adaptation.prompted import adapt_prompted
+from leconvmn_ros.adaptation.prompted import adapt_prompted, LEAST_SHARE
 from leconvmn_ros.adaptation.prompts import prompts_of
 from leconvmn_ros.adaptation.turns import Turn
 from leconvmn_ros.core.errors import CheckpointError, RecordingError
@@ -144,6 +144,18 @@ def test_a_model_that_is_not_trained_step_by_step_gets_the_map_alone(made):
     assert not adaptation.fine_tuned
     assert adaptation.checkpoint.weights is checkpoint.weights
     assert adaptation.checkpoint.description.training == checkpoint.description.training
+
+
+def test_weights_stay_where_many_movements_were_not_asked_for(made):
+    checkpoint, recording = load_checkpoint(made / 'network'), read_bag(made / 'moved_scored')
+    known = len(checkpoint.description.templates.movements)
+    movement = recording.labels.movement
+    asked = np.where(movement > known * LEAST_SHARE - 1, 99, movement)
+    labels = replace(recording.labels, movement=asked)
+    adaptation = adapt_prompted(checkpoint, replace(recording, labels=labels), RING)
+    assert adaptation.moved
+    assert not adaptation.fine_tuned
+    assert adaptation.checkpoint.weights is checkpoint.weights
 
 
 def test_nothing_moved_costs_next_to_nothing(made):
