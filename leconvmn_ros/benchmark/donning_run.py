@@ -36,6 +36,7 @@ from leconvmn_ros.benchmark.results import (
     DonningScore,
     read_result,
     RunOutput,
+    Scored,
 )
 from leconvmn_ros.benchmark.run import environment, failure, result_of
 from leconvmn_ros.core.errors import ConfigurationError, LeconvmnError, RecordingError
@@ -284,7 +285,9 @@ class _Run:
         if self._job.decoders is not None:
             folder = Path(self._job.decoders) / training.folder
             result = read_result(folder)
-            if result is not None and result.key == training.key:
+            # With another key it would be another decoder.
+            same = result if result is not None and result.key == training.key else None
+            if same is not None and isinstance(same.outcome, Scored):
                 return load_checkpoint(folder / CHECKPOINT_FOLDER)
         return self._train([recording], None)
 

@@ -23,7 +23,7 @@ from leconvmn_ros.benchmark.donning_plan import DonningOptions, DonningPlan
 from leconvmn_ros.benchmark.donning_report import summarise_donnings
 from leconvmn_ros.benchmark.donning_run import perform_donnings
 from leconvmn_ros.benchmark.results import Failed, write_output
-from leconvmn_ros.benchmark.run import perform
+from leconvmn_ros.benchmark.run import failure, perform
 from leconvmn_ros.benchmark.sessions import people_of
 from leconvmn_ros.recordings.bags import write_bag
 from leconvmn_ros.synthetic.config import SyntheticSubjectConfig
@@ -150,6 +150,9 @@ def test_decoders_of_a_benchmark_are_taken_if_they_are_those_of_the_plan(
 
     monkeypatch.setattr(donning_run, 'train', no_training)
     assert perform_donnings(job, **options).result == expected
+    write_output(tmp_path / training.folder, failure(training, 'stopped'))
+    assert 'trained again' in perform_donnings(job, **options).result.outcome.error
+    write_output(tmp_path / training.folder, perform(training, bags[0], **options))
     other = replace(job, settings=job.settings.model_copy(update={'seed': 1}))
     (tmp_path / training.folder).rename(tmp_path / other.training.folder)
     assert 'trained again' in perform_donnings(other, **options).result.outcome.error
