@@ -442,7 +442,7 @@ def test_a_middleware_that_tells_nothing_is_told(run, monkeypatch):
 
         monkeypatch.setattr(DecoderNode, 'create_subscription', without_events)
         events = InputEvents(rig.node, EmgArray, 'other', lambda _: None, EMG_INPUT)
-        assert events.news() == ['this middleware tells nothing of what goes wrong on /other']
+        assert events.news() == ['this middleware reports no faults of /other']
         assert events.news() == []
         rig.node.destroy_subscription(events.subscription)
         del events
