@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import torch
 
-LEFT = 'the network moved from cuda to the CPU and was reset: CUDA out of memory.'
+LEFT = 'the network fell back from cuda to the CPU and was reset: CUDA out of memory.'
 
 
 class LostGpu(EagerEngine):

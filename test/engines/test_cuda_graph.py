@@ -210,7 +210,7 @@ def test_a_gpu_that_is_full_from_the_start_is_left_for_the_cpu(
     assert (decoder.device, decoder.engine) == ('cpu', expected)
     assert sum(len(decoder.decode(chunk)) for chunk in cut(make_emg(400), [10] * 40)) > 10
     assert [record.getMessage() for record in caplog.records] == [
-        'the network moved from cuda to the CPU and was reset: CUDA out of memory.'
+        'the network fell back from cuda to the CPU and was reset: CUDA out of memory.'
     ]
 
 

@@ -121,4 +121,4 @@ print(decoder.device, len(after) > 50)
         [sys.executable, '-c', program], capture_output=True, text=True, check=False, timeout=300
     )
     assert (ended.returncode, ended.stdout) == (0, 'cpu True\n'), ended.stderr
-    assert ended.stderr.count('the network moved from cuda') == 1
+    assert ended.stderr.count('the network fell back from cuda') == 1
