@@ -85,8 +85,11 @@ def test_links_in_one_another_are_measured(urdf):
 @pytest.mark.parametrize(
     ('change', 'reason'),
     [
-        (lambda text: text[:300], 'no XML'),
-        (lambda text: text.replace('<robot', '<robots').replace('</robot', '</robots'), 'no URDF'),
+        (lambda text: text[:300], 'is not XML'),
+        (
+            lambda text: text.replace('<robot', '<robots').replace('</robot', '</robots'),
+            'is not a URDF',
+        ),
         (lambda text: text.replace('<?xml version="1.0"?>', '<!DOCTYPE a []>'), 'entities'),
         (lambda text: text.replace('upper="', 'upper="${pi}', 1), 'xacro'),
         (lambda text: text.replace('lower="0"', 'lower="zero"', 1), "'zero' where 1 numbers"),

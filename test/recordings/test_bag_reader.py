@@ -350,7 +350,7 @@ def test_missing_and_foreign_paths_are_one_clear_error(tmp_path):
     with pytest.raises(RecordingError, match='does not exist'):
         read_bag(tmp_path / 'missing')
     (tmp_path / 'folder').mkdir()
-    with pytest.raises(RecordingError, match=r'no metadata\.yaml'):
+    with pytest.raises(RecordingError, match=r'lacks metadata\.yaml'):
         read_bag(tmp_path / 'folder')
     for name, reason in (
         ('notes.txt', 'neither a folder nor'),

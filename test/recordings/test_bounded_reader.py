@@ -198,7 +198,7 @@ def test_a_fifo_in_a_bag_is_refused_without_waiting(tmp_path, bag, name):
     rewrite(bag, path, StoragePlugin.SQLITE3)
     (path / name).unlink(missing_ok=True)
     os.mkfifo(path / name)
-    with pytest.raises(RecordingError, match=r'FIFO|no metadata'):
+    with pytest.raises(RecordingError, match=r'FIFO|lacks metadata'):
         read_bag(path)
 
 

@@ -292,7 +292,7 @@ def test_every_joint_of_the_decoder_moves_its_finger_of_the_hand(side):
 @pytest.mark.parametrize(
     ('old', 'new', 'reason'),
     [
-        ('</robot>', '', 'no XML'),
+        ('</robot>', '', 'is not XML'),
         ('<sphere radius="0.1"/>', '<mesh filename="hand.stl"/>', 'mesh cannot be drawn'),
         ('type="fixed"', 'type="prismatic"', 'joint end is of type prismatic; allowed are fixed'),
         ('<link name="tip"/>', '<link name="tip"/><link name="loose"/>', "'base', 'loose'"),
