@@ -65,6 +65,7 @@ class Adaptation:
         dead: channels that do not work, which the map fills in from the others.
         duration: of the EMG that was used (s).
         fine_tuned: whether the weights were changed.
+        prompted: whether movement labels were used.
     """
 
     checkpoint: Checkpoint
@@ -76,6 +77,7 @@ class Adaptation:
     duration: float
 
     fine_tuned: bool = False
+    prompted: bool = False
 
     @property
     def moved(self) -> bool:

@@ -50,6 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
     way = _prompted if arguments.prompted else _unlabelled
     adaptation = way(checkpoint, recording, rings, arguments)
     adaptation.checkpoint.save(arguments.output)
+    if arguments.prompted and not adaptation.prompted:
+        remark(
+            f'{recording.name}: labels not used, since it asks for few of the movements of the '
+            'training; adapted by the EMG alone'
+        )
     for line in sentences(adaptation):
         say(line)
     say(f'{arguments.output}: {"adapted" if adaptation.moved else "nothing to adapt"}')
