@@ -14,9 +14,9 @@
 
 """Adaptation in a separate process, so that a running decoder is not delayed.
 
-The child, `python -m leconvmn_ros.adaptation.background`, reads a request from its standard input
-(a line of JSON, then the samples) and answers with one line of JSON. It runs with low priority, on
-one thread, and takes no other input.
+The child runs `main` of this module. It reads a request from its standard input (a line of JSON,
+then the samples) and answers with one line of JSON. It runs with low priority, on one thread, and
+takes no other input.
 """
 
 from collections.abc import Sequence
@@ -33,6 +33,7 @@ from typing import Any, BinaryIO, NamedTuple
 from leconvmn_ros.adaptation.report import sentences
 from leconvmn_ros.adaptation.turns import Rings
 from leconvmn_ros.adaptation.unlabelled import adapt
+from leconvmn_ros.core.child_program import child_command
 from leconvmn_ros.core.errors import LeconvmnError
 from leconvmn_ros.core.recording import EmgChunk, Recording
 from leconvmn_ros.decoding.checkpoint import Checkpoint, Description
@@ -98,8 +99,9 @@ class BackgroundAdaptation:
             raise RuntimeError('an adaptation is running')
         self._answer, self._process, self._cancelled = None, None, Event()
         # Starting a process takes longer than a step of a decoder.
-        self._thread = Thread(target=self._run, args=(chunks, self._cancelled), daemon=True)
-        self._thread.start()
+        thread = Thread(target=self._run, args=(chunks, self._cancelled), daemon=True)
+        thread.start()
+        self._thread = thread
 
     def take(self) -> Answer | None:
         """Return the answer, None while there is none; then another adaptation can be started."""
@@ -119,16 +121,24 @@ class BackgroundAdaptation:
 
     def _run(self, chunks: Sequence[EmgChunk], cancelled: Event) -> None:
         try:
+            self._answer = self._result(chunks, cancelled)
+        except Exception as error:  # noqa: BLE001 - the caller waits for an answer, whatever happens
+            self._answer = Answer(False, None, f'{type(error).__name__}: {error}')
+        finally:
+            if self._process is not None:
+                self._process.kill()
+
+    def _result(self, chunks: Sequence[EmgChunk], cancelled: Event) -> Answer:
+        try:
             process = self._process = _child()
         except OSError as error:
-            self._answer = Answer(False, None, f'no process can be started: {error}')
-            return
+            return Answer(False, None, f'no process can be started: {error}')
         if cancelled.is_set():  # before `close` could see the process
             process.kill()
         answer = _ask(process, self._request(chunks))
         if answer.adapted and self._save_to is not None and not cancelled.is_set():
             answer = self._saved(answer, self._save_to)
-        self._answer = answer
+        return answer
 
     def _request(self, chunks: Sequence[EmgChunk]) -> bytes:
         header = {
@@ -152,7 +162,7 @@ class BackgroundAdaptation:
 
 def _child() -> 'subprocess.Popen[bytes]':
     process = subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, '-m', __name__],
+        child_command('leconvmn_ros.adaptation.background'),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -211,9 +221,10 @@ def answer_to(request: BinaryIO) -> dict[str, Any]:
     }
 
 
-if __name__ == '__main__':
+def main() -> None:
+    """Answer one request, in the child."""
     # The output of a library must not be mistaken for the answer.
-    _answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
+    answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
     os.dup2(2, 1)
-    _answers.write(json.dumps(answer_to(sys.stdin.buffer)) + '\n')
-    _answers.flush()
+    answers.write(json.dumps(answer_to(sys.stdin.buffer)) + '\n')
+    answers.flush()

@@ -170,11 +170,12 @@ class _Run:
         """Create sessions by applying changes to the held-out part of the recording."""
         (recording,) = self._recordings
         steps = len(self._options.changes)
+        trained = None
         for done, change in enumerate(self._options.changes):
             if change == 'second_band':
                 yield from self._second_band(recording)
             else:
-                trained = _Trained(self._trained_before(recording), 'recording')
+                trained = trained or _Trained(self._trained_before(recording), 'recording')
                 yield from self._changed(trained, recording, change)
             self._on_progress((done + 1) / steps)
 

@@ -91,6 +91,13 @@ class EmgMemory:
             gap = (number + 1) * _GAP
             place = begin - self._oldest
             stamp_ns = gap * NANOSECONDS + round(place * NANOSECONDS / self._rate)
-            samples = self._ring.take(range(begin, end), axis=0, mode='wrap')
-            chunks.append(EmgChunk(stamp_ns, self._rate, place + round(gap * self._rate), samples))
+            first_sample = place + round(gap * self._rate)
+            chunks.append(EmgChunk(stamp_ns, self._rate, first_sample, self._copied(begin, end)))
         return chunks
+
+    def _copied(self, begin: int, end: int) -> NDArray[np.float32]:
+        first, length = begin % len(self._ring), len(self._ring)
+        until_wrap = min(end - begin, length - first)
+        # Two slices: an index for each sample would hold up the decoder.
+        parts = (self._ring[first : first + until_wrap], self._ring[: end - begin - until_wrap])
+        return np.concatenate(parts)

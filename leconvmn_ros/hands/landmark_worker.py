@@ -33,6 +33,7 @@ import subprocess
 import sys
 from typing import Any, NamedTuple
 
+from leconvmn_ros.core.child_program import child_command
 from leconvmn_ros.core.errors import ConfigurationError, SourceError
 from leconvmn_ros.hands.landmarks import LANDMARKS
 from leconvmn_ros.hands.no_network import forbid_network
@@ -73,7 +74,7 @@ class LandmarkWorker:
                 cannot be kept from the network.
         """
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, '-m', __name__, str(model)],
+            child_command('leconvmn_ros.hands.landmark_worker', str(model)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # The library writes messages at every start; errors arrive as answers.
@@ -213,5 +214,6 @@ def _serve(model: str) -> None:
         say({'hands': _hands(landmarker.detect_for_video(image, milliseconds))})
 
 
-if __name__ == '__main__':
+def main() -> None:
+    """Serve the parent, in the child."""
     _serve(sys.argv[1])

@@ -219,7 +219,7 @@ def make_adaptation(node: Node, checkpoint: Checkpoint) -> BackgroundAdaptation 
         )
     place = node.get_parameter('adapted_checkpoint').value
     if place:
-        if Path(place).absolute() == Path(node.get_parameter('checkpoint').value).absolute():
+        if Path(place).resolve() == Path(node.get_parameter('checkpoint').value).resolve():
             raise ConfigurationError(
                 'parameter adapted_checkpoint is the folder of the checkpoint itself; name another'
             )

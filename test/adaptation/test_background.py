@@ -145,6 +145,19 @@ def test_where_no_process_can_be_started_there_is_an_answer(job, monkeypatch):
     assert 'no process can be started' in answer.words
 
 
+def test_an_error_that_nobody_expects_is_an_answer(job, monkeypatch):
+    def fail(*_):
+        raise MemoryError('no memory')
+
+    monkeypatch.setattr(job, '_request', fail)
+    job.start(session(1))
+    answer = answer_of(job)
+    assert not answer.adapted
+    assert answer.words == 'MemoryError: no memory'
+    assert not job.running
+    assert job._process.wait(PATIENCE) != 0
+
+
 def test_no_torch_is_imported():
     code = 'import leconvmn_ros.adaptation.background, sys; assert "torch" not in sys.modules'
     subprocess.run([sys.executable, '-c', code], check=True)
