@@ -22,15 +22,12 @@ only the offsets move (gains of logarithmic features) or the channels also mix.
 
 from typing import NamedTuple
 
+from leconvmn_ros.decoding.density import half_squared_distances, shrunk
 from leconvmn_ros.decoding.feature_mixture import FeatureMixture
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
-# Shrinkage of the covariance towards independent channels: within one band it is nearly singular,
-# so that small differences between electrodes would dominate.
-SHRINKAGE = 0.1
-LEAST_VARIANCE = 1e-3
 # Strength of the prior on the matrix. In logarithmic features a gain is an offset, so a rigid
 # matrix still matches gains; a free one also undoes changes that no turn explains. Chosen, like
 # all numbers here, on Ninapro DB5 S1, S3, DB1 S1, S8 and re-donning subject 1.
@@ -100,7 +97,7 @@ class Gaussians(NamedTuple):
 
     def whitening(self) -> Matrix:
         """Return what gives the covariance, shrunk a little, the unit matrix."""
-        white: Matrix = np.linalg.inv(np.linalg.cholesky(_shrunk(self.covariance)))
+        white: Matrix = np.linalg.inv(np.linalg.cholesky(shrunk(self.covariance)))
         return white
 
     def completing(self, live: NDArray[np.int64]) -> Affine:
@@ -111,7 +108,7 @@ class Gaussians(NamedTuple):
         mean = self.shares @ self.means
         around = self.means - mean
         total = self.covariance + (around * self.shares[:, None]).T @ around
-        total = _shrunk(total)
+        total = shrunk(total)
         matrix = total[:, live] @ np.linalg.inv(total[np.ix_(live, live)])
         matrix[live] = np.eye(len(live))
         offset = mean - matrix @ mean[live]
@@ -145,7 +142,7 @@ def fit_shares(gaussians: Gaussians, features: Matrix, made: Matrix | None = Non
     channels = features.shape[1]
     shares = gaussians.shares
     whitening = gaussians.whitening()
-    logs = _logs(features @ whitening.T, gaussians.means @ whitening.T)
+    logs = -half_squared_distances(features @ whitening.T, gaussians.means @ whitening.T)
     for _ in range(ROUNDS):
         shares = _shares(_weights(logs + np.log(shares)) if made is None else made)
     volume = np.linalg.slogdet(whitening)[1] - 0.5 * channels * np.log(2 * np.pi)
@@ -188,7 +185,9 @@ def fit_map(
     for _ in range(rounds):
         weight = made
         if weight is None:
-            weight = _weights(_logs(extended @ weights.T, means) + np.log(shares))
+            weight = _weights(
+                -half_squared_distances(extended @ weights.T, means) + np.log(shares)
+            )
         shares = _shares(weight)
         wanted = means.T @ (weight.T @ extended) * (effective / samples) + prior * strengths
         for _ in range(SWEEPS):
@@ -198,7 +197,7 @@ def fit_map(
     return Fit(
         Affine(found[:, :channels], found[:, channels]),
         shares,
-        _mixed(_logs(extended @ weights.T, means), shares, made) + volume,
+        _mixed(-half_squared_distances(extended @ weights.T, means), shares, made) + volume,
         0.5 * float((np.square(weights - prior) * strengths).sum()) / effective,
     )
 
@@ -209,25 +208,13 @@ def likelihood(gaussians: Gaussians, features: Matrix, fit: Fit, made: Matrix | 
     Half of the shares are those of the training: other features may hold other movements.
     """
     whitening = gaussians.whitening()
-    logs = _logs(fit.map.apply(features) @ whitening.T, gaussians.means @ whitening.T)
+    logs = -half_squared_distances(
+        fit.map.apply(features) @ whitening.T, gaussians.means @ whitening.T
+    )
     volume = np.linalg.slogdet(whitening @ fit.map.matrix)[1]
     volume -= 0.5 * features.shape[1] * np.log(2 * np.pi)
     shares = (fit.shares + gaussians.shares) / 2
     return float(_mixed(logs, shares, made).mean() + volume)
-
-
-def _shrunk(covariance: Matrix) -> Matrix:
-    variances: Matrix = np.maximum(np.diag(covariance), LEAST_VARIANCE)
-    shrunk: Matrix = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.diag(variances)
-    return shrunk
-
-
-def _logs(white: Matrix, means: Matrix) -> Matrix:
-    """Return -1/2 of the squared distance of each sample to each mean."""
-    squared: Matrix = (
-        np.square(white).sum(axis=1)[:, None] - 2 * white @ means.T + np.square(means).sum(axis=1)
-    )
-    return -0.5 * squared
 
 
 def _weights(logs: Matrix) -> Matrix:

@@ -21,64 +21,52 @@ from numpy.typing import NDArray
 # Shrinkage of the covariance towards independent channels. Between electrodes of one band it is
 # nearly singular, so that small differences of the band would dominate.
 SHRINKAGE = 0.1
+LEAST_VARIANCE = 1e-3
+
+
+def shrunk(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a covariance, shape (channels, channels), shrunk towards its diagonal."""
+    variances = np.maximum(np.diag(covariance), LEAST_VARIANCE)
+    result: NDArray[np.float64] = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.diag(variances)
+    return result
+
+
+def half_squared_distances(
+    white: NDArray[np.float64], means: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return half of the squared distance of each sample to each mean, both whitened.
+
+    Args:
+        white: samples, shape (samples, channels).
+        means: shape (movements, channels).
+    """
+    result: NDArray[np.float64] = 0.5 * (
+        np.square(white).sum(axis=1)[:, None] - 2 * white @ means.T + np.square(means).sum(axis=1)
+    )
+    return result
 
 
 class Density:
     """Likelihood of features under the mixture.
 
     Attributes:
-        means: mean of each movement, shape (movements, channels).
-        variances: variance of each channel around the means, shape (channels,).
         shares: prior of each movement, shape (movements,).
     """
 
     def __init__(self, mixture: FeatureMixture) -> None:
         """Prepare; the covariance is slightly shrunk towards its diagonal."""
-        self.means = np.array(mixture.means)
         self.shares = np.array(mixture.shares) / sum(mixture.shares)
-        covariance = np.array(mixture.covariance)
-        self.variances = np.maximum(np.diag(covariance), 1e-3)
-        covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.diag(self.variances)
-        lower = np.linalg.cholesky(covariance)
+        lower = np.linalg.cholesky(shrunk(np.array(mixture.covariance)))
         self._whitening = np.linalg.inv(lower).T
         self._constant = -np.log(np.diag(lower)).sum() - 0.5 * len(lower) * np.log(2 * np.pi)
-        self._white_means = self.means @ self._whitening
+        self._white_means = np.array(mixture.means) @ self._whitening
 
-    def of_movements(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log-likelihood of each sample under each movement.
+    def jointly(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log of likelihood times prior, shape (samples, movements).
 
         Args:
             features: shape (samples, channels).
-
-        Returns:
-            Log-likelihoods, shape (samples, movements), without the priors.
         """
-        white = features @ self._whitening
-        squared = (
-            np.square(white).sum(axis=1)[:, None]
-            - 2 * white @ self._white_means.T
-            + np.square(self._white_means).sum(axis=1)
-        )
-        result: NDArray[np.float64] = self._constant - 0.5 * squared
-        return result
-
-    def jointly(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log of likelihood times prior, shape (samples, movements)."""
-        result: NDArray[np.float64] = self.of_movements(features) + np.log(self.shares)
-        return result
-
-    def of(
-        self, features: NDArray[np.float64], shares: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the log-likelihood of each sample, shape (samples,)."""
-        logs = self.of_movements(features) + np.log(self.shares if shares is None else shares)
-        result: NDArray[np.float64] = np.logaddexp.reduce(logs, axis=1)
-        return result
-
-    def responsibilities(
-        self, features: NDArray[np.float64], shares: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return the posterior of each movement, shape (samples, movements)."""
-        logs = self.of_movements(features) + np.log(shares)
-        result: NDArray[np.float64] = np.exp(logs - np.logaddexp.reduce(logs, axis=1)[:, None])
+        distances = half_squared_distances(features @ self._whitening, self._white_means)
+        result: NDArray[np.float64] = self._constant - distances + np.log(self.shares)
         return result
