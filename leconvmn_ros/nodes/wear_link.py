@@ -19,6 +19,7 @@ It is a small node in the process of the command, with its own context and threa
 
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
+import time
 
 from leconvmn_ros.nodes.quality_of_service import NEWEST
 from leconvmn_ros.wearing.status import Action, GuideStatus
@@ -31,7 +32,7 @@ from std_srvs.srv import Trigger
 # The page forgets a guide after some seconds of silence (s).
 HEARTBEAT = 0.5
 # Time to discover other nodes (s).
-DISCOVERY = 1.5
+DISCOVERY = 3.0
 
 
 class WearLink:
@@ -81,8 +82,11 @@ class WearLink:
 
     def publishers(self, topics: tuple[str, ...]) -> list[str]:
         """Return the topics that somebody publishes, after time for discovery."""
-        self._over.wait(DISCOVERY)
-        return [topic for topic in topics if self._node.count_publishers(topic)]
+        deadline = time.monotonic() + DISCOVERY
+        found: list[str] = []
+        while not found and time.monotonic() < deadline and not self._over.wait(0.1):
+            found = [topic for topic in topics if self._node.count_publishers(topic)]
+        return found
 
     def close(self) -> None:
         """Leave the graph."""
