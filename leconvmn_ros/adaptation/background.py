@@ -33,7 +33,7 @@ from typing import Any, BinaryIO, NamedTuple
 from leconvmn_ros.adaptation.report import sentences
 from leconvmn_ros.adaptation.turns import Rings
 from leconvmn_ros.adaptation.unlabelled import adapt
-from leconvmn_ros.core.child_program import child_command
+from leconvmn_ros.core.child_program import answers_to_parent, child_command
 from leconvmn_ros.core.errors import LeconvmnError
 from leconvmn_ros.core.recording import EmgChunk, Recording
 from leconvmn_ros.decoding.checkpoint import Checkpoint, Description
@@ -223,8 +223,5 @@ def answer_to(request: BinaryIO) -> dict[str, Any]:
 
 def main() -> None:
     """Answer one request, in the child."""
-    # The output of a library must not be mistaken for the answer.
-    answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
-    os.dup2(2, 1)
-    answers.write(json.dumps(answer_to(sys.stdin.buffer)) + '\n')
-    answers.flush()
+    say = answers_to_parent()
+    say(answer_to(sys.stdin.buffer))

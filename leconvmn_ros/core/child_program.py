@@ -14,7 +14,11 @@
 
 """How a child process of ours starts."""
 
+from collections.abc import Callable
+import json
+import os
 import sys
+from typing import Any
 
 # Python puts the working directory first among the places it imports from, with -c as with -m.
 # Whoever starts a node in a folder of a stranger must not run that folder's modules.
@@ -37,3 +41,19 @@ def child_command(module: str, *arguments: str) -> list[str]:
         arguments: `sys.argv[1:]` of the child.
     """
     return [sys.executable, '-c', _START.format(module=module), *arguments]
+
+
+def answers_to_parent() -> Callable[[dict[str, Any]], None]:
+    """Return, in the child, what sends an answer to the parent as one line of JSON.
+
+    From now on the output of a library goes to standard error, where it cannot be mistaken for an
+    answer.
+    """
+    answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
+    os.dup2(2, 1)
+
+    def say(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer) + '\n')
+        answers.flush()
+
+    return say

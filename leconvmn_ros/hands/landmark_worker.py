@@ -33,7 +33,7 @@ import subprocess
 import sys
 from typing import Any, NamedTuple
 
-from leconvmn_ros.core.child_program import child_command
+from leconvmn_ros.core.child_program import answers_to_parent, child_command
 from leconvmn_ros.core.errors import ConfigurationError, SourceError
 from leconvmn_ros.hands.landmarks import LANDMARKS
 from leconvmn_ros.hands.no_network import forbid_network
@@ -191,14 +191,7 @@ def _hands(found: Any) -> list[dict[str, Any]]:
 
 def _serve(model: str) -> None:
     """Be the child: load the model, then answer until the input ends."""
-    # Keep the library's own output apart from the answers.
-    answers = os.fdopen(os.dup(1), 'w', encoding='utf-8')
-    os.dup2(2, 1)
-
-    def say(answer: dict[str, Any]) -> None:
-        answers.write(json.dumps(answer) + '\n')
-        answers.flush()
-
+    say = answers_to_parent()
     try:
         forbid_network()
         library, landmarker = _load(model)
