@@ -143,8 +143,11 @@ def fit_shares(gaussians: Gaussians, features: Matrix, made: Matrix | None = Non
     shares = gaussians.shares
     whitening = gaussians.whitening()
     logs = -half_squared_distances(features @ whitening.T, gaussians.means @ whitening.T)
-    for _ in range(ROUNDS):
-        shares = _shares(_weights(logs + np.log(shares)) if made is None else made)
+    if made is None:
+        for _ in range(ROUNDS):
+            shares = _shares(_weights(logs + np.log(shares)))
+    else:
+        shares = _shares(made)
     volume = np.linalg.slogdet(whitening)[1] - 0.5 * channels * np.log(2 * np.pi)
     return Fit(
         Affine(np.eye(channels), np.zeros(channels)),

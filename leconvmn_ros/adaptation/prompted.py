@@ -111,23 +111,13 @@ def adapt_prompted(
     session = _session(description, recording, rings, prompts)
     found = sure_turn(session, recording, least_confidence)
     matched = match(session, found.turn)
-    adapted = mapped(checkpoint, session, found, matched)
-    data = _training_data(adapted, recording, prompts, templates)
+    adaptation = replace(mapped(checkpoint, session, found, matched), prompted=True)
     share = _kept_change(misfit(session, matched))
-    tunes = share > 0 and description.model.kind in SETTINGS.models
-    if tunes:
-        adapted = _with_history(_fine_tuned(adapted, data, share, seed, on_epoch), recording)
-    return Adaptation(
-        adapted,
-        found,
-        matched.shifts,
-        matched.offsets,
-        matched.free,
-        tuple(sorted(set(range(session.features.shape[1])) - set(session.live.tolist()))),
-        len(session.features) / COMPARED_RATE,
-        fine_tuned=tunes,
-        prompted=True,
-    )
+    if share == 0 or description.model.kind not in SETTINGS.models:
+        return adaptation
+    data = _training_data(adaptation.checkpoint, recording, prompts, templates)
+    tuned = _fine_tuned(adaptation.checkpoint, data, share, seed, on_epoch)
+    return replace(adaptation, checkpoint=_with_history(tuned, recording), fine_tuned=True)
 
 
 def templates_in(description: Description) -> MovementTemplates:
@@ -179,10 +169,9 @@ def _training_data(
     )
     segments = []
     for run in gapless_runs(recording):
-        features = SignalPath(path, statistics).push(run.samples)
+        features: NDArray[np.floating] = SignalPath(path, statistics).push(run.samples)
         if description.electrode_map is not None:
-            matrix = np.array(description.electrode_map.matrix)
-            features = features @ matrix.T + np.array(description.electrode_map.offset)
+            features = description.electrode_map.apply(features)
         angles = prompts.angles_at(run.stamps_ns, templates)
         targets = ((angles - mean) / scale).astype(np.float32)
         starts = [each.start_ns for each in prompts.made]

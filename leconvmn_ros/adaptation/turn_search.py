@@ -74,6 +74,11 @@ class Session(NamedTuple):
     live: NDArray[np.int64]
     made: Matrix | None = None
 
+    @property
+    def dead(self) -> tuple[int, ...]:
+        """Channels that do not work."""
+        return tuple(sorted(set(range(self.features.shape[1])) - set(self.live.tolist())))
+
     def turned_back(self, turn: Turn) -> Affine:
         """Return the map that turns standardised features back, with the gains of the training.
 

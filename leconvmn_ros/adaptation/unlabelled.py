@@ -129,26 +129,25 @@ def adapt(
             f'{recording.name} seems to hold {made} of the {len(mixture.movements)} movements of '
             f'the training, rest included; at least {LEAST_MOVEMENTS} are needed'
         )
-    return Adaptation(
-        mapped(checkpoint, session, found, matched),
-        found,
-        matched.shifts,
-        matched.offsets,
-        matched.free,
-        tuple(sorted(set(range(mixture.channels)) - set(live.tolist()))),
-        duration,
-    )
+    return mapped(checkpoint, session, found, matched)
 
 
 def mapped(
     checkpoint: Checkpoint, session: Session, found: FoundTurn, matched: Match
-) -> Checkpoint:
+) -> Adaptation:
     """Return the decoder with the map that was found; without one if nothing moved."""
-    dead = len(session.live) < session.features.shape[1]
-    moved = bool(found.turn) or matched.offsets or matched.free or dead
+    moved = bool(found.turn or matched.offsets or matched.free or session.dead)
     electrode_map = _map(matched.map, session.features.mean(axis=0)) if moved else None
     description = checkpoint.description.model_copy(update={'electrode_map': electrode_map})
-    return replace(checkpoint, description=description)
+    return Adaptation(
+        replace(checkpoint, description=description),
+        found,
+        matched.shifts,
+        matched.offsets,
+        matched.free,
+        session.dead,
+        len(session.features) / session.rate,
+    )
 
 
 def sure_turn(session: Session, recording: Recording, least_confidence: float) -> FoundTurn:

@@ -15,6 +15,8 @@
 """One affine map of the features in front of the network: adaptation to electrodes that moved."""
 
 from leconvmn_ros.core.strict_model import StrictModel
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 _Row = tuple[float, ...]
@@ -39,6 +41,11 @@ class ElectrodeMap(StrictModel):
         if lengths != {channels}:
             raise ValueError(f'rows of {sorted(lengths)} values in a map of {channels} channels')
         return self
+
+    def apply(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return mapped features, shape (samples, channels) as before."""
+        mapped: NDArray[np.float64] = features @ np.array(self.matrix).T + np.array(self.offset)
+        return mapped
 
     @property
     def channels(self) -> int:
