@@ -19,13 +19,11 @@ scoring on the later ones, or single recordings that randomly drawn changes turn
 """
 
 from dataclasses import dataclass
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from leconvmn_ros.benchmark.changes import Change
-from leconvmn_ros.benchmark.plan import Job, Plan, Topics
+from leconvmn_ros.benchmark.plan import hash_of, Job, Plan, Topics
 from leconvmn_ros.benchmark.results import run_folder
 from leconvmn_ros.benchmark.sessions import Person
 from leconvmn_ros.core.strict_model import StrictModel
@@ -100,8 +98,7 @@ class DonningJob:
             'options': self.options.model_dump(mode='json'),
             'topics': self.topics.model_dump(),
         }
-        text = json.dumps(depends_on, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(depends_on)
 
     @property
     def name(self) -> str:
@@ -165,7 +162,7 @@ class DonningPlan(StrictModel):
         return [
             DonningJob(
                 preset,
-                TrainingSettings(**settings.model_dump() | {'seed': seed}),
+                settings.changed(seed=seed),
                 person,
                 self.options,
                 self.topics,

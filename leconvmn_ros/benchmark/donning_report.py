@@ -15,15 +15,14 @@
 """The table of the protocol `redonning`: the gain from each kind of adaptation."""
 
 from collections.abc import Iterator, Sequence
-import csv
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 from leconvmn_ros.benchmark.donning_plan import DonningPlan
-from leconvmn_ros.benchmark.results import Donned, DonningScore, Failed, RunResult
+from leconvmn_ros.benchmark.results import Donned, DonningScore, RunResult
+from leconvmn_ros.benchmark.summary import counted, outcomes_of, RunCounts
+from leconvmn_ros.benchmark.tables import write_csv, write_results
 from leconvmn_ros.core.errors import printable
-from leconvmn_ros.core.files import write_json, write_text
 from leconvmn_ros.core.strict_model import StrictModel
 import numpy as np
 from pydantic import Field
@@ -51,13 +50,9 @@ class DonningRow(StrictModel):
     seconds: float = Field(description='of EMG to adapt by, mean')
 
 
-class DonningSummary(StrictModel):
+class DonningSummary(RunCounts):
     """All numbers of a report."""
 
-    planned: int
-    scored: int
-    failed: dict[str, str]
-    missing: tuple[str, ...]
     rows: tuple[DonningRow, ...]
 
 
@@ -72,13 +67,8 @@ class _Score(NamedTuple):
 
 def summarise_donnings(plan: DonningPlan, results: Sequence[RunResult]) -> DonningSummary:
     """Summarise the available results."""
-    found = {result.folder: result.outcome for result in results}
-    outcomes = {str(job): found.get(job.folder) for job in plan.jobs()}
     return DonningSummary(
-        planned=len(outcomes),
-        scored=sum(isinstance(outcome, Donned) for outcome in outcomes.values()),
-        failed={n: each.error for n, each in outcomes.items() if isinstance(each, Failed)},
-        missing=tuple(name for name, outcome in outcomes.items() if outcome is None),
+        **counted(outcomes_of(plan, results)),
         rows=tuple(_rows(list(_scores(plan, results)), virtual=bool(plan.options.changes))),
     )
 
@@ -133,21 +123,12 @@ def write_donnings(
     Raises:
         OutputError: the place cannot be written.
     """
-    write_json(
-        folder / 'results.json',
-        {
-            'plan': plan.model_dump(mode='json'),
-            'summary': summary.model_dump(mode='json'),
-            'runs': [result.model_dump(mode='json') for result in results],
-        },
-    )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(_COLUMNS)
-    for each in _scores(plan, results):
-        values = each.score.model_dump().values()
-        writer.writerow([each.preset, each.database, each.person, each.seed, *values])
-    write_text(folder / 'results.csv', text.getvalue())
+    write_results(folder, plan, results, summary)
+    rows = [
+        [each.preset, each.database, each.person, each.seed, *each.score.model_dump().values()]
+        for each in _scores(plan, results)
+    ]
+    write_csv(folder / 'results.csv', _COLUMNS, rows)
 
 
 def donning_tables(summary: DonningSummary) -> Iterator[Table]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import hashlib
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from leconvmn_ros.benchmark.results import run_folder
 from leconvmn_ros.core.errors import RecordingError
@@ -101,8 +101,7 @@ class Job:
             'output_rate': self.output_rate,
             'topics': self.topics.model_dump(),
         }
-        text = json.dumps(depends_on, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(depends_on)
 
     @property
     def name(self) -> str:
@@ -166,7 +165,7 @@ class Plan(StrictModel):
         return [
             Job(
                 preset,
-                TrainingSettings(**settings.model_dump() | {'seed': seed}),
+                settings.changed(seed=seed),
                 bag,
                 self.hold_out,
                 self.output_rate,
@@ -176,6 +175,12 @@ class Plan(StrictModel):
             for bag in self.bags
             for seed in self.seeds
         ]
+
+
+def hash_of(depends_on: dict[str, Any]) -> str:
+    """Hash JSON values, whatever the order of their keys."""
+    text = json.dumps(depends_on, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def bag_files(path: Path) -> dict[str, Path]:

@@ -169,6 +169,9 @@ class Failed(StrictModel):
     traceback: str = Field(default='', description='of an unexpected error')
 
 
+Outcome = Scored | Donned | Failed
+
+
 class RunResult(StrictModel):
     """One preset with one seed, on one bag or on the sessions of one person."""
 
@@ -178,7 +181,7 @@ class RunResult(StrictModel):
     preset: str
     bag: str = Field(description='its name, or the person')
     seed: int
-    outcome: Annotated[Scored | Donned | Failed, Field(discriminator='kind')]
+    outcome: Annotated[Outcome, Field(discriminator='kind')]
 
     @property
     def folder(self) -> Path:

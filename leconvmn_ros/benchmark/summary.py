@@ -19,13 +19,14 @@ MAE are only averaged within a database: the angles of some are not calibrated, 
 of one is not a degree of the other.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from leconvmn_ros.benchmark.donning_plan import AnyPlan
 from leconvmn_ros.benchmark.plan import Plan
-from leconvmn_ros.benchmark.results import Failed, Figures, RunResult, Scored, UseFigures
+from leconvmn_ros.benchmark.results import Failed, Figures, Outcome, RunResult, Scored, UseFigures
 from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.evaluation.metrics import METRICS
 from leconvmn_ros.evaluation.paired_tests import compare_methods, PairedTest
@@ -92,13 +93,18 @@ class Group(StrictModel):
     )
 
 
-class Summary(StrictModel):
-    """All numbers of a report."""
+class RunCounts(StrictModel):
+    """How far a benchmark is."""
 
     planned: int
     scored: int
     failed: dict[str, str] = Field(description='error of each run that failed')
     missing: tuple[str, ...] = Field(description='runs that were not done yet')
+
+
+class Summary(RunCounts):
+    """All numbers of a report."""
+
     undefined: dict[str, str] = Field(description='why a run lacks a figure')
     groups: tuple[Group, ...]
 
@@ -112,10 +118,23 @@ class _Run(NamedTuple):
     development: bool
 
 
+def outcomes_of(plan: AnyPlan, results: Sequence[RunResult]) -> dict[str, Outcome | None]:
+    """Return the outcome of each run of a plan; None if it was not done yet."""
+    found = {result.folder: result.outcome for result in results}
+    return {str(job): found.get(job.folder) for job in plan.jobs()}
+
+
+def counted(outcomes: Mapping[str, Outcome | None]) -> dict[str, Any]:
+    """Return the fields of `RunCounts`."""
+    failed = {n: each.error for n, each in outcomes.items() if isinstance(each, Failed)}
+    missing = tuple(name for name, outcome in outcomes.items() if outcome is None)
+    scored = len(outcomes) - len(failed) - len(missing)
+    return {'planned': len(outcomes), 'scored': scored, 'failed': failed, 'missing': missing}
+
+
 def summarise(plan: Plan, results: Sequence[RunResult]) -> Summary:
     """Summarise the available results, in the order of the plan."""
-    found = {result.folder: result.outcome for result in results}
-    outcomes = {str(job): found.get(job.folder) for job in plan.jobs()}
+    outcomes = outcomes_of(plan, results)
     runs = _runs(results, plan.development)
     groups = []
     reported = [run for run in runs if not run.development]
@@ -123,12 +142,7 @@ def summarise(plan: Plan, results: Sequence[RunResult]) -> Summary:
     for part, remark in ((reported, REPORTING), (chosen_on, DEVELOPMENT)):
         groups += _groups(plan, part, remark if plan.development else '')
     return Summary(
-        planned=len(outcomes),
-        scored=len(runs),
-        failed={
-            n: outcome.error for n, outcome in outcomes.items() if isinstance(outcome, Failed)
-        },
-        missing=tuple(name for name, outcome in outcomes.items() if outcome is None),
+        **counted(outcomes),
         undefined={
             name: outcome.scores.mean.reason
             for name, outcome in outcomes.items()

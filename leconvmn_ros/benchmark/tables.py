@@ -25,6 +25,7 @@ from leconvmn_ros.benchmark.results import Failed, Figures, RunResult, Scored, U
 from leconvmn_ros.benchmark.summary import Group, Spread, Summary
 from leconvmn_ros.core.errors import printable
 from leconvmn_ros.core.files import write_json, write_text
+from leconvmn_ros.core.strict_model import StrictModel
 from leconvmn_ros.evaluation.tables import METRIC_DIGITS, METRIC_TITLES, USE_DIGITS, USE_TITLES
 from rich.table import Table
 from rich.text import Text
@@ -35,8 +36,10 @@ USE_COLUMNS = tuple(UseFigures.model_fields)
 COST_COLUMNS = ('best_epoch', 'parameters', 'training_seconds', 'step_seconds')
 
 
-def write_tables(folder: Path, plan: Plan, results: Sequence[RunResult], summary: Summary) -> None:
-    """Write results.json, and CSV files by run, joint and movement; RMSE and MAE are in degrees.
+def write_results(
+    folder: Path, plan: StrictModel, results: Sequence[RunResult], summary: StrictModel
+) -> None:
+    """Write results.json: everything there is.
 
     Raises:
         OutputError: the place cannot be written.
@@ -49,6 +52,15 @@ def write_tables(folder: Path, plan: Plan, results: Sequence[RunResult], summary
             'runs': [result.model_dump(mode='json') for result in results],
         },
     )
+
+
+def write_tables(folder: Path, plan: Plan, results: Sequence[RunResult], summary: Summary) -> None:
+    """Write results.json, and CSV files by run, joint and movement; RMSE and MAE are in degrees.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    write_results(folder, plan, results, summary)
     information = ('database', 'subject', 'joint_unit')
     by_run, by_joint, by_movement = [], [], []
     for result in results:
@@ -79,9 +91,9 @@ def write_tables(folder: Path, plan: Plan, results: Sequence[RunResult], summary
     outcome = ('outcome', 'error', *information, *USE_COLUMNS)
     figures = ('count', *FIGURE_COLUMNS, *COST_COLUMNS)
     ending = ('processor', 'device', 'key')
-    _write_csv(folder / 'results.csv', (*RUN_COLUMNS, *outcome, *figures, *ending), by_run)
-    _write_csv(folder / 'results_by_joint.csv', (*RUN_COLUMNS, 'joint', *FIGURE_COLUMNS), by_joint)
-    _write_csv(
+    write_csv(folder / 'results.csv', (*RUN_COLUMNS, *outcome, *figures, *ending), by_run)
+    write_csv(folder / 'results_by_joint.csv', (*RUN_COLUMNS, 'joint', *FIGURE_COLUMNS), by_joint)
+    write_csv(
         folder / 'results_by_movement.csv',
         (*RUN_COLUMNS, 'movement', 'count', *FIGURE_COLUMNS),
         by_movement,
@@ -92,7 +104,12 @@ def _figures(figures: Figures) -> list[Any]:
     return [getattr(figures, name) for name in FIGURE_COLUMNS]
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerows([header, *rows])
