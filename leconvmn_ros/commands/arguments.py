@@ -15,7 +15,7 @@
 """Argument types and options that several commands share."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
@@ -71,6 +71,26 @@ def integers(what: str, each: Callable[[str], float] = int) -> Callable[[str], t
             return tuple(int(each(part)) for part in text.split(','))
         except ValueError:
             raise argparse.ArgumentTypeError(f'{text!r} is not a list of {what}') from None
+
+    return parse
+
+
+def different(known: Collection[str], what: str) -> Callable[[str], tuple[str, ...]]:
+    """Return an argparse type: different names separated by commas.
+
+    Args:
+        known: the names to choose from.
+        what: their plural, for errors.
+    """
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(','))
+        for name in names:
+            if name not in known or names.count(name) > 1:
+                raise argparse.ArgumentTypeError(
+                    f'{text!r} is not a list of different {what}; there are {", ".join(known)}'
+                )
+        return names
 
     return parse
 

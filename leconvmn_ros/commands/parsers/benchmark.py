@@ -38,6 +38,7 @@ from leconvmn_ros.commands.arguments import (
     add_output_rate,
     add_protocol,
     add_topics,
+    different,
     integers,
     number,
 )
@@ -79,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--presets',
-        type=_names,
+        type=different(tuple(PRESETS), 'presets'),
         default=','.join(CURRENT_PRESETS),
         metavar='NAME,NAME',
         help='models to compare, in the order of the report',
@@ -157,7 +158,7 @@ def _add_redonning(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         '--changes',
-        type=_changes,
+        type=different(get_args(Change), 'changes'),
         metavar='NAME,NAME',
         help=f'simulate new sessions of single recordings: {", ".join(get_args(Change))}',
     )
@@ -195,23 +196,3 @@ def _add_redonning(parser: argparse.ArgumentParser) -> None:
         help='folder of a benchmark of the same bags: with --changes, its decoders are used '
         'instead of training new ones',
     )
-
-
-def _changes(text: str) -> tuple[str, ...]:
-    names, known = tuple(text.split(',')), get_args(Change)
-    for name in names:
-        if name not in known or names.count(name) > 1:
-            raise argparse.ArgumentTypeError(
-                f'{text!r} is not a list of different changes; there are {", ".join(known)}'
-            )
-    return names
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(','))
-    for name in names:
-        if name not in PRESETS or names.count(name) > 1:
-            raise argparse.ArgumentTypeError(
-                f'{text!r} is not a list of different presets; there are {", ".join(PRESETS)}'
-            )
-    return names
