@@ -25,6 +25,11 @@ from numpy.typing import NDArray
 NANOSECONDS = 1_000_000_000
 
 
+def nanoseconds(seconds: float) -> int:
+    """Convert a duration (s) to whole nanoseconds."""
+    return round(seconds * NANOSECONDS)
+
+
 class EmgChunk(NamedTuple):
     """A run of consecutive samples, as one EmgArray message carries it.
 

@@ -36,7 +36,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from leconvmn_ros.core.errors import RecordingError
-from leconvmn_ros.core.recording import JointTrack, LabelTrack, NANOSECONDS, Recording
+from leconvmn_ros.core.recording import JointTrack, LabelTrack, NANOSECONDS, nanoseconds, Recording
 from leconvmn_ros.dataset.repetitions import Repetition
 from leconvmn_ros.dataset.segments import gapless_runs, Run
 from leconvmn_ros.emg.signal_path import SlidingRms
@@ -219,7 +219,7 @@ def rest_spread(emg: Activity, asked: Sequence[Attempt | Repetition]) -> NDArray
     """Return the spread of each channel in the rests before the cues, shape (channels,)."""
     parts = []
     for attempt in asked:
-        rest = emg.between(attempt.start_ns - _ns(BASELINE), attempt.start_ns)
+        rest = emg.between(attempt.start_ns - nanoseconds(BASELINE), attempt.start_ns)
         parts.append(rest - rest.mean(axis=0) if len(rest) else rest)
     spread = np.std(np.concatenate(parts), axis=0) if parts else np.ones(emg.log_rms.shape[1])
     typical = float(np.median(spread)) or 1.0
@@ -263,19 +263,23 @@ def find_timing(
         cue: times at which it was half way; by default it is a step.
     """
     cue = cue or Cue(attempt.start_ns, attempt.end_ns)
-    before = emg.between(attempt.start_ns - _ns(BASELINE), attempt.start_ns + _ns(EARLIEST))
+    before = emg.between(
+        attempt.start_ns - nanoseconds(BASELINE), attempt.start_ns + nanoseconds(EARLIEST)
+    )
     if not len(before):
         return Timing(attempt, cue, REACTION_TIME, REACTION_TIME, False, False)
     changes = (emg.log_rms - before.mean(axis=0)) / spread
     signal = Signal(emg.stamps_ns, changes)
     length = attempt.end_ns - attempt.start_ns
     up_ns = signal.step(
-        attempt.start_ns - _ns(BASELINE),
-        min(cue.up_ns + _ns(LATEST), attempt.start_ns + round(START_WITHIN * length)),
+        attempt.start_ns - nanoseconds(BASELINE),
+        min(cue.up_ns + nanoseconds(LATEST), attempt.start_ns + round(START_WITHIN * length)),
         sign=1,
     )
     down_ns = signal.step(
-        attempt.start_ns + length // 2, min(cue.down_ns + _ns(LATEST), attempt.next_ns), sign=-1
+        attempt.start_ns + length // 2,
+        min(cue.down_ns + nanoseconds(LATEST), attempt.next_ns),
+        sign=-1,
     )
     start = None if up_ns is None else (up_ns - cue.up_ns) / NANOSECONDS
     end = None if down_ns is None else (down_ns - cue.down_ns) / NANOSECONDS
@@ -427,7 +431,3 @@ def _withdrawn(stamps_ns: NDArray[np.int64], timings: list[Timing]) -> NDArray[n
     for attempt in (timing.attempt for timing in timings if timing.attempt.withdrawn):
         gone |= (stamps_ns >= attempt.start_ns) & (stamps_ns < attempt.next_ns)
     return gone
-
-
-def _ns(seconds: float) -> int:
-    return round(seconds * NANOSECONDS)

@@ -24,7 +24,7 @@ Sabatini, Dario, Med. Eng. Phys. 20 (1998) 211.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from leconvmn_ros.core.recording import NANOSECONDS
+from leconvmn_ros.core.recording import NANOSECONDS, nanoseconds
 from leconvmn_ros.dataset.cue_timing import Activity, activity_of, LATEST
 from leconvmn_ros.dataset.repetitions import Repetition
 from leconvmn_ros.dataset.segments import Run
@@ -102,18 +102,22 @@ def _made(emg: Activity, label: Repetition, before_ns: int) -> MadeMovement:
         before_ns: end of the movement before it (ns).
     """
     # From one movement directly to another there is no step from rest.
-    rest_before = label.start_ns - before_ns >= _ns(LEAST_REST)
-    rest_after = label.end_ns - label.rest_ns >= _ns(LEAST_REST)
+    rest_before = label.start_ns - before_ns >= nanoseconds(LEAST_REST)
+    rest_after = label.end_ns - label.rest_ns >= nanoseconds(LEAST_REST)
     first_ns, last_ns = label.start_ns, label.rest_ns
     if rest_before:
-        first_ns = max(label.start_ns - _ns(LATEST_LABEL), (before_ns + label.start_ns) // 2)
+        first_ns = max(
+            label.start_ns - nanoseconds(LATEST_LABEL), (before_ns + label.start_ns) // 2
+        )
     if rest_after:
-        last_ns = min(label.rest_ns + _ns(LATEST), (label.rest_ns + label.end_ns) // 2)
+        last_ns = min(label.rest_ns + nanoseconds(LATEST), (label.rest_ns + label.end_ns) // 2)
     first, last = np.searchsorted(emg.stamps_ns, (first_ns, last_ns)).tolist()
     step = max(1, -(-(last - first) // MOST_TIMES))
     stamps = emg.stamps_ns[first:last:step]
     middle = int(np.searchsorted(stamps, (label.start_ns + label.rest_ns) // 2))
-    side = 1 if len(stamps) < 2 else max(1, round(_ns(SHORTEST) / int(stamps[1] - stamps[0])))
+    side = (
+        1 if len(stamps) < 2 else max(1, round(nanoseconds(SHORTEST) / int(stamps[1] - stamps[0])))
+    )
     starts = np.arange(side, middle) if rest_before else np.zeros(1, dtype=np.int64)
     ends = np.arange(middle, len(stamps) - side) if rest_after else np.array([len(stamps)])
     if not (rest_before or rest_after) or not len(starts) or not len(ends):
@@ -169,7 +173,3 @@ def _costs(
     costs /= 2 * times * max(1, len(alive))
     costs[moving < shortest] = 0.0
     return costs
-
-
-def _ns(seconds: float) -> int:
-    return round(seconds * NANOSECONDS)
